@@ -1,0 +1,1 @@
+"""Files in, files out, and the words that the user types."""

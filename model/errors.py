@@ -1,0 +1,17 @@
+"""Errors that a user can cause; everything else keeps its traceback."""
+
+
+class LanHdrError(Exception):
+    """A problem that the user can mend; the message names the thing, the value found and the next step."""
+
+
+class FrameError(LanHdrError):
+    """Frames do not fit together: sizes, order or number."""
+
+
+class ExposureError(LanHdrError):
+    """Exposures are missing, out of range or do not alternate as the weights expect."""
+
+
+class WeightsError(LanHdrError):
+    """A file of weights is damaged, foreign, or made for another configuration."""

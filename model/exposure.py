@@ -1,0 +1,92 @@
+"""Between encoded pictures and radiance: the signal conventions of LAN-HDR (ICCV 2023)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.errors import ExposureError
+
+GAMMA = 2.2
+
+
+def to_radiance(ldr: Tensor, exposure: Tensor | float) -> Tensor:
+    """Linearise a picture and divide by its exposure.
+
+    Args:
+        ldr: Encoded with 1/2.2, clamped to 0..1, any shape.
+        exposure: Linear exposure relative to the shortest, broadcastable to `ldr`.
+
+    Returns:
+        Linear radiance in 0..1/exposure, 1.0 = clip level of the shortest exposure, shape of `ldr`.
+    """
+    return ldr.clamp(0, 1).pow(GAMMA) / exposure
+
+
+def to_ldr(radiance: Tensor, exposure: Tensor | float) -> Tensor:
+    """Expose radiance, clip it and encode it with 1/2.2; the inverse of `to_radiance` below the clip level.
+
+    Args:
+        radiance: Linear radiance, 1.0 = clip level of the shortest exposure, any shape.
+        exposure: Linear exposure relative to the shortest, broadcastable to `radiance`.
+
+    Returns:
+        Encoded picture in 0..1, shape of `radiance`.
+    """
+    return (radiance * exposure).clamp(0, 1).pow(1 / GAMMA)
+
+
+def match_exposure(ldr: Tensor, exposure: Tensor | float, *, target: Tensor | float) -> Tensor:
+    """Re-expose an encoded picture: what `target` would have shown, as far as `ldr` knows.
+
+    Args:
+        ldr: Encoded with 1/2.2, 0..1, any shape.
+        exposure: Linear exposure of `ldr`.
+        target: Linear exposure wanted.
+
+    Returns:
+        Encoded picture, clipped to 0..1, shape of `ldr`.
+    """
+    ratio = torch.as_tensor(target / exposure, dtype=ldr.dtype, device=ldr.device)
+    return (ldr.clamp(0, 1) * ratio.pow(1 / GAMMA)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class ExposureCycle:
+    """Exposures that repeat over a clip.
+
+    Args:
+        ratios: One linear exposure per step of the cycle, in the order of the frames; the shortest is 1.
+    """
+
+    ratios: tuple[float, ...]
+
+    @classmethod
+    def from_ratios(cls, ratios: Sequence[float]) -> "ExposureCycle":
+        """Normalise linear exposures so that the shortest is 1.
+
+        Raises:
+            ExposureError: If there are fewer than two, one is not positive and finite, or all are equal.
+        """
+        if len(ratios) < 2:
+            raise ExposureError(f"an exposure cycle needs two values or more, found {len(ratios)}: pass e.g. 1,8")
+        if not all(0 < ratio < float("inf") for ratio in ratios):
+            raise ExposureError(f"exposures must be positive numbers, found {list(ratios)}: pass e.g. 1,8")
+        if min(ratios) == max(ratios):
+            raise ExposureError(f"all exposures are {ratios[0]:g}: the clip must alternate, pass e.g. 1,8")
+        return cls(tuple(ratio / min(ratios) for ratio in ratios))
+
+    @classmethod
+    def from_stops(cls, stops: Sequence[float]) -> "ExposureCycle":
+        """Make a cycle of exposures in stops (powers of two), as the benchmarks' Exposures.txt has them."""
+        return cls.from_ratios([2.0**stop for stop in stops])
+
+    @property
+    def period(self) -> int:
+        """Number of frames after which the exposures repeat."""
+        return len(self.ratios)
+
+    def __getitem__(self, index: int) -> float:
+        """Exposure of frame `index`, counted from the first frame of the clip."""
+        return self.ratios[index % self.period]

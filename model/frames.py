@@ -1,0 +1,34 @@
+"""What travels through the house: immutable frames, each with its time."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LdrFrame:
+    """One captured picture.
+
+    Args:
+        image: Encoded with a pure power of 1/2.2, 0..1, float32, (3, H, W).
+        exposure: Linear exposure relative to the shortest of the clip, at least 1.
+        time: Presentation time in seconds.
+    """
+
+    image: Tensor
+    exposure: float
+    time: Fraction
+
+
+@dataclass(frozen=True)
+class HdrFrame:
+    """One reconstructed picture.
+
+    Args:
+        radiance: Linear Rec.709 radiance, 1.0 = clip level of the shortest exposure, float32, (3, H, W).
+        time: Presentation time in seconds.
+    """
+
+    radiance: Tensor
+    time: Fraction

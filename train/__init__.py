@@ -1,0 +1,1 @@
+"""Whatever needs ground truth: to learn from it, or to be measured against it."""
