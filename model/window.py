@@ -58,9 +58,7 @@ def sliding_windows(items: Iterable[T], *, length: int, period: int) -> Iterator
         yield _window(recent, center, count=count, radius=radius, period=period)
 
 
-def _window(
-    recent: deque[tuple[int, T]], center: int, *, count: int, radius: int, period: int
-) -> tuple[T, ...]:
+def _window(recent: deque[tuple[int, T]], center: int, *, count: int, radius: int, period: int) -> tuple[T, ...]:
     known = dict(recent)
     indices = range(center - radius, center + radius + 1)
     return tuple(known[borrowed_index(index, count=count, period=period)] for index in indices)
