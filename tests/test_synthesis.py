@@ -1,0 +1,69 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from model.errors import ExposureError
+from model.exposure import to_ldr
+from train.augment import Capture, expose
+from train.datasets.sources import Sources
+from train.synthesis import CYCLES, Sample, TrainingSet, draw_exposures
+
+PATCH = 48
+
+
+def _set(nexps: int = 2, *, seed: int = 5) -> TrainingSet:
+    return TrainingSet(Sources(), nexps, patch=PATCH, frames=2 * nexps + 2, seed=seed)
+
+
+def _same(one: Sample, other: Sample) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_sample_depends_on_seed_step_and_index_alone() -> None:
+    first = _set().sample(3, 4)
+    torch.manual_seed(1)
+    np.random.seed(2)
+    again = pickle.loads(pickle.dumps(_set())).sample(3, 4)
+    assert _same(first, again)
+    others = (_set().sample(3, 5), _set().sample(4, 4), _set(seed=6).sample(3, 4))
+    assert not any(_same(first, other) for other in others)
+
+
+@pytest.mark.parametrize("nexps", [2, 3])
+def test_sample_has_the_promised_shapes_and_ranges(nexps: int) -> None:
+    frames = 2 * nexps + 2
+    for index in range(4):
+        sample = _set(nexps).sample(0, index)
+        assert sample.ldr.shape == sample.radiance.shape == (frames, 3, PATCH, PATCH)
+        assert sample.exposures.shape == (frames,)
+        for values in sample:
+            assert values.dtype == torch.float32 and values.is_contiguous()
+        assert sample.ldr.min() >= 0 and sample.ldr.max() <= 1
+        assert sample.radiance.min() >= 0 and 0.01 < sample.radiance.max() <= 1
+        assert sample.exposures.min() == 1 and len(set(sample.exposures.tolist())) == nexps
+        assert torch.equal(sample.exposures[nexps:], sample.exposures[:-nexps])
+
+
+@pytest.mark.parametrize("nexps", [2, 3])
+def test_every_cycle_occurs_in_every_phase(nexps: int) -> None:
+    rng = np.random.default_rng(0)
+    seen = {tuple(draw_exposures(rng, nexps=nexps, frames=nexps)) for _ in range(400)}
+    for cycle, share in CYCLES[nexps]:
+        rolls = {cycle[phase:] + cycle[:phase] for phase in range(nexps)}
+        assert share > 0 and rolls <= seen
+
+
+def test_four_exposures_are_refused() -> None:
+    with pytest.raises(ExposureError, match="found 4"):
+        _set(4)
+
+
+def test_noise_free_picture_is_the_exposed_radiance_within_one_code() -> None:
+    rng = np.random.default_rng(0)
+    radiance = rng.random((2, 16, 16, 3), np.float32) ** 3
+    taken = torch.from_numpy(expose(radiance, [1, 8], capture=Capture(bits=8), rng=rng))
+    wanted = to_ldr(torch.from_numpy(radiance), torch.tensor([1.0, 8.0]).view(2, 1, 1, 1))
+    assert (taken - wanted).abs().max() <= 0.5 / 255 + 1e-5
+    assert torch.allclose(taken * 255, (taken * 255).round(), atol=1e-4)

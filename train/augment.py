@@ -1,0 +1,122 @@
+"""What a camera does to radiance: exposure, noise, response, quantisation and compression."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from model.exposure import GAMMA
+from train.datasets.pictures import Pixels
+
+
+@dataclass(frozen=True)
+class Capture:
+    """A camera, as the network must cope with it.
+
+    The linear signal x = radiance * exposure is 1 at the clip level. Noise is added to it before clipping:
+    variance = shot * x + read^2, in units of the clip level (Foi et al. 2008, Poissonian-Gaussian noise).
+
+    Args:
+        shot: Variance per unit of signal.
+        read: Standard deviation at black.
+        gamma: Exponent of the response; the network assumes 2.2.
+        ratio_errors: True over stated exposure, by stated exposure; 1 where absent.
+        bits: Bits per code value; 0 leaves the picture unquantised.
+        jpeg_quality: Quality of a JPEG pass with 4:2:0 chroma, or None.
+    """
+
+    shot: float = 0.0
+    read: float = 0.0
+    gamma: float = GAMMA
+    ratio_errors: tuple[tuple[float, float], ...] = ()
+    bits: int = 8
+    jpeg_quality: int | None = None
+
+
+def expose(radiance: Pixels, exposures: Sequence[float], *, capture: Capture, rng: Generator) -> Pixels:
+    """Take pictures of radiance.
+
+    Args:
+        radiance: Linear, 1.0 = clip level of the shortest exposure, (T, H, W, 3).
+        exposures: Stated linear exposures relative to the shortest, T of them.
+        capture: The camera.
+        rng: Source of the noise.
+
+    Returns:
+        Encoded pictures in 0..1, (T, H, W, 3).
+    """
+    errors = dict(capture.ratio_errors)
+    factors = np.array([exposure * errors.get(exposure, 1.0) for exposure in exposures], np.float32)
+    signal = radiance * factors[:, None, None, None]
+    if capture.shot > 0 or capture.read > 0:
+        deviation = np.sqrt(signal * np.float32(capture.shot) + np.float32(capture.read**2))
+        deviation *= rng.standard_normal(signal.shape, dtype=np.float32)
+        signal += deviation
+    np.clip(signal, 0, 1, out=signal)
+    encoded = cv2.pow(signal.reshape(-1, 3), 1 / capture.gamma).reshape(signal.shape).astype(np.float32)
+    return _compressed(_quantised(encoded, capture.bits), capture.jpeg_quality)
+
+
+def exposure_gain(radiance: Pixels, longest: float, *, long_clips: float, short_clips: float) -> float:
+    """Find the gain that lets given shares of the pixels clip.
+
+    Args:
+        radiance: Linear radiance of any scale, (H, W, 3).
+        longest: Longest exposure relative to the shortest.
+        long_clips: Share of the pixels that may clip in the longest exposure, 0..1.
+        short_clips: Share of the pixels that may clip in the shortest; the smaller of the two gains is taken.
+    """
+    brightest = radiance[::3, ::3].max(2)
+    long_level, short_level = np.quantile(brightest, [1 - long_clips, 1 - short_clips])
+    return float(min(1 / (longest * max(long_level, 1e-6)), 1 / max(short_level, 1e-6)))
+
+
+def draw_capture(rng: Generator, exposures: Sequence[float]) -> Capture:
+    """Draw a camera: shot noise 1e-5..4e-4 and read noise 2e-4..3e-3 log-uniform, mostly 8 bits, rare errors."""
+    noisy = rng.random() < 0.92
+    stated = sorted(set(exposures))[1:]
+    errors = rng.uniform(0.95, 1.05, len(stated)).tolist()
+    return Capture(
+        shot=_log_uniform(rng, 1e-5, 4e-4) if noisy else 0.0,
+        read=_log_uniform(rng, 2e-4, 3e-3) if noisy else 0.0,
+        gamma=GAMMA * float(rng.uniform(0.96, 1.04)) if rng.random() < 0.15 else GAMMA,
+        ratio_errors=tuple(zip(stated, errors, strict=True)) if rng.random() < 0.12 else (),
+        bits=10 if rng.random() < 0.15 else 8,
+        jpeg_quality=int(rng.integers(60, 98)) if rng.random() < 0.3 else None,
+    )
+
+
+def draw_white_balance(rng: Generator) -> Pixels:
+    """Draw a gain per channel, about 1, (3,)."""
+    return np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)
+
+
+def _log_uniform(rng: Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _quantised(encoded: Pixels, bits: int) -> Pixels:
+    if bits == 0:
+        return encoded
+    top = np.float32(2**bits - 1)
+    encoded *= top
+    np.rint(encoded, out=encoded)
+    encoded /= top
+    return encoded
+
+
+def _compressed(encoded: Pixels, quality: int | None) -> Pixels:
+    if quality is None:
+        return encoded
+    codes = np.rint(encoded * 255).astype(np.uint8)
+    return np.stack([_jpeg(frame, quality) for frame in codes]).astype(np.float32) / np.float32(255)
+
+
+def _jpeg(codes: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Compress and decompress; the order of the channels matters to JPEG, OpenCV wants B, G, R."""
+    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
+    _, data = cv2.imencode(".jpg", codes[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]

@@ -1,0 +1,1 @@
+"""Where pictures come from: panoramas, photos and videos held in memory, and procedural ones."""

@@ -1,0 +1,52 @@
+"""LDR videos, decoded once into bytes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from train.errors import DatasetError
+
+
+@dataclass(frozen=True)
+class Video:
+    """Consecutive frames of a video.
+
+    Args:
+        name: File name without suffix.
+        frames: 8-bit encoded R, G, B, (N, H, W, 3).
+    """
+
+    name: str
+    frames: NDArray[np.uint8]
+
+
+def read_ldr_video(path: Path, *, most_frames: int = 72, longest_side: int = 960) -> Video:
+    """Decode the first frames, reduced by area averaging to at most `longest_side`.
+
+    Raises:
+        DatasetError: If not one frame can be decoded.
+    """
+    capture = cv2.VideoCapture(str(path))
+    frames: list[NDArray[np.uint8]] = []
+    try:
+        while len(frames) < most_frames:
+            decoded, frame = capture.read()
+            if not decoded:
+                break
+            frames.append(_reduced(np.asarray(frame, dtype=np.uint8), longest_side)[..., ::-1])
+    finally:
+        capture.release()
+    if not frames:
+        raise DatasetError(f"{path} cannot be decoded as a video: repair it or take it out of the folder")
+    return Video(path.stem, np.stack(frames))
+
+
+def _reduced(frame: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
+    scale = longest_side / max(frame.shape[:2])
+    if scale >= 1:
+        return frame
+    size = (round(frame.shape[1] * scale), round(frame.shape[0] * scale))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
