@@ -25,7 +25,7 @@ def dead_leaves(rng: Generator, *, side: int = 288) -> Picture:
     count = round(LEAVES_PER_PIXEL * side * side)
     canvas: Pixels = np.full((side, side, 3), _colors(rng, 1)[0], np.float32)
     outlines = _outlines(rng, _radii(rng, count, largest=side / 2)) + rng.uniform(0, side, (count, 1, 2))
-    points = np.round(outlines * 16).astype(np.int32)
+    points = np.ascontiguousarray(np.round(outlines * 16), np.int32)
     for outline, color in zip(points, _colors(rng, count).tolist(), strict=True):
         cv2.fillPoly(canvas, [outline], color, lineType=cv2.LINE_8, shift=4)
     return hdr_picture("dead leaves", canvas * _texture(rng, side)[..., None])
