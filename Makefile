@@ -1,0 +1,38 @@
+# make demo: converts the sample clip.  make test: lint, types and tests.  Both make .venv and install into it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CLIP := tests/data/sample_bbb_1x8.mp4
+PYTEST_ARGS ?= -n auto --maxprocesses 4
+PACKAGES := lanhdr_cli model train tests benchmarks
+RUNTIME := $(VENV)/.installed-runtime
+DEVELOPMENT := $(VENV)/.installed-development
+
+.PHONY: demo test clean
+
+demo: $(RUNTIME)
+	mkdir -p demo
+	$(BIN)/lanhdr convert $(CLIP) --exposures 1,8 -o demo/exr/ --preview demo/preview.png -y
+	@echo "HDR frames: $(CURDIR)/demo/exr/"
+	@echo "Preview (short input, long input, result): $(CURDIR)/demo/preview.png"
+
+test: $(DEVELOPMENT)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q $(PYTEST_ARGS)
+
+clean:
+	rm -rf $(VENV) demo
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp per set of packages, so that a second run installs nothing.
+$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(DEVELOPMENT): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,dev]'
+	touch $(RUNTIME) $@
