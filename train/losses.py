@@ -1,0 +1,119 @@
+"""Losses on mu-law values: the terms of LAN-HDR (ICCV 2023) and the per-sample logarithm of the squared error."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from train.metrics import sample_mse
+
+CHARBONNIER_EPS = 1e-6
+LOG_MSE_FLOOR = 1e-6
+
+LossName = Literal["paper", "log_mse"]
+
+
+def l1(output: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute difference of mu-law values, as a scalar; both (B, C, H, W)."""
+    return (output - truth).abs().mean()
+
+
+def frequency(output: Tensor, truth: Tensor) -> Tensor:
+    """Mean modulus of the complex difference of the two-dimensional spectra (norm "backward").
+
+    Args:
+        output: Mu-law values, (B, C, H, W).
+        truth: Mu-law values, shape of `output`.
+
+    Returns:
+        A scalar; it grows with the size of the picture, as the unscaled spectrum does.
+    """
+    # The transform is linear: one spectrum of the difference, not two spectra.
+    spectrum: Tensor = torch.fft.fft2(output - truth)
+    return spectrum.abs().mean()
+
+
+def temporal_charbonnier(output: Tensor, next_output: Tensor, *, truth: Tensor, next_truth: Tensor) -> Tensor:
+    """Mean sqrt(d^2 + eps^2) of what changes from frame to frame, eps = 1e-6.
+
+    Args:
+        output: Mu-law values of one frame, (B, C, H, W).
+        next_output: Mu-law values of the frame after it.
+        truth: The true values of `output`.
+        next_truth: The true values of `next_output`.
+
+    Returns:
+        A scalar.
+    """
+    difference = (output - next_output) - (truth - next_truth)
+    return (difference.square() + CHARBONNIER_EPS**2).sqrt().mean()
+
+
+def log_mse(output: Tensor, truth: Tensor) -> Tensor:
+    """Mean over samples of ln(mean squared error + 1e-6): every sample counts by its ratio of improvement.
+
+    A mean of plain errors is ruled by the few samples with large ones. This is the mean PSNR but for a
+    factor; the floor of 60 dB keeps a solved sample from ruling instead.
+
+    Args:
+        output: Mu-law values, (B, C, H, W).
+        truth: Mu-law values, shape of `output`.
+
+    Returns:
+        A scalar.
+    """
+    return (sample_mse(output, truth) + LOG_MSE_FLOOR).log().mean()
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much every term counts in the sum; a term of weight 0 is not computed.
+
+    Args:
+        l1: Weight of `l1`.
+        frequency: Weight of `frequency`.
+        temporal: Weight of `temporal_charbonnier`.
+        log_mse: Weight of `log_mse`.
+    """
+
+    l1: float = 0.0
+    frequency: float = 0.0
+    temporal: float = 0.0
+    log_mse: float = 0.0
+
+    def total(self, output: Tensor, next_output: Tensor, *, truth: Tensor, next_truth: Tensor) -> Tensor:
+        """Sum the weighted terms over two consecutive frames of every sample.
+
+        Args:
+            output: Mu-law values of the first frames, (B, C, H, W).
+            next_output: Mu-law values of the frames after them.
+            truth: The true values of `output`.
+            next_truth: The true values of `next_output`.
+
+        Returns:
+            A scalar.
+        """
+        outputs, truths = torch.cat([output, next_output]), torch.cat([truth, next_truth])  # (2B, C, H, W)
+        total = output.new_zeros(())
+        if self.l1:
+            total = total + self.l1 * l1(outputs, truths)
+        if self.frequency:
+            total = total + self.frequency * frequency(outputs, truths)
+        if self.log_mse:
+            total = total + self.log_mse * log_mse(outputs, truths)
+        if self.temporal:
+            temporal = temporal_charbonnier(output, next_output, truth=truth, next_truth=next_truth)
+            total = total + self.temporal * temporal
+        return total
+
+
+# The paper's weights; its perceptual term needs VGG-19's weights, which are not a part of this project.
+PAPER = LossWeights(l1=1.0, frequency=0.1, temporal=0.1)
+# The gradient of log_mse is about 2 / error per unit, so a temporal weight of 4 is still a few percent of it.
+LOG_MSE = LossWeights(log_mse=1.0, temporal=4.0)
+
+
+def loss_weights(name: LossName) -> LossWeights:
+    """Return the weights of the recipe `paper` or `log_mse`."""
+    return {"paper": PAPER, "log_mse": LOG_MSE}[name]
