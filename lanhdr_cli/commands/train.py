@@ -1,0 +1,87 @@
+"""`lanhdr train`: learn weights from pictures, clips, or from nothing but procedural scenes."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import torch
+
+    from train.loop import Trainer
+
+_POSITIVE = click.IntRange(min=1)
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the new run, e.g. runs/lite2.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with the run in this folder.")
+@click.option("--init", type=click.Path(dir_okay=False), help="Start from these weights, with a fresh optimizer.")
+@click.option("--nexps", type=click.IntRange(2, 3), help="Number of exposures in the cycle.  [default: 2]")
+@click.option("--size", type=click.Choice(["lite", "base"]), help="Size of the network.  [default: lite]")
+@click.option("--data", type=click.Path(file_okay=False), help="Pictures and clips; without it, procedural scenes.")
+@click.option("--validation-data", type=click.Path(file_okay=False), help="Held-out pictures.")
+@click.option("--steps", type=_POSITIVE, help="Length of the run; with --resume, its new length.  [default: 20000]")
+@click.option("--batch", type=_POSITIVE, help="Samples per step, two windows each.  [default: 4]")
+@click.option("--patch", type=click.IntRange(min=32), help="Side of the patches in pixels.  [default: 128]")
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate.  [default: 0.0008]")
+@click.option("--warmup", type=click.IntRange(min=0), help="Steps until the highest rate.  [default: 200]")
+@click.option("--loss", type=click.Choice(["log_mse", "paper"]), help="Recipe of the loss.  [default: log_mse]")
+@click.option("--seed", type=click.IntRange(min=0), help="Every random draw derives from it.  [default: 0]")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that prepare samples.  [default: 1]")
+@click.option("--threads", type=_POSITIVE, help="Threads of the network's arithmetic.  [default: 2]")
+@click.option("--log-every", type=_POSITIVE, help="Steps per row of metrics.jsonl.  [default: 20]")
+@click.option("--validate-every", type=_POSITIVE, help="Steps between validations.  [default: 500]")
+@click.option("--validation-samples", type=click.IntRange(min=0), help="Held-out samples.  [default: 16]")
+@click.option("--checkpoint-minutes", type=click.FloatRange(min=0, min_open=True), help="[default: 5]")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+def train(output: Path | None, resume: Path | None, device: str, **values: Any) -> None:
+    """Train a network into a folder, which afterwards holds weights, metrics and the state to resume from.
+
+    Ctrl-C finishes the step, saves, and exits with 130; --resume goes on exactly there.
+    """
+    if (output is None) == (resume is None):
+        raise click.UsageError("pass either -o FOLDER for a new run or --resume RUN to go on with one")
+    given = {name: value for name, value in values.items() if value is not None}
+    for name in ("data", "validation_data", "init"):
+        if name in given:
+            given[name] = str(Path(given[name]).resolve())  # a run may be resumed from another folder
+    trainer = _trainer(output, resume, given, device=device)
+    finished = _run(trainer)
+    folder = output or resume
+    click.echo(f"{'finished' if finished else 'interrupted'} at step {trainer.step}: {folder}", err=True)
+    if not finished:
+        click.echo(f"go on with: lanhdr train --resume {folder}", err=True)
+        sys.exit(130)
+
+
+def _trainer(output: Path | None, resume: Path | None, given: dict[str, Any], *, device: str) -> "Trainer":
+    from train import session
+    from train.config import TrainConfig
+
+    place = _device(device)
+    if resume is not None:
+        return session.resume(resume, given, device=place)
+    assert output is not None
+    return session.start(TrainConfig.from_dict(given), output, device=place)
+
+
+def _device(name: str) -> "torch.device":
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise click.BadParameter(
+            f"{name} is not a device here: pass cpu, cuda or cuda:N", param_hint="--device"
+        ) from error
+    return device
+
+
+def _run(trainer: "Trainer") -> bool:
+    from lanhdr_cli.training_console import TrainingConsole
+
+    with TrainingConsole(trainer.config.batch, trainer.step, steps=trainer.config.steps) as console:
+        return trainer.run(console)
