@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLIP := tests/data/sample_bbb_1x8.mp4
 PYTEST_ARGS ?= -n auto --maxprocesses 4
-PACKAGES := lanhdr_cli model train tests benchmarks
 RUNTIME := $(VENV)/.installed-runtime
 DEVELOPMENT := $(VENV)/.installed-development
 
