@@ -1,0 +1,242 @@
+"""Decoding: a video file as encoded pictures with their exact times."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import torch
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+from torch import Tensor
+
+from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.media.faults import Faults
+from lanhdr_cli.media.pixels import BT709, Coding, coding_of, to_rgb
+
+PQ_TRANSFER, HLG_TRANSFER = 16, 18  # ITU-T H.273 table 3
+FALLBACK_RATE = Fraction(25)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DecodedFrame:
+    """One picture of a file.
+
+    Args:
+        index: Position in the clip, from 0.
+        image: Encoded R, G, B as in the stream, 0..1, upright, float32, (3, H, W).
+        time: Presentation time in seconds.
+    """
+
+    index: int
+    image: Tensor
+    time: Fraction
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a file's header and its first frame say.
+
+    Args:
+        width: Of the upright picture.
+        height: Of the upright picture.
+        rate: Frames per second, None if unknown.
+        frames: Number of frames, an estimate unless the header names it, None if unknown.
+        timecode: Time code of the first frame, None if there is none.
+        pixel_aspect: Width of an upright picture's pixel over its height.
+        quarter_turns: Turns of 90 degrees, counter-clockwise, that make a stored picture upright.
+        description: Codec, pixel format and size in words.
+    """
+
+    width: int
+    height: int
+    rate: Fraction | None
+    frames: int | None
+    timecode: str | None
+    pixel_aspect: Fraction
+    quarter_turns: int
+    description: str
+
+
+class VideoReader:
+    """An open video file; use it in a `with`.
+
+    Args:
+        path: The file.
+        threads: Threads of the decoder, 0 for its own choice.
+
+    Raises:
+        MediaError: On entering, if the file is missing, is no video, or no picture of it can be decoded.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 0) -> None:
+        self.path = path
+        self._threads = threads
+        self._reformatter = VideoReformatter()
+        self._told: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._container = _open(self.path)
+        try:
+            self._stream = _video_stream(self._container, self.path)
+            self._stream.thread_type = "AUTO"
+            self._stream.codec_context.thread_count = self._threads
+            self.faults = Faults(self._stream.frames or None)
+            self._decoding = self._decoded()
+            self._first = next(self._decoding, None)
+            if self._first is None:
+                raise MediaError(f"{self.path}: not one frame can be decoded: check that the file is complete")
+            self.info = _describe(self._container, self._stream, self._first)
+        except BaseException:
+            self._container.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._container.close()
+
+    def frames(self, *, start: int = 0, stop: int | None = None) -> Iterator[DecodedFrame]:
+        """Decode the clip once, one picture at a time.
+
+        Args:
+            start: First frame wanted; those before it are decoded but not converted.
+            stop: Frame to stop before, None for all.
+
+        Raises:
+            MediaError: If `start` lies behind the end, pictures change size, or their format is not supported.
+        """
+        # The first frame is already decoded; it is handed over, so that it does not stay in memory.
+        first, self._first = self._first, None
+        for index, frame in enumerate(chain(filter(None, [first]), self._decoding)):
+            first = None
+            if stop is not None and index >= stop:
+                return
+            time = self._note(frame)
+            if index >= start:
+                yield DecodedFrame(index, self._image(frame, index), time)
+        self._check_end(start)
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        for packet in self._packets():
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                self.faults.undecodable += 1
+                continue
+            yield from frames
+
+    def _packets(self) -> Iterator["Packet[VideoStream]"]:
+        try:
+            yield from self._container.demux(self._stream)
+        except av.FFmpegError as error:
+            self.faults.broken_off = error.strerror or type(error).__name__
+
+    def _note(self, frame: av.VideoFrame) -> Fraction:
+        time = self._time(frame)
+        self.faults.note_time(time, self.info.rate)
+        self.faults.decoded += 1
+        self.faults.corrupt += frame.is_corrupt
+        if frame.interlaced_frame:
+            self._tell_once("pictures are interlaced, lanhdr takes them as whole: deinterlace the clip first")
+        return time
+
+    def _time(self, frame: av.VideoFrame) -> Fraction:
+        if frame.pts is None or frame.time_base is None:
+            return self.faults.decoded / (self.info.rate or FALLBACK_RATE)
+        return frame.pts * frame.time_base
+
+    def _image(self, frame: av.VideoFrame, index: int) -> Tensor:
+        coding = coding_of(frame)
+        self._tell_of_color(frame, coding)
+        image = to_rgb(frame, coding, reformatter=self._reformatter)
+        if self.info.quarter_turns:
+            image = torch.rot90(image, self.info.quarter_turns, (1, 2)).contiguous()
+        height, width = image.shape[1:]
+        if (width, height) != (self.info.width, self.info.height):
+            raise MediaError(
+                f"{self.path}: frame {index} is {width}x{height}, the first is {self.info.width}x{self.info.height}: "
+                "cut the clip where the size changes"
+            )
+        return image
+
+    def _tell_of_color(self, frame: av.VideoFrame, coding: Coding) -> None:
+        if coding.guessed:
+            name = "BT.709" if coding.matrix == BT709 else "BT.601"
+            self._tell_once(f"the stream names no color matrix: {name} is used, as usual for {frame.height} lines")
+        if frame.color_trc in (PQ_TRANSFER, HLG_TRANSFER):
+            self._tell_once("the stream is tagged as HDR (PQ or HLG) but is taken as gamma 2.2")
+
+    def _tell_once(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            logger.warning("%s: %s", self.path.name, message)
+
+    def _check_end(self, start: int) -> None:
+        self.faults.finished = True
+        if start >= self.faults.decoded:
+            raise MediaError(f"{self.path} has only {self.faults.decoded} frames, {start} is behind its end")
+
+
+def _open(path: Path) -> InputContainer:
+    if not path.exists():
+        raise MediaError(f"no such file: {path}")
+    if path.is_dir():
+        raise MediaError(f"{path} is a folder; image sequences come in a later release: pass a video file")
+    try:
+        return av.open(str(path), metadata_errors="replace")
+    except av.FFmpegError as error:
+        reason = error.strerror or type(error).__name__
+        raise MediaError(f"{path} can't be read as video ({reason}): check that it is a complete video file") from error
+
+
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not moving:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+        found = f"only {kinds}" if kinds else "nothing at all"
+        raise MediaError(f"{path} holds no video ({found}): pass a file with pictures")
+    if moving[0].codec_context is None:
+        raise MediaError(f"{path}: there is no decoder for its video: convert it to H.264, HEVC or ProRes first")
+    return moving[0]
+
+
+def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> VideoInfo:
+    rate = stream.guessed_rate or stream.average_rate
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    quarter_turns = round(first.rotation / 90) % 4
+    lying = quarter_turns % 2 == 1
+    return VideoInfo(
+        width=first.height if lying else first.width,
+        height=first.width if lying else first.height,
+        rate=rate,
+        frames=stream.frames or _estimated_frames(container, stream, rate=rate),
+        timecode=_timecode(container, stream),
+        pixel_aspect=1 / aspect if lying else aspect,
+        quarter_turns=quarter_turns,
+        description=f"{stream.codec_context.name} {first.format.name} {first.width}x{first.height}",
+    )
+
+
+def _estimated_frames(container: InputContainer, stream: VideoStream, *, rate: Fraction | None) -> int | None:
+    if rate is None:
+        return None
+    if stream.duration is not None and stream.time_base is not None:
+        return round(stream.duration * stream.time_base * rate)
+    return None if container.duration is None else round(Fraction(container.duration, av.time_base) * rate)
+
+
+def _timecode(container: InputContainer, stream: VideoStream) -> str | None:
+    sources = [stream.metadata, container.metadata, *(other.metadata for other in container.streams)]
+    return next((source["timecode"] for source in sources if "timecode" in source), None)

@@ -1,0 +1,118 @@
+"""Small clips for tests, written with known code values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+Planes = Sequence[NDArray[np.integer]]
+QUIET_X264 = {"preset": "ultrafast", "crf": "10"}
+
+
+def frame_of(planes: Planes, format: str, *, size: tuple[int, int]) -> av.VideoFrame:
+    """A frame with these code values; `size` is width and height."""
+    frame = av.VideoFrame(*size, format)
+    for plane, codes in zip(frame.planes, planes, strict=True):
+        rows = np.zeros((plane.height, plane.line_size // codes.itemsize), codes.dtype)
+        rows[:, : codes.shape[1]] = codes
+        plane.update(rows.tobytes())
+    return frame
+
+
+def random_planes(format: str, *, size: tuple[int, int], seed: int = 0) -> list[NDArray[np.integer]]:
+    """Random code values over the whole range of a planar format."""
+    generator = np.random.default_rng(seed)
+    frame = av.VideoFrame(*size, format)
+    bits = frame.format.components[0].bits
+    kind = np.dtype(np.uint8 if bits <= 8 else np.uint16)
+    return [generator.integers(0, 1 << bits, (plane.height, plane.width), dtype=kind) for plane in frame.planes]
+
+
+@dataclass(frozen=True)
+class Tags:
+    """What a stream says of itself; colors by their ITU-T H.273 codes."""
+
+    colorspace: int | None = None
+    color_range: int | None = None
+    rotation: int = 0
+    timecode: str | None = None
+    aspect: Fraction | None = None
+
+
+REC709 = Tags(colorspace=1, color_range=1)
+
+
+def write_clip(
+    path: Path,
+    frames: Sequence[av.VideoFrame],
+    *,
+    codec: str = "ffv1",
+    rate: Fraction | int = 24,
+    tags: Tags = Tags(),
+    pts: Sequence[int] | None = None,
+    time_base: Fraction | None = None,
+    options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    """Encode frames; `pts` counts `time_base`, without it frames come at the rate."""
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=rate, options=options or {})
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, frames[0].format.name
+        stream.codec_context.time_base = time_base or 1 / Fraction(rate)
+        if tags.timecode:
+            container.metadata["timecode"] = tags.timecode
+        _tag(stream, tags)
+        for number, frame in enumerate(frames):
+            frame.pts = number if pts is None else pts[number]
+            frame.time_base = stream.codec_context.time_base
+            frame.colorspace = stream.codec_context.colorspace
+            frame.color_range = stream.codec_context.color_range
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def _tag(stream: VideoStream, tags: Tags) -> None:
+    context = stream.codec_context
+    if tags.colorspace is not None:
+        context.colorspace = tags.colorspace
+    if tags.color_range is not None:
+        context.color_range = tags.color_range
+    if tags.aspect is not None:
+        context.sample_aspect_ratio = tags.aspect
+    if tags.rotation:
+        stream.set_display_rotation(tags.rotation)
+
+
+def gray_frame(level: int, *, size: tuple[int, int] = (32, 24)) -> av.VideoFrame:
+    """A flat 8-bit 4:2:0 frame with one luma code."""
+    codes = [np.full((size[1], size[0]), level, np.uint8)]
+    codes += [np.full(((size[1] + 1) // 2, (size[0] + 1) // 2), 128, np.uint8)] * 2
+    return frame_of(codes, "yuv420p", size=size)
+
+
+def counting_clip(path: Path, *, count: int, size: tuple[int, int] = (32, 24), codec: str = "libx264") -> Path:
+    """A clip whose frame k has luma code 20 + 4 k (up to 50 frames); flat pictures survive any codec."""
+    options = QUIET_X264 if codec == "libx264" else {}
+    frames = [gray_frame(20 + 4 * (index % 50), size=size) for index in range(count)]
+    return write_clip(path, frames, codec=codec, options=options, tags=REC709)
+
+
+def sine_audio(path: Path, *, codec: str = "aac", seconds: float = 0.2) -> Path:
+    """A file with sound and nothing else."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=48000)
+        assert isinstance(stream, AudioStream)
+        samples = np.sin(np.arange(int(48000 * seconds)) * 0.05).astype(np.float32)[None]
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.sample_rate = 48000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
