@@ -3,6 +3,7 @@
 import logging
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -110,7 +111,7 @@ def test_subsampled_chroma_leaves_luma_exact(tmp_path: Path, format: str, color_
     np.testing.assert_allclose(read_all(path)[0].image.numpy(), expected, atol=FLOAT32)
 
 
-@pytest.mark.parametrize("size", [(40, 24), (50, 100), (641, 361)])
+@pytest.mark.parametrize("size", [(40, 24), (854, 60), (641, 361)])
 def test_luma_is_exact_every_time(size: tuple[int, int]) -> None:
     """At these sizes slice threads of swscale overwrite each other in one conversion of ten or hundred."""
     reformatter = VideoReformatter()
@@ -121,6 +122,23 @@ def test_luma_is_exact_every_time(size: tuple[int, int]) -> None:
         image = to_rgb(frame, coding_of(frame), reformatter=reformatter)
         expected = np.clip((planes[0].astype(np.float64) - 16) / 219, 0, 1)
         np.testing.assert_allclose(image[1].numpy(), expected, atol=FLOAT32)
+
+
+def test_swscale_runs_in_one_thread() -> None:
+    class Recorder:
+        def __init__(self) -> None:
+            self.threads: list[object] = []
+
+        def reformat(self, *args: Any, **options: Any) -> av.VideoFrame:
+            self.threads.append(options["threads"])
+            return VideoReformatter().reformat(*args, **options)
+
+    recorder = Recorder()
+    for format in ("yuv420p", "gbrp10le"):
+        frame = frame_of(random_planes(format, size=ODD), format, size=ODD)
+        frame.colorspace = 1
+        to_rgb(frame, coding_of(frame), reformatter=cast(VideoReformatter, recorder))
+    assert recorder.threads == [1, 1]
 
 
 def test_flat_color_survives_chroma_interpolation(tmp_path: Path) -> None:
