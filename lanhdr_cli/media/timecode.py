@@ -1,0 +1,66 @@
+"""SMPTE ST 12-1 time codes: labels of frames, with and without dropped numbers."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+_LABEL = re.compile(r"(\d{2}):(\d{2}):(\d{2})([:;.,])(\d{2,3})")
+_DROP_MARKS = ";.,"
+
+
+@dataclass(frozen=True)
+class TimeCode:
+    """Label of one frame.
+
+    Args:
+        hours: 0..23.
+        minutes: 0..59.
+        seconds: 0..59.
+        frame: Frame within the second, from 0.
+        drop: Whether numbers are dropped to keep up with the clock (29.97 and 59.94 frames per second).
+    """
+
+    hours: int
+    minutes: int
+    seconds: int
+    frame: int
+    drop: bool = False
+
+
+def parse_timecode(text: str) -> TimeCode | None:
+    """Read `HH:MM:SS:FF`, with `;` before the frame for dropped numbers; None if it is no time code."""
+    match = _LABEL.fullmatch(text.strip())
+    if match is None:
+        return None
+    hours, minutes, seconds, frame = (int(match[group]) for group in (1, 2, 3, 5))
+    if hours > 23 or minutes > 59 or seconds > 59:
+        return None
+    return TimeCode(hours, minutes, seconds, frame, match[4] in _DROP_MARKS)
+
+
+def advance(start: TimeCode, frames: int, *, rate: Fraction) -> TimeCode:
+    """Label of the frame that comes `frames` after `start`; it begins anew after 24 hours.
+
+    Args:
+        start: A label.
+        frames: How many frames later.
+        rate: Frames per second; labels count with the whole number next to it.
+    """
+    nominal = max(1, round(rate))
+    dropped = nominal // 15 if start.drop else 0  # 2 of 30 and 4 of 60 in every minute but each tenth
+    total = (_count(start, nominal, dropped=dropped) + frames) % (144 * _per_ten_minutes(nominal, dropped))
+    tens, rest = divmod(total, _per_ten_minutes(nominal, dropped))
+    total += 9 * dropped * tens
+    if rest >= dropped:
+        total += dropped * ((rest - dropped) // (60 * nominal - dropped))
+    seconds, frame = divmod(total, nominal)
+    return TimeCode(seconds // 3600, seconds // 60 % 60, seconds % 60, frame, start.drop)
+
+
+def _count(label: TimeCode, nominal: int, *, dropped: int) -> int:
+    minutes = 60 * label.hours + label.minutes
+    return (60 * minutes + label.seconds) * nominal + label.frame - dropped * (minutes - minutes // 10)
+
+
+def _per_ten_minutes(nominal: int, dropped: int) -> int:
+    return 600 * nominal - 9 * dropped
