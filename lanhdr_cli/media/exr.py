@@ -1,0 +1,201 @@
+"""OpenEXR sequences: half float, ZIP, scene-linear Rec.709; each file complete or absent."""
+
+import logging
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import OpenEXR
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.media.output import FrameNames, complete_file
+from lanhdr_cli.media.timecode import TimeCode, advance, parse_timecode
+from model.frames import HdrFrame
+
+HALF_MAX = 65504.0
+WORKERS = 2  # OpenEXR releases the interpreter lock: two threads write almost twice as fast as one
+WAITING = 4  # frames that may wait for a worker
+# ITU-R BT.709-6 item 1.3 and 1.4: red, green, blue and white (D65), x and y each.
+REC709_CHROMATICITIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
+TIMECODE_FRAMES = 30  # ST 12-1 counts so far; faster video numbers pairs of frames
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClipRecord:
+    """What the header of every frame says of the whole clip.
+
+    Args:
+        rate: Frames per second, None if unknown.
+        timecode: Time code of the clip's frame 0, None to count from zero.
+        pixel_aspect: Width of a pixel over its height.
+        scale: What radiance is multiplied by: 1.0 in the file is radiance 1 / scale.
+        exposures: The cycle, linear, the shortest is 1.
+        weights: Name of the weights.
+        version: Of lanhdr.
+    """
+
+    rate: Fraction | None
+    timecode: str | None
+    pixel_aspect: Fraction
+    scale: float
+    exposures: tuple[float, ...]
+    weights: str
+    version: str
+
+
+class ExrWriter:
+    """Writes frames in the background; use it in a `with`.
+
+    Leaving it waits for what is under way. On an error frames that have not begun are dropped; finished ones stay.
+
+    Args:
+        names: Names of the files.
+        record: What every header says.
+
+    Raises:
+        MediaError: From `write` or on leaving, if a file can't be written.
+    """
+
+    def __init__(self, names: FrameNames, record: ClipRecord) -> None:
+        self.written = 0
+        self.frames_with_gaps = 0
+        self._names = names
+        self._record = record
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="exr")
+        self._under_way: deque[Future[bool]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            while error is None and self._under_way:
+                self._collect()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+            self.written += sum(not future.cancelled() and future.exception() is None for future in self._under_way)
+
+    def write(self, frame: HdrFrame, *, index: int, exposure: float) -> None:
+        """Queue one frame; waits while too many are queued.
+
+        Args:
+            frame: Radiance, 1.0 = clip level of the shortest exposure.
+            index: Position in the clip, from 0.
+            exposure: Exposure of the LDR frame at this position.
+        """
+        while len(self._under_way) >= WAITING:
+            self._collect()
+        header = clip_header(self._record) | frame_header(
+            self._record, frame.time, index=index, number=self._names.number(index), exposure=exposure
+        )
+        path = self._names.path(index)
+        self._under_way.append(self._pool.submit(write_exr, path, frame.radiance, self._record.scale, header=header))
+
+    def _collect(self) -> None:
+        self.frames_with_gaps += not self._under_way.popleft().result()
+        self.written += 1
+
+
+def write_exr(path: Path, radiance: Tensor, scale: float, *, header: Mapping[str, object]) -> bool:
+    """Write one picture; the file appears under its name only when complete.
+
+    Args:
+        path: The file.
+        radiance: Linear, (3, H, W).
+        scale: What to multiply by.
+        header: OpenEXR attributes.
+
+    Returns:
+        Whether all values were numbers; what is not becomes 0.
+
+    Raises:
+        MediaError: If it can't be written.
+    """
+    pixels = half_pixels(radiance, scale)
+    with complete_file(path) as unfinished:
+        try:
+            with OpenEXR.File(dict(header), {"RGB": pixels}) as file:
+                file.write(str(unfinished))
+        except RuntimeError as error:
+            raise MediaError(f"can't write {path} ({error}): is the disk full or the folder gone?") from error
+    return not bool(radiance.isnan().any())
+
+
+def half_pixels(radiance: Tensor, scale: float) -> NDArray[np.float16]:
+    """Scale, clamp to the range of half float, and lay out as OpenEXR reads it.
+
+    Args:
+        radiance: Linear, (3, H, W).
+        scale: What to multiply by.
+
+    Returns:
+        (H, W, 3), contiguous: OpenEXR writes wrong pixels from anything else.
+    """
+    scaled = torch.nan_to_num(radiance.float() * scale, nan=0.0, posinf=HALF_MAX, neginf=-HALF_MAX)
+    half = scaled.clamp_(-HALF_MAX, HALF_MAX).half().permute(1, 2, 0).contiguous()  # (H, W, 3)
+    return np.ascontiguousarray(half.numpy())
+
+
+def clip_header(record: ClipRecord) -> dict[str, object]:
+    """Attributes that are the same for all frames."""
+    header: dict[str, object] = {
+        "compression": OpenEXR.ZIP_COMPRESSION,
+        "type": OpenEXR.scanlineimage,
+        "chromaticities": REC709_CHROMATICITIES,
+        "colorInteropID": "lin_rec709_scene",
+        "pixelAspectRatio": float(record.pixel_aspect),
+        "lanhdr/exposureScale": float(record.scale),
+        "lanhdr/exposures": ",".join(f"{exposure:g}" for exposure in record.exposures),
+        "lanhdr/weights": record.weights,
+        "lanhdr/version": record.version,
+    }
+    if record.rate:
+        header["framesPerSecond"] = record.rate
+    return header
+
+
+def frame_header(record: ClipRecord, time: Fraction, *, index: int, number: int, exposure: float) -> dict[str, object]:
+    """Attributes of one frame.
+
+    Args:
+        record: What is known of the clip.
+        time: Presentation time in seconds.
+        index: Position in the clip, from 0.
+        number: Number in the file's name.
+        exposure: Exposure of the LDR frame, relative to the shortest.
+    """
+    header: dict[str, object] = {
+        "imageCounter": number,
+        "lanhdr/sourceFrame": index,
+        "lanhdr/sourceExposure": float(exposure),
+        "lanhdr/sourceTime": str(time),
+    }
+    timecode = _exr_timecode(record, index)
+    return header if timecode is None else header | {"timeCode": timecode}
+
+
+def _exr_timecode(record: ClipRecord, index: int) -> OpenEXR.TimeCode | None:
+    if not record.rate or round(record.rate) > 2 * TIMECODE_FRAMES:
+        return None
+    start = (parse_timecode(record.timecode) if record.timecode else None) or TimeCode(0, 0, 0, 0)
+    label = advance(start, index, rate=record.rate)
+    in_pairs = round(record.rate) > TIMECODE_FRAMES
+    timecode = OpenEXR.TimeCode()
+    timecode.hours, timecode.minutes, timecode.seconds = label.hours, label.minutes, label.seconds
+    timecode.frame = label.frame // 2 if in_pairs else label.frame
+    timecode.fieldPhase = bool(in_pairs and label.frame % 2)
+    timecode.dropFrame = label.drop
+    return timecode
