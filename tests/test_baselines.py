@@ -1,0 +1,122 @@
+"""Merges that learn nothing: right on still scenes, in the known order on moving ones."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from model.color import mu_law
+from model.exposure import to_ldr, to_radiance
+from train.baselines import (
+    Method,
+    merge_by_flow,
+    merge_by_flow_and_noise,
+    merge_unaligned,
+    optical_flow,
+    reference_alone,
+)
+from train.metrics import psnr
+
+EXPOSURES = torch.tensor([8.0, 1.0, 8.0, 1.0, 8.0])
+SHIFT = 3
+READ_NOISE = 2e-3
+
+
+def texture(height: int, width: int, *, seed: int = 0) -> Tensor:
+    """Smooth radiance between 0.002 and 0.11, below the clip level of exposure 8, (3, height, width)."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(1, 3, height // 8, width // 8, generator=generator)
+    smooth = F.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)[0]
+    return 0.002 + 0.108 * smooth.square()
+
+
+def capture(scenes: Tensor, exposures: Tensor, *, noise: float = 0.0, seed: int = 1) -> Tensor:
+    """Take noisy pictures of (N, 3, H, W) scenes, in 8 bits if there is noise."""
+    generator = torch.Generator().manual_seed(seed)
+    signal = scenes * exposures.view(-1, 1, 1, 1) + noise * torch.randn(scenes.shape, generator=generator)
+    ldr = to_ldr(signal, 1.0)
+    return (ldr * 255).round() / 255 if noise else ldr
+
+
+def moving_scene(*, frames: int = 5, seed: int = 0) -> Tensor:
+    """A texture that moves to the left by SHIFT pixels per frame."""
+    wide = texture(96, 128 + SHIFT * frames, seed=seed)
+    return torch.stack([wide[:, :, SHIFT * frame : SHIFT * frame + 128] for frame in range(frames)])
+
+
+def score(method: Method, ldr: Tensor, truth: Tensor, *, exposures: Tensor = EXPOSURES) -> float:
+    return psnr(mu_law(method(ldr, exposures).clamp(0, 1))[None], mu_law(truth)[None]).item()
+
+
+@pytest.mark.parametrize("method", [reference_alone, merge_unaligned, merge_by_flow, merge_by_flow_and_noise])
+def test_a_still_scene_without_noise_comes_back(method: Method) -> None:
+    scenes = texture(96, 128).expand(5, -1, -1, -1)
+    radiance = method(capture(scenes, EXPOSURES), EXPOSURES)
+    # Flow between equal pictures that are rounded differently is a few hundredths of a pixel, not zero.
+    assert (mu_law(radiance) - mu_law(scenes[2])).abs().mean() < 2e-3
+
+
+def test_the_reference_alone_is_the_linearised_middle() -> None:
+    ldr = torch.rand(5, 3, 16, 16)
+    assert torch.equal(reference_alone(ldr, EXPOSURES), to_radiance(ldr[2], 8.0))
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["long reference", "short reference"])
+def test_a_moving_scene_ranks_the_methods_as_known(first: int) -> None:
+    exposures = torch.tensor([8.0, 1.0] * 3)[first : first + 5]
+    scenes = moving_scene()
+    ldr = capture(scenes, exposures, noise=READ_NOISE)
+    by_flow, aware, unaligned = (
+        score(method, ldr, scenes[2], exposures=exposures)
+        for method in (merge_by_flow, merge_by_flow_and_noise, merge_unaligned)
+    )
+    assert by_flow > unaligned + 3
+    assert aware > by_flow
+
+
+def test_noise_aware_merge_of_a_short_reference_takes_the_darks_from_long_neighbors() -> None:
+    exposures = torch.tensor([1.0, 8.0, 1.0, 8.0, 1.0])
+    scenes = moving_scene()
+    ldr = capture(scenes, exposures, noise=READ_NOISE)
+    gain = score(merge_by_flow_and_noise, ldr, scenes[2], exposures=exposures) - score(
+        reference_alone, ldr, scenes[2], exposures=exposures
+    )
+    assert gain > 6  # two frames of exposure 8 could bring 20 log10(8 sqrt(2)) = 21 dB were the alignment perfect
+
+
+def test_clipped_pixels_of_the_reference_come_from_short_neighbors() -> None:
+    scenes = moving_scene() * 5  # up to 0.55: clipped at exposure 8, not at 1
+    ldr = capture(scenes, EXPOSURES)
+    clipped = (ldr[2] >= 1).all(0)
+    assert clipped.float().mean() > 0.1
+    for method in (merge_by_flow, merge_by_flow_and_noise):
+        error = (method(ldr, EXPOSURES) - scenes[2])[:, clipped].abs().mean()
+        assert error < 0.2 * (reference_alone(ldr, EXPOSURES) - scenes[2])[:, clipped].abs().mean()
+
+
+def test_neighbors_that_contradict_the_reference_are_left_out() -> None:
+    scenes = torch.stack([texture(96, 128, seed=9), texture(96, 128, seed=8)] * 2 + [texture(96, 128, seed=9)])
+    scenes[2] = texture(96, 128, seed=1)
+    ldr = capture(scenes, EXPOSURES, noise=1e-3)
+    aware, by_flow = (score(method, ldr, scenes[2]) for method in (merge_by_flow_and_noise, merge_by_flow))
+    assert aware > score(reference_alone, ldr, scenes[2]) - 1
+    assert aware > by_flow + 5
+
+
+def test_a_given_noise_level_decides_what_counts_as_a_contradiction() -> None:
+    scenes = texture(96, 128).repeat(5, 1, 1, 1)
+    scenes[[0, 1, 3, 4]] *= 1.15  # brighter by more than small errors of alignment explain
+    ldr = capture(scenes, EXPOSURES)
+    strict, lenient = (merge_by_flow_and_noise(ldr, EXPOSURES, level=level) for level in (0.05, 30.0))
+    assert (strict - scenes[2]).abs().mean() < 0.5 * (lenient - scenes[2]).abs().mean()
+
+
+def test_flow_sees_a_shift_across_exposures_and_clipping() -> None:
+    scenes = moving_scene() * 3
+    ldr = capture(scenes, EXPOSURES)
+    flow = optical_flow(ldr[2], ldr[3], exposures=(EXPOSURES[2], EXPOSURES[3]))
+    assert flow.shape == (96, 128, 2)
+    inner = flow[16:-16, 16:-16]
+    assert np.median(inner[..., 0]) == pytest.approx(-SHIFT, abs=0.2)
+    assert np.median(inner[..., 1]) == pytest.approx(0, abs=0.2)

@@ -1,0 +1,139 @@
+"""What to beat: the reference frame alone, and merges that learn nothing.
+
+Each takes a window, encoded with 1/2.2 in 0..1, (N, 3, H, W), and its linear exposures relative to the shortest,
+(N); each returns the linear radiance at the middle frame, 1.0 = clip level of the shortest exposure, (3, H, W).
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from model.color import luma
+from model.exposure import match_exposure, to_radiance
+from model.guide import noise_level, noise_variance
+
+Method = Callable[[Tensor, Tensor], Tensor]
+
+CLIPPED = 0.98
+# What an aligned neighbor may differ beyond noise, relative to its radiance: sampling and small misalignment.
+TOLERANCE = 0.03
+
+
+def reference_alone(ldr: Tensor, exposures: Tensor) -> Tensor:
+    """Linearise the middle frame and divide by its exposure."""
+    middle = len(ldr) // 2
+    return to_radiance(ldr[middle], exposures[middle])
+
+
+def merge_unaligned(ldr: Tensor, exposures: Tensor) -> Tensor:
+    """Average the radiance of all frames, weighted by how well each is exposed, as for a still camera and scene."""
+    return _hat_merge(ldr, exposures)
+
+
+def merge_by_flow(ldr: Tensor, exposures: Tensor) -> Tensor:
+    """Align the neighbors by optical flow, then average as `merge_unaligned` does."""
+    aligned, inside = _align(ldr, exposures)
+    return _hat_merge(aligned, exposures, inside)
+
+
+def merge_by_flow_and_noise(ldr: Tensor, exposures: Tensor, *, level: Tensor | float | None = None) -> Tensor:
+    """Align by optical flow, then weight by inverse noise variance where neighbors agree with the reference.
+
+    A sample of variance v counts 1 / v; it counts less the more it differs from the reference in units of what
+    noise would let them differ. Clipped pixels do not count.
+
+    Args:
+        ldr: Frames of the window, (N, 3, H, W).
+        exposures: Their exposures, (N).
+        level: Factor on the nominal noise variance; None estimates it from the frames.
+    """
+    if level is None:
+        level = noise_level(ldr).median()
+    aligned, inside = _align(ldr, exposures)
+    exposure = exposures.view(-1, 1, 1, 1)
+    radiance = to_radiance(aligned, exposure)
+    variance = noise_variance(aligned, level) / exposure.square()
+    weights = inside * _unclipped(aligned) * _agreement(ldr, radiance, variance) / variance
+    return _mean_or_reference(weights * variance.amin(0), radiance, ldr, exposures)
+
+
+def _hat_merge(ldr: Tensor, exposures: Tensor, inside: Tensor | float = 1.0) -> Tensor:
+    # Debevec and Malik's hat (SIGGRAPH 1997): most in the middle of the range, nothing at its ends.
+    weights = inside * (1 - (2 * ldr - 1).abs())
+    return _mean_or_reference(weights, to_radiance(ldr, exposures.view(-1, 1, 1, 1)), ldr, exposures)
+
+
+def _mean_or_reference(weights: Tensor, radiance: Tensor, ldr: Tensor, exposures: Tensor) -> Tensor:
+    """Average over frames; where no frame has any weight the reference stands in."""
+    total = weights.sum(0)
+    mean = (weights * radiance).sum(0) / total.clamp(min=1e-6)
+    return torch.where(total > 1e-3, mean, reference_alone(ldr, exposures))
+
+
+def _agreement(ldr: Tensor, radiance: Tensor, variance: Tensor) -> Tensor:
+    """Weigh how well each frame agrees with the middle one, (N, 1, H, W) in 0..1."""
+    middle = len(ldr) // 2
+    difference = radiance - radiance[middle]
+    # A clipped reference says "at least": only a darker neighbor contradicts it.
+    difference = torch.where(ldr[middle] > CLIPPED, difference.clamp(max=0), difference)
+    allowed = (variance + variance[middle]) / 5 + (TOLERANCE * radiance[middle]).square()
+    excess = (_smooth(difference).square() / _smooth(allowed)).mean(1, keepdim=True)
+    agreement = 1 / (1 + (excess / 4).square())
+    agreement[middle] = 1
+    return agreement
+
+
+def _smooth(values: Tensor) -> Tensor:
+    return F.avg_pool2d(values, 3, stride=1, padding=1, count_include_pad=False)
+
+
+def _unclipped(ldr: Tensor) -> Tensor:
+    return ((CLIPPED - ldr) / 0.03).clamp(0, 1)
+
+
+def _align(ldr: Tensor, exposures: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring all frames to the middle one's place; say where they lie inside the picture, (N, 1, H, W)."""
+    middle = len(ldr) // 2
+    aligned, inside = ldr.clone(), torch.ones_like(ldr[:, :1])
+    for place in range(len(ldr)):
+        if place != middle:
+            flow = optical_flow(ldr[middle], ldr[place], exposures=(exposures[middle], exposures[place]))
+            aligned[place], inside[place] = _fetch(ldr[place], flow)
+    return aligned, inside
+
+
+def optical_flow(reference: Tensor, neighbor: Tensor, *, exposures: tuple[Tensor, Tensor]) -> NDArray[np.float32]:
+    """Find where each pixel of the reference lies in the neighbor, by OpenCV's DIS flow at its medium preset.
+
+    Args:
+        reference: Encoded with 1/2.2, 0..1, (3, H, W).
+        neighbor: Likewise.
+        exposures: Linear exposures of the two.
+
+    Returns:
+        Displacement in pixels, x and y, (H, W, 2).
+    """
+    longest = torch.maximum(*exposures)  # the darker is brightened: both then clip at the same radiance
+    pair = zip((reference, neighbor), exposures, strict=True)
+    codes = [_codes(match_exposure(image, exposure, target=longest)) for image, exposure in pair]
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return np.asarray(search.calc(codes[0], codes[1], None), np.float32)  # type: ignore[call-overload]
+
+
+def _codes(encoded: Tensor) -> NDArray[np.uint8]:
+    return (luma(encoded)[0] * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def _fetch(image: Tensor, flow: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    height, width = flow.shape[:2]
+    xs = np.arange(width, dtype=np.float32) + flow[..., 0]
+    ys = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
+    pixels = np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())  # (H, W, 3)
+    fetched = cv2.remap(pixels, xs, ys, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    inside = (xs >= 0) & (xs <= width - 1) & (ys >= 0) & (ys <= height - 1)
+    return torch.from_numpy(fetched).permute(2, 0, 1).to(image), torch.from_numpy(inside)[None].to(image)
