@@ -1,14 +1,13 @@
 """`lanhdr train`: learn weights from pictures, clips, or from nothing but procedural scenes."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    import torch
+from lanhdr_cli.params import DEVICE
 
+if TYPE_CHECKING:
     from train.loop import Trainer
 
 _POSITIVE = click.IntRange(min=1)
@@ -35,7 +34,7 @@ _POSITIVE = click.IntRange(min=1)
 @click.option("--validate-every", type=_POSITIVE, help="Steps between validations.  [default: 500]")
 @click.option("--validation-samples", type=click.IntRange(min=0), help="Held-out samples.  [default: 16]")
 @click.option("--checkpoint-minutes", type=click.FloatRange(min=0, min_open=True), help="[default: 5]")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--device", type=DEVICE, default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def train(output: Path | None, resume: Path | None, device: str, **values: Any) -> None:
     """Train a network into a folder, which afterwards holds weights, metrics and the state to resume from.
 
@@ -50,34 +49,29 @@ def train(output: Path | None, resume: Path | None, device: str, **values: Any) 
     trainer = _trainer(output, resume, given, device=device)
     finished = _run(trainer)
     folder = output or resume
-    click.echo(f"{'finished' if finished else 'interrupted'} at step {trainer.step}: {folder}", err=True)
     if not finished:
-        click.echo(f"go on with: lanhdr train --resume {folder}", err=True)
-        sys.exit(130)
+        raise KeyboardInterrupt(f"saved at step {trainer.step}, go on with: lanhdr train --resume {folder}")
+    click.echo(f"finished at step {trainer.step}: {folder}", err=True)
 
 
 def _trainer(output: Path | None, resume: Path | None, given: dict[str, Any], *, device: str) -> "Trainer":
-    from train import session
+    from lanhdr_cli.device import resolve_device
+
+    try:
+        from train import session
+    except ModuleNotFoundError as error:
+        if error.name != "cv2":
+            raise
+        raise click.ClickException(
+            "training needs OpenCV, which is not installed: pip install 'lanhdr[train]'"
+        ) from error
     from train.config import TrainConfig
 
-    place = _device(device)
+    place = resolve_device(device)
     if resume is not None:
         return session.resume(resume, given, device=place)
     assert output is not None
     return session.start(TrainConfig.from_dict(given), output, device=place)
-
-
-def _device(name: str) -> "torch.device":
-    import torch
-
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise click.BadParameter(
-            f"{name} is not a device here: pass cpu, cuda or cuda:N", param_hint="--device"
-        ) from error
-    return device
 
 
 def _run(trainer: "Trainer") -> bool:
