@@ -1,9 +1,20 @@
 """The network as the paper's figure has it, and the values that distinguish its sizes."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, Self, TypeVar
 
+import torch
+from torch import Tensor, nn
+
+from model.alignment import AlignedDecoder, LuminanceAttention, Values
+from model.blocks import GatedConv, PyramidEncoder, resize_like
+from model.color import luma
 from model.errors import WeightsError
+from model.exposure import match_exposure, to_radiance
+from model.hallucination import Hallucination
+from model.merge import Merge
+
+State = TypeVar("State")
 
 
 @dataclass(frozen=True)
@@ -32,3 +43,184 @@ class NetworkConfig:
     def window_length(self) -> int:
         """Frames per window: 5 for two exposures, 7 for three."""
         return 2 * self.nexps + 1
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network makes of one window.
+
+    Args:
+        radiance: Linear radiance at the time of the reference, 1.0 = clip of the shortest exposure, (B, 3, H, W).
+        gates: For each frame of the window where its aligned features were used (1) or hallucinated ones (0),
+            (B, 1, h, w), h and w a fraction of H and W.
+    """
+
+    radiance: Tensor
+    gates: tuple[Tensor, ...]
+    start: Tensor | None = None
+
+
+class StreamingNetwork(Protocol[State]):
+    """A network that prepares each frame once and then combines windows of what it prepared."""
+
+    @property
+    def config(self) -> NetworkConfig:
+        """Which network this is."""
+
+    def prepare(self, image: Tensor, exposure: Tensor, *, previous: State | None) -> State:
+        """Compute what depends on one frame alone, or on it and the state of the frame before.
+
+        Args:
+            image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
+            exposure: Linear exposure relative to the shortest, (B,).
+            previous: State of the previous frame, None at the start of a clip.
+        """
+
+    def combine(self, window: tuple[State, ...]) -> Prediction:
+        """Reconstruct the frame in the middle of `config.window_length` states in order of time."""
+
+    def to(self, device: torch.device) -> Self:
+        """Move the weights."""
+
+    def eval(self) -> Self:
+        """Switch off what serves training only."""
+
+
+@dataclass(frozen=True)
+class FrameState:
+    """What LanHdr knows of one frame before it meets the others.
+
+    Args:
+        image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
+        exposures: Linear exposure of each picture of the batch, relative to the shortest.
+        pyramid: Features at 1/1, 1/2, 1/4 and 1/8 of the frame, T to 8T wide.
+        values: Keys and values of the alignment.
+    """
+
+    image: Tensor
+    exposures: tuple[float, ...]
+    pyramid: tuple[Tensor, ...]
+    values: Values
+
+    @property
+    def exposure(self) -> Tensor:
+        """The exposures beside the image, (B, 1, 1, 1)."""
+        return self.image.new_tensor(self.exposures).view(-1, 1, 1, 1)
+
+
+def frame_input(image: Tensor, exposure: Tensor) -> Tensor:
+    """Stack the encoded picture, its radiance and its luma, (B, 7, H, W)."""
+    return torch.cat([image, to_radiance(image, exposure), luma(image)], dim=1)
+
+
+def luminance_input(image: Tensor, exposure: Tensor) -> Tensor:
+    """Stack the luma of the encoded picture and its radiance, (B, 4, H, W)."""
+    return torch.cat([luma(image), to_radiance(image, exposure)], dim=1)
+
+
+class LanHdr(nn.Module):
+    """LAN-HDR (Chung and Cho, ICCV 2023): align by luminance, hallucinate, blend, merge.
+
+    Args:
+        config: Number of exposures, widths and kind of output.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels, width = config.channels, config.pyramid_channels
+        self.neighbor_encoder = PyramidEncoder(7, width, conv=GatedConv)
+        self.reference_encoder = PyramidEncoder(7, width, conv=GatedConv)
+        self.attention = LuminanceAttention(width)
+        self.aligned_decoder = AlignedDecoder(width, channels)
+        self.hallucination = Hallucination(width, channels)
+        self.merge = Merge(channels, frames=config.window_length, guided=config.output == "guided")
+
+    def forward(self, ldr: Tensor, exposures: Tensor, *, start: Tensor | None = None) -> Prediction:
+        """Reconstruct the frame in the middle of a window.
+
+        Args:
+            ldr: Frames in order of time, encoded with 1/2.2, 0..1, (B, N, 3, H, W).
+            exposures: Linear exposures relative to the shortest, (B, N).
+            start: For a guided network the physically merged radiance, (B, 3, H, W).
+
+        Returns:
+            The radiance and the gates of the N frames.
+
+        Raises:
+            ValueError: If a guided network gets no start, or N is not the window's length.
+        """
+        pairs = zip(ldr.unbind(1), exposures.unbind(1), strict=True)
+        return self.combine(tuple(self.prepare(image, exposure) for image, exposure in pairs), start=start)
+
+    def prepare(self, image: Tensor, exposure: Tensor, *, previous: FrameState | None = None) -> FrameState:
+        """Compute what depends on one frame alone: its features, keys and values.
+
+        Args:
+            image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
+            exposure: Linear exposure relative to the shortest, (B,).
+            previous: Not used; designs whose frames depend on the one before take it.
+
+        Returns:
+            The frame's state for `combine`.
+        """
+        stacked = frame_input(image, exposure.to(image).view(-1, 1, 1, 1))
+        pyramid = self.neighbor_encoder(stacked)
+        small = resize_like(stacked, pyramid[2]).detach()  # (B, 7, H / 4, W / 4)
+        luminance = torch.cat([small[:, 6:], small[:, 3:6]], dim=1)
+        values = self.attention.offer(luminance, small[:, :6])
+        return FrameState(image, tuple(exposure.tolist()), pyramid, values)
+
+    def combine(self, window: tuple[FrameState, ...], *, start: Tensor | None = None) -> Prediction:
+        """Align every frame of the window to the middle one, hallucinate, blend and merge.
+
+        Args:
+            window: States in order of time, as many as the window is long.
+            start: For a guided network the physically merged radiance, (B, 3, H, W).
+
+        Returns:
+            The radiance and the gates of the window's frames.
+
+        Raises:
+            ValueError: If a guided network gets no start, or the window has another length.
+        """
+        if len(window) != self.config.window_length:
+            raise ValueError(f"the window has {len(window)} frames, the network takes {self.config.window_length}")
+        reference = window[len(window) // 2]
+        features = self.reference_encoder(frame_input(reference.image, reference.exposure))
+        queries = self._queries(window, reference, size_like=features[2])
+        total: Tensor | None = None
+        gates = []
+        for place, state in enumerate(window):
+            aligned = self.align(queries[state.exposures], state.values)
+            blended, gate = self.hallucination(state.pyramid, features, aligned=aligned)
+            total = self.merge.head.add(blended, total, place=place)
+            gates.append(gate)
+        assert total is not None
+        return Prediction(self._merge(total, reference, start=start), tuple(gates))
+
+    def align(self, query: Tensor, values: Values) -> Tensor:
+        """Align a frame's features to the reference's query, (B, C, H / 4, W / 4)."""
+        transferred, score = self.attention(query, values)
+        aligned: Tensor = self.aligned_decoder(transferred, score, pyramid=values.pyramid)
+        return aligned
+
+    def _queries(
+        self, window: tuple[FrameState, ...], reference: FrameState, *, size_like: Tensor
+    ) -> dict[tuple[float, ...], Tensor]:
+        # Re-exposed to its own exposure the reference is itself, so its query is the key it already has.
+        queries = {reference.exposures: reference.values.key}
+        for state in window:
+            if state.exposures not in queries:
+                image = match_exposure(reference.image, reference.exposure, target=state.exposure)
+                small = resize_like(luminance_input(image, state.exposure), size_like).detach()
+                queries[state.exposures] = self.attention.embed(small)
+        return queries
+
+    def _merge(self, total: Tensor, reference: FrameState, *, start: Tensor | None) -> Tensor:
+        if self.config.output == "direct":
+            radiance: Tensor = self.merge(total)
+            return radiance
+        if start is None:
+            raise ValueError("a guided network corrects a start: pass start")
+        return self.merge.correct(total, start=start, reference=to_radiance(reference.image, reference.exposure))

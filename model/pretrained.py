@@ -1,0 +1,275 @@
+"""Weights: self-describing files of our own, and the published checkpoints."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from model.errors import WeightsError
+from model.network import LanHdr, NetworkConfig
+
+Network = LanHdr
+DESIGNS: dict[str, type[Network]] = {"lanhdr": LanHdr}
+NUMBER_WORDS = {2: "two", 3: "three"}
+NAMES_SHOWN = 4
+LARGEST_WIDTH = 1024
+
+# From the published state dict to ours, applied in this order to each key: first the box, then what is inside it.
+PUBLISHED_PREFIXES = (
+    ("align.mov_extractor.", "neighbor_encoder."),
+    ("align.ref_extractor.", "reference_encoder."),
+    ("align.FE_KQ.", "attention.luminance_encoder."),
+    ("align.FE_V.", "attention.color_encoder."),
+    ("align.Transformer.embed.", "attention.embedding."),
+    ("align.Recon.s3.conv_head.", "aligned_decoder.head."),
+    ("align.Recon.s3.RBs.", "aligned_decoder.body."),
+    ("align.Recon.s3.conv_tail.", "aligned_decoder.tail."),
+    ("align.Recon.up_8_4.", "aligned_decoder.up.0."),
+    ("align.Recon.up_4_2.", "aligned_decoder.up.1."),
+    ("align.Recon.up_2_1.", "aligned_decoder.up.2."),
+    ("align.Recon.conv_final1.", "aligned_decoder.final."),
+    ("align.Fuser.RB_head.", "hallucination.head."),
+    ("align.Fuser.RBs.", "hallucination.body."),
+    ("align.Fuser.conv_tail.", "hallucination.tail."),
+    ("align.Fuser.up_8_4.", "hallucination.up_to_quarter."),
+    ("align.Fuser.conv_bn.", "hallucination.widen."),
+    ("align.Fuser.conv_gate.", "hallucination.gate."),
+    ("align.Fuser.fb.", "hallucination.blend."),
+    ("align.Fuser.up_4_2.", "hallucination.up_to_half."),
+    ("align.Fuser.up_2_1.", "hallucination.up_to_full."),
+    ("merge.conv1_head.", "merge.head."),
+    ("merge.RB1s.", "merge.body."),
+    ("merge.conv1_tail.", "merge.tail."),
+    (".conv11.", ".stem."),
+    (".conv12.", ".levels.0.conv."),
+    (".conv21.", ".levels.1.conv."),
+    (".conv31.", ".levels.2.conv."),
+    (".conv41.", ".levels.3.conv."),
+    (".block1.", ".levels.0.block."),
+    (".block2.", ".levels.1.block."),
+    (".block3.", ".levels.2.block."),
+    (".block4.", ".levels.3.block."),
+    (".conv2d.", ".conv."),
+    (".main.", ".spatial."),
+    (".main_fft.", ".spectral."),
+    (".skip_conv.", ".projection."),
+    (".out_conv.", ".residual."),
+    (".rb.", ".residual."),
+    (".downsample.", ".shortcut."),
+)
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A network with its weights, and what is known of them.
+
+    Args:
+        name: What the weights call themselves, else the name of the file without its suffix.
+        network: The network in evaluation mode, float32, on the CPU.
+        record: How the weights came to be: data, steps, scores, licence.
+    """
+
+    name: str
+    network: Network
+    record: dict[str, str]
+
+
+def build_network(config: NetworkConfig) -> Network:
+    """Make a network with fresh weights, laid out for speed.
+
+    Raises:
+        WeightsError: If the design is not known.
+    """
+    if config.design not in DESIGNS:
+        raise WeightsError(f"there is no design {config.design!r}: known are {', '.join(DESIGNS)}")
+    # With channels last a CPU takes two thirds of the time for a frame of (64, 16), half for a training step.
+    network = DESIGNS[config.design](config)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def check_exposures(config: NetworkConfig, nexps: int) -> None:
+    """Make sure that a network was made for a clip's number of exposures.
+
+    Raises:
+        WeightsError: If it was made for another one.
+    """
+    if config.nexps != nexps:
+        raise WeightsError(
+            f"these weights are for {_exposures(config.nexps)}, the clip has {_exposures(nexps)}: "
+            "pass other --weights or check --exposures"
+        )
+
+
+def bundled_path(*, nexps: int, size: Literal["lite", "base"]) -> Path:
+    """Find the weights that come with the package.
+
+    Raises:
+        WeightsError: If there are none for this number of exposures and size.
+    """
+    path = Path(__file__).parent / "weights" / f"{size}_{nexps}e.safetensors"
+    if not path.is_file():
+        raise WeightsError(
+            f"no weights for {_exposures(nexps)} are bundled yet in size {size}: "
+            f"pass --weights FILE or train with `lanhdr train --nexps {nexps}`"
+        )
+    return path
+
+
+def load_network(path: Path | str, *, nexps: int | None = None) -> Pretrained:
+    """Read a file of weights: ours (safetensors) or a published checkpoint (`ckpt.pt`); its content tells which.
+
+    Args:
+        path: The file.
+        nexps: Number of exposures that the weights must be for, None for any.
+
+    Returns:
+        The network, its name and record.
+
+    Raises:
+        WeightsError: If the file is missing, damaged, foreign, holds anything but weights, does not fit the network
+            exactly, or is for another number of exposures.
+    """
+    path = Path(path)
+    config, tensors, record = _read_own(path) if _is_safetensors(path) else _read_published(path)
+    if nexps is not None:
+        check_exposures(config, nexps)
+    network = build_network(config)
+    _fill(network, tensors, path=path)
+    return Pretrained(record.get("name", path.stem), network.eval(), record)
+
+
+def save_network(network: Network, path: Path | str, *, record: Mapping[str, str], half: bool) -> None:
+    """Write weights with their configuration and record; the file appears under its name only when complete.
+
+    Args:
+        network: Any network that `build_network` makes.
+        path: The file, replaced if it exists.
+        record: How the weights came to be; `name` is what they call themselves.
+        half: Whether to store half precision, at half the size.
+
+    Raises:
+        WeightsError: If the file can't be written.
+    """
+    path = Path(path)
+    tensors = {name: _stored(tensor, half=half) for name, tensor in network.state_dict().items()}
+    metadata = {"format": "pt", "config": json.dumps(asdict(network.config)), "record": json.dumps(dict(record))}
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        unfinished.write_bytes(safetensors.torch.save(tensors, metadata))
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise WeightsError(f"can't write {path}: {error.strerror}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def published_to_own(key: str) -> str:
+    """Translate a key of the published state dict into ours."""
+    for theirs, ours in PUBLISHED_PREFIXES:
+        key = key.replace(theirs, ours)
+    return key
+
+
+def _exposures(count: int) -> str:
+    return f"{NUMBER_WORDS.get(count, str(count))} exposures"
+
+
+def _is_safetensors(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise WeightsError(f"can't read weights {path}: {error.strerror}") from error
+    return start[8:] == b"{"  # 8 bytes hold the header's length, then its JSON begins
+
+
+def _read_own(path: Path) -> tuple[NetworkConfig, dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is damaged ({error}): fetch it again") from error
+    if "config" not in metadata:
+        raise WeightsError(f"{path} does not say which network it is for: pass weights written by lanhdr")
+    return _parse_config(metadata["config"], path=path), tensors, _parse_record(metadata.get("record", "{}"), path=path)
+
+
+def _parse_config(text: str, *, path: Path) -> NetworkConfig:
+    try:
+        config = NetworkConfig(**json.loads(text))
+        sizes = (config.channels, config.pyramid_channels)
+        if not all(isinstance(size, int) and 0 < size <= LARGEST_WIDTH for size in sizes):
+            raise ValueError(f"widths {sizes}")
+    except (TypeError, ValueError, WeightsError) as error:
+        raise WeightsError(f"{path} has a configuration that this version does not know ({error}): update") from error
+    return config
+
+
+def _parse_record(text: str, *, path: Path) -> dict[str, str]:
+    try:
+        return {str(key): str(value) for key, value in json.loads(text).items()}
+    except (AttributeError, ValueError) as error:
+        raise WeightsError(f"{path} has a damaged training record ({error}): fetch it again") from error
+
+
+def _read_published(path: Path) -> tuple[NetworkConfig, dict[str, Tensor], dict[str, str]]:
+    loaded = _unpickle_weights(path)
+    checkpoint = loaded if isinstance(loaded, dict) else {}
+    state = checkpoint.get("g")
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path} holds no LAN-HDR weights (no state dict `g`): pass a published ckpt.pt")
+    tensors = {published_to_own(str(key)): value for key, value in state.items()}
+    record = {key: str(checkpoint[key]) for key in ("iter", "epoch") if isinstance(checkpoint.get(key), int)}
+    return _infer_config(tensors, path=path), tensors, {"source": "published checkpoint", **record}
+
+
+def _unpickle_weights(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what a damaged or hostile pickle raises has no common type
+        raise WeightsError(f"{path} is no file of weights, nothing was run: pass .safetensors or ckpt.pt") from error
+
+
+def _infer_config(tensors: Mapping[str, Tensor], *, path: Path) -> NetworkConfig:
+    try:
+        width = tensors["attention.luminance_encoder.stem.bias"].shape[0]
+        channels, stacked = tensors["merge.head.weight"].shape[:2]
+    except (KeyError, IndexError, ValueError) as error:
+        raise WeightsError(f"{path} holds other weights than LAN-HDR's: pass a published ckpt.pt") from error
+    frames_to_nexps = {NetworkConfig(nexps).window_length: nexps for nexps in NUMBER_WORDS}
+    frames = stacked // channels
+    if frames not in frames_to_nexps:
+        raise WeightsError(f"{path} merges windows of {frames} frames, known are 5 and 7: pass a published ckpt.pt")
+    return NetworkConfig(frames_to_nexps[frames], channels=channels, pyramid_channels=width)
+
+
+def _fill(network: Network, tensors: Mapping[str, Tensor], *, path: Path) -> None:
+    own = network.state_dict()
+    differences = {
+        "missing": [name for name in own if name not in tensors],
+        "unexpected": [name for name in tensors if name not in own],
+        "of another shape": [name for name in own if name in tensors and own[name].shape != tensors[name].shape],
+    }
+    found = "; ".join(f"{kind}: {_listed(names)}" for kind, names in differences.items() if names)
+    if found:
+        raise WeightsError(f"{path} does not fit its network ({found}): pass weights of this version")
+    network.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more
+
+
+def _stored(tensor: Tensor, *, half: bool) -> Tensor:
+    dtype = torch.float16 if half and tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to("cpu", dtype).contiguous()
