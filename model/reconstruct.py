@@ -1,0 +1,103 @@
+"""Streaming reconstruction: frames in, HDR frames out, each frame's own work done once."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.errors import ExposureError, FrameError
+from model.frames import HdrFrame, LdrFrame
+from model.network import StreamingNetwork
+from model.window import sliding_windows
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    state: Any
+    exposure: float
+    time: Fraction
+
+
+class Reconstructor:
+    """Runs a network over a clip of any length; memory does not grow with it.
+
+    Args:
+        network: The network; it is moved to the device and switched to evaluation.
+        device: Where to compute.
+        precision: `torch.float32`, or half precision for the convolutions (`torch.bfloat16`, `torch.float16`).
+    """
+
+    def __init__(
+        self,
+        network: StreamingNetwork[Any],
+        *,
+        device: torch.device | str = "cpu",
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        self.device = torch.device(device)
+        self.precision = precision
+        self.network = network.to(self.device).eval()
+
+    def reconstruct(self, frames: Iterable[LdrFrame], *, period: int) -> Iterator[HdrFrame]:
+        """Reconstruct one HDR frame per LDR frame, at the same times.
+
+        Args:
+            frames: The clip in order of time, all of one size.
+            period: Number of frames after which the exposures repeat.
+
+        Yields:
+            Frames on the CPU, radiance not negative.
+
+        Raises:
+            FrameError: If a frame differs in size from the first, or there are fewer frames than one period.
+            ExposureError: If the frames of a window have another number of exposures than the network is made for.
+        """
+        windows = sliding_windows(self._states(frames), length=self.network.config.window_length, period=period)
+        for window in windows:
+            self._check_exposures(window)
+            yield HdrFrame(self._combine(window), window[len(window) // 2].time)
+
+    def _states(self, frames: Iterable[LdrFrame]) -> Iterator[_Prepared]:
+        size: tuple[int, ...] | None = None
+        state = None
+        for number, frame in enumerate(frames):
+            found = tuple(frame.image.shape)
+            size = size or found
+            if found != size:
+                raise FrameError(
+                    f"frame {number} is {found[-1]}x{found[-2]}, the first is {size[-1]}x{size[-2]}: "
+                    "frames of one clip must have one size"
+                )
+            state = self._prepare(frame, previous=state)
+            yield _Prepared(state, frame.exposure, frame.time)
+
+    def _check_exposures(self, window: tuple[_Prepared, ...]) -> None:
+        found = sorted({frame.exposure for frame in window})
+        expected = self.network.config.nexps
+        if len(found) != expected:
+            listed = ", ".join(f"{exposure:g}" for exposure in found)
+            time_s = float(window[len(window) // 2].time)
+            raise ExposureError(
+                f"the frames around {time_s:.3f} s have {len(found)} exposures ({listed}), "
+                f"the weights are for {expected}: pass other weights or check the exposures"
+            )
+
+    # Inference mode is held per call: around a yield it would leak into the caller's code.
+    @torch.inference_mode()
+    def _prepare(self, frame: LdrFrame, *, previous: Any) -> Any:
+        image = frame.image[None].to(self.device, torch.float32)
+        with self._autocast():
+            return self.network.prepare(image, torch.tensor([frame.exposure]), previous=previous)
+
+    @torch.inference_mode()
+    def _combine(self, window: tuple[_Prepared, ...]) -> Tensor:
+        with self._autocast():
+            prediction = self.network.combine(tuple(frame.state for frame in window))
+        return prediction.radiance[0].float().clamp(min=0).cpu()
+
+    def _autocast(self) -> torch.autocast:
+        half = self.precision != torch.float32
+        return torch.autocast(self.device.type, dtype=self.precision if half else None, enabled=half)

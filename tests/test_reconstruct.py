@@ -1,0 +1,175 @@
+"""Streaming: the same numbers as whole windows, once per frame, and errors that say which frame."""
+
+import itertools
+from collections.abc import Iterator
+from fractions import Fraction
+
+import pytest
+import torch
+from reference import DATA, TOLERANCE, load_fixture, tiny_network
+from torch import Tensor
+
+from model.errors import ExposureError, FrameError
+from model.frames import HdrFrame, LdrFrame
+from model.network import FrameState, LanHdr, NetworkConfig, Prediction
+from model.reconstruct import Reconstructor
+from model.window import borrowed_index
+
+
+@pytest.fixture(scope="module")
+def network() -> LanHdr:
+    """A narrow network with random weights."""
+    torch.manual_seed(5)
+    return LanHdr(NetworkConfig(channels=6, pyramid_channels=4)).eval()
+
+
+def clip(count: int, *, ratios: tuple[float, ...] = (1, 8), height: int = 41, width: int = 38) -> list[LdrFrame]:
+    """Frames of noise whose exposures repeat."""
+    images = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(2))
+    exposures = itertools.cycle(ratios)
+    return [
+        LdrFrame(image, exposure, Fraction(number, 24))
+        for number, (image, exposure) in enumerate(zip(images, exposures, strict=False))
+    ]
+
+
+def plain(network: LanHdr, frames: list[LdrFrame], center: int, *, period: int) -> Tensor:
+    """Reconstruct one frame from its whole window, without streaming."""
+    radius = network.config.window_length // 2
+    places = [borrowed_index(k, count=len(frames), period=period) for k in range(center - radius, center + radius + 1)]
+    ldr = torch.stack([frames[place].image for place in places])
+    exposures = torch.tensor([frames[place].exposure for place in places])
+    with torch.inference_mode():
+        radiance: Tensor = network(ldr[None], exposures[None]).radiance[0]
+    return radiance
+
+
+@pytest.mark.parametrize("nexps", [2, 3])
+def test_streaming_equals_whole_windows(nexps: int) -> None:
+    fixture = load_fixture(DATA / f"tiny_{nexps}exp_motion.safetensors")
+    network = tiny_network(nexps)
+    pairs = zip(fixture["ldr"][..., :99, :101], fixture["exposures"].tolist(), strict=True)
+    frames = [LdrFrame(image, exposure, Fraction(k, 25)) for k, (image, exposure) in enumerate(pairs)]
+    streamed = list(Reconstructor(network).reconstruct(frames, period=nexps))
+    assert [frame.time for frame in streamed] == [frame.time for frame in frames]
+    for center, frame in enumerate(streamed):
+        expected = plain(network, frames, center, period=nexps)
+        torch.testing.assert_close(frame.radiance, expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_clips_shorter_than_a_window_work(network: LanHdr, count: int) -> None:
+    frames = clip(count)
+    streamed = list(Reconstructor(network).reconstruct(frames, period=2))
+    assert len(streamed) == count
+    for center, frame in enumerate(streamed):
+        torch.testing.assert_close(frame.radiance, plain(network, frames, center, period=2), rtol=0, atol=TOLERANCE)
+
+
+def test_each_frame_is_prepared_once(network: LanHdr) -> None:
+    calls: dict[str, int] = {"neighbor": 0, "reference": 0}
+
+    def count(name: str) -> None:
+        calls[name] += 1
+
+    hooks = [
+        network.neighbor_encoder.register_forward_hook(lambda *_: count("neighbor")),
+        network.reference_encoder.register_forward_hook(lambda *_: count("reference")),
+    ]
+    list(Reconstructor(network).reconstruct(clip(9), period=2))
+    for hook in hooks:
+        hook.remove()
+    assert calls == {"neighbor": 9, "reference": 9}
+
+
+class Chain:
+    """A network whose state is the number of frames before it, to see what is passed on."""
+
+    config = NetworkConfig()
+
+    def prepare(self, image: Tensor, exposure: Tensor, *, previous: int | None) -> int:
+        """Count on from the previous state."""
+        assert image.shape == (1, 3, 41, 38)
+        assert exposure.tolist() in ([1.0], [8.0])
+        return 0 if previous is None else previous + 1
+
+    def combine(self, window: tuple[int, ...]) -> Prediction:
+        """Return a picture that holds the window's states; the last is negative."""
+        return Prediction(torch.tensor([[[[*window, -1.0]]]]), ())
+
+    def to(self, device: torch.device) -> "Chain":
+        """Stay."""
+        return self
+
+    def eval(self) -> "Chain":
+        """Stay."""
+        return self
+
+
+def test_each_state_sees_the_one_before_and_no_radiance_is_negative() -> None:
+    streamed = list(Reconstructor(Chain()).reconstruct(clip(6), period=2))
+    assert streamed[3].radiance.flatten().tolist() == [1, 2, 3, 4, 5, 0]
+
+
+def test_output_is_not_held_back_longer_than_a_window(network: LanHdr) -> None:
+    taken = 0
+
+    def frames() -> Iterator[LdrFrame]:
+        nonlocal taken
+        for frame in clip(12):
+            taken += 1
+            yield frame
+
+    for done, _ in enumerate(Reconstructor(network).reconstruct(frames(), period=2)):
+        assert taken <= done + 3
+
+
+def test_inference_mode_does_not_leak_to_the_caller(network: LanHdr) -> None:
+    for _ in Reconstructor(network).reconstruct(clip(3), period=2):
+        assert not torch.is_inference_mode_enabled()
+        assert not torch.is_autocast_enabled("cpu")
+
+
+def test_half_precision_stays_close(network: LanHdr) -> None:
+    frames = clip(3)
+    exact = next(Reconstructor(network).reconstruct(frames, period=2))
+    half = next(Reconstructor(network, precision=torch.bfloat16).reconstruct(frames, period=2))
+    assert half.radiance.dtype == torch.float32
+    assert not torch.equal(half.radiance, exact.radiance)
+    # bfloat16 keeps 8 bits: a few thousandths through these depths.
+    torch.testing.assert_close(half.radiance, exact.radiance, rtol=0, atol=0.02)
+
+
+def run(network: LanHdr, frames: list[LdrFrame], *, period: int) -> list[HdrFrame]:
+    """Reconstruct a whole clip."""
+    return list(Reconstructor(network).reconstruct(frames, period=period))
+
+
+def test_a_frame_of_another_size_is_named(network: LanHdr) -> None:
+    frames = [*clip(3), *clip(1, height=20, width=64)]
+    with pytest.raises(FrameError, match="frame 3 is 64x20, the first is 38x41"):
+        run(network, frames, period=2)
+
+
+def test_a_clip_shorter_than_a_period_is_refused(network: LanHdr) -> None:
+    with pytest.raises(FrameError, match="1 frames, one exposure period is 2"):
+        run(network, clip(1), period=2)
+
+
+@pytest.mark.parametrize(("ratios", "found"), [((1, 4, 16), r"3 exposures \(1, 4, 16\)"), ((2,), r"1 exposures \(2\)")])
+def test_another_number_of_exposures_is_refused(network: LanHdr, ratios: tuple[float, ...], found: str) -> None:
+    with pytest.raises(ExposureError, match=rf"{found}, the weights are for 2"):
+        run(network, clip(6, ratios=ratios), period=len(ratios))
+
+
+def test_two_exposures_are_refused_by_weights_for_three() -> None:
+    network = LanHdr(NetworkConfig(3, channels=6, pyramid_channels=4))
+    with pytest.raises(ExposureError, match=r"around 0\.000 s have 2 exposures"):
+        run(network, clip(7), period=2)
+
+
+def test_states_are_what_the_window_holds(network: LanHdr) -> None:
+    state = network.prepare(clip(1)[0].image[None], torch.tensor([8.0]))
+    assert isinstance(state, FrameState)
+    assert state.exposure.shape == (1, 1, 1, 1)
+    assert [tuple(x.shape[-2:]) for x in state.pyramid] == [(41, 38), (21, 19), (11, 10), (6, 5)]
