@@ -89,6 +89,13 @@ def test_initial_weights_are_fine_tuned(whole_run: Path, tmp_path: Path) -> None
     assert [row["step"] for row in rows(tmp_path / "run")] == [1, 1]
 
 
+@pytest.mark.parametrize("arguments", [["--size=base"], ["--nexps=3"], ["--loss=paper"]], ids=str)
+def test_other_sizes_exposures_and_losses_take_a_step(arguments: list[str], tmp_path: Path) -> None:
+    result = invoke("-o", str(tmp_path / "run"), *SMALL, "--steps=1", "--workers=0", *arguments)
+    assert result.exit_code == 0, result.output
+    assert rows(tmp_path / "run")[0]["loss"] < 1
+
+
 def test_a_finished_run_is_not_overwritten(whole_run: Path) -> None:
     before = rows(whole_run)
     result = invoke("-o", str(whole_run), *SMALL)

@@ -82,10 +82,10 @@ class TrainConfig:
             raise TrainError(f"ema_decay is {self.ema_decay}: pass 0 or more and less than 1")
 
     def network_config(self) -> NetworkConfig:
-        """The network that this run trains: guided, in the size asked for."""
+        """The network that this run trains: a guided one for CPUs, or the published one."""
         if self.size == "base":
-            return NetworkConfig(nexps=self.nexps, design="lanhdr", output="guided")
-        return NetworkConfig(nexps=self.nexps, design="lite", output="guided", channels=48)
+            return NetworkConfig(nexps=self.nexps, design="lanhdr", output="direct")
+        return NetworkConfig(nexps=self.nexps, design="lite", output="guided")
 
     def as_dict(self) -> dict[str, Any]:
         """All values by name, as JSON can hold them."""
