@@ -1,0 +1,130 @@
+"""Where the stages meet: decoding runs ahead in a thread, frames go through the network in order."""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar
+
+from lanhdr_cli.media.decode import DecodedFrame
+from model.exposure import ExposureCycle
+from model.frames import HdrFrame, LdrFrame
+
+T = TypeVar("T")
+POLL_S = 0.1
+
+
+class FrameReconstructor(Protocol):
+    """What makes HDR frames of LDR frames."""
+
+    def reconstruct(self, frames: Iterable[LdrFrame], *, period: int) -> Iterator[HdrFrame]:
+        """Yield one HDR frame per LDR frame, in order, at the same times."""
+
+
+@dataclass(frozen=True)
+class Reconstructed:
+    """One HDR frame with where it comes from.
+
+    Args:
+        index: Position in the clip, from 0.
+        ldr: The frame at this position.
+        hdr: What became of it.
+        nearby: LDR frames around this one, itself included, as far as they are at hand.
+    """
+
+    index: int
+    ldr: LdrFrame
+    hdr: HdrFrame
+    nearby: tuple[LdrFrame, ...]
+
+
+@dataclass(frozen=True)
+class _End:
+    error: BaseException | None
+
+
+class Prefetch(Generic[T]):
+    """Runs an iterator a bounded number of steps ahead, in a thread; use it in a `with`.
+
+    Errors of the iterator surface where it is consumed. Leaving stops and joins the thread.
+
+    Args:
+        items: What to run.
+        depth: How many items may wait.
+    """
+
+    def __init__(self, items: Iterator[T], *, depth: int) -> None:
+        self._items = items
+        self._queue: queue.Queue[T | _End] = queue.Queue(depth)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            item = self._queue.get()
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+
+    def _run(self) -> None:
+        end = _End(None)
+        try:
+            for item in self._items:
+                if not self._put(item):
+                    return
+        except BaseException as error:
+            end = _End(error)
+        self._put(end)
+
+    def _put(self, item: T | _End) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=POLL_S)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+
+def reconstructed(
+    frames: Iterable[DecodedFrame], reconstructor: FrameReconstructor, *, cycle: ExposureCycle
+) -> Generator[Reconstructed, None, None]:
+    """Send decoded frames through the network; the exposure of each follows from its position in the clip.
+
+    Args:
+        frames: In order; the first need not be the first of the clip.
+        reconstructor: Makes the HDR frames.
+        cycle: Exposures from the clip's first frame on.
+
+    Yields:
+        One result per frame, in order.
+    """
+    pending: deque[tuple[int, LdrFrame]] = deque()
+    passed: deque[LdrFrame] = deque(maxlen=cycle.period - 1)
+
+    def exposed() -> Iterator[LdrFrame]:
+        for frame in frames:
+            ldr = LdrFrame(frame.image, cycle[frame.index], frame.time)
+            pending.append((frame.index, ldr))
+            yield ldr
+
+    for hdr in reconstructor.reconstruct(exposed(), period=cycle.period):
+        index, ldr = pending.popleft()
+        if hdr.time != ldr.time:
+            raise RuntimeError(f"the result for frame {index} is of time {hdr.time}, not {ldr.time}")
+        yield Reconstructed(index, ldr, hdr, (*passed, ldr, *(other for _, other in pending)))
+        passed.append(ldr)
