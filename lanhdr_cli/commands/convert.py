@@ -1,0 +1,55 @@
+"""`lanhdr convert`: a clip in, HDR frames out."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lanhdr_cli.params import DEVICE, EXPOSURES, FRAMES, POSITIVE, STOPS, FrameRange, exposure_cycle
+
+EPILOG = """Names for -o: dir/ makes dir/CLIP.0001.exr and on; out.exr makes out.0001.exr and on; out.####.exr and
+out.%05d.exr say where the number goes; out.1001.exr begins at 1001. Frame k of the clip (from 0) gets number k+1,
+whatever the range; a number given belongs to the first frame written."""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, metavar="NAME", help="EXR frames: out.exr, out.####.exr, dir/ ...")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace existing files.")
+@click.option("--exposures", type=EXPOSURES, help="Linear exposures in order of the frames, e.g. 1,8.")
+@click.option("--stops", type=STOPS, help="The same in stops, e.g. 0,3.")
+@click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights: .safetensors or ckpt.pt.")
+@click.option("--size", type=click.Choice(["lite", "base"]), default="lite", show_default=True, help="Bundled weights.")
+@click.option("--device", type=DEVICE, default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--frames", type=FRAMES, default=FrameRange(), help="Only these, from 0, both ends included: 0-47, 48-.")
+@click.option(
+    "--preview", type=click.Path(path_type=Path), metavar="FILE.png", help="Short, long, result as a picture."
+)
+@click.option("--scale", type=POSITIVE, help="File value of radiance 1.0, the clip level of the shortest exposure.")
+@click.option("--start-number", type=click.IntRange(min=0), help="Number of the first file.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads that compute and decode.")
+@click.option("--no-progress", is_flag=True, help="Don't tell how far it is.")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell what is used.")
+def convert(
+    exposures: tuple[float, ...] | None,
+    stops: tuple[float, ...] | None,
+    *,
+    no_progress: bool,
+    quiet: bool,
+    verbose: bool,
+    **wishes: Any,
+) -> None:
+    """Turn INPUT, a clip whose exposures repeat, into scene-linear OpenEXR frames.
+
+    In the files 1.0 is the clip level of the longest exposure; highlights rise above it, up to the ratio of the
+    exposures.
+    """
+    cycle = exposure_cycle(exposures, stops)
+    from lanhdr_cli.console import set_verbosity
+    from lanhdr_cli.conversion import Request, run
+
+    set_verbosity(quiet=quiet, verbose=verbose)
+    summary = run(Request(cycle=cycle, show_progress=not (no_progress or quiet), **wishes))
+    if not quiet:
+        click.echo(str(summary))

@@ -1,0 +1,132 @@
+"""What the user sees while work is done; all of it goes to stderr."""
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+LOGGERS = ("lanhdr_cli", "model", "train")
+LINE_EVERY_S = 5.0
+TERMINATED = 128 + signal.SIGTERM
+
+Advance = Callable[[], None]
+
+
+class StderrHandler(logging.Handler):
+    """Prints records as single lines; a warning says that it is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        prefix = "Warning: " if record.levelno >= logging.WARNING else ""
+        click.echo(prefix + one_line(record.getMessage()), err=True)
+
+
+def set_verbosity(*, quiet: bool, verbose: bool) -> None:
+    """Choose what is told: errors only, warnings as well, or everything."""
+    level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers = [StderrHandler()]
+        logger.propagate = False
+        logger.setLevel(level)
+
+
+def one_line(message: str) -> str:
+    """Join the lines of a message."""
+    return " ".join(message.split())
+
+
+def version() -> str:
+    """Version of the installed package; `unknown` in a checkout that is not installed."""
+    import importlib.metadata  # slow to import, seldom needed
+
+    try:
+        return importlib.metadata.version("lanhdr")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def leave_on_termination() -> None:
+    """Make SIGTERM unwind the stack, so that unfinished files are removed."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+@contextmanager
+def frame_progress(total: int | None, *, show: bool) -> Iterator[Advance]:
+    """Show how many frames are done: a bar on a terminal, else a line every five seconds.
+
+    Args:
+        total: Number of frames, None if unknown.
+        show: False for silence.
+
+    Yields:
+        A function to call after each frame.
+    """
+    if not show:
+        yield lambda: None
+    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        with _bar(total) as advance:
+            yield advance
+    else:
+        yield _Lines(total).advance
+
+
+@contextmanager
+def _bar(total: int | None) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("frame"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[fps]:.2f} fps"),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("convert", total=total, fps=0.0)
+        begin, done = time.monotonic(), 0
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            progress.update(task, advance=1, fps=done / max(time.monotonic() - begin, 1e-9))
+
+        yield advance
+
+
+class _Lines:
+    """Progress for log files."""
+
+    def __init__(self, total: int | None) -> None:
+        self._total = total
+        self._done = 0
+        self._begin = self._told = time.monotonic()
+
+    def advance(self) -> None:
+        """Count a frame, and print a line now and then."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._told >= LINE_EVERY_S:
+            self._told = now
+            click.echo(progress_line(self._done, self._total, elapsed_s=now - self._begin), err=True)
+
+
+def progress_line(done: int, total: int | None, *, elapsed_s: float) -> str:
+    """One line of progress, e.g. `frame 12/48, 3.10 fps, ETA 0:00:11`."""
+    fps = done / max(elapsed_s, 1e-9)
+    if total is None:
+        return f"frame {done}, {fps:.2f} fps"
+    minutes, seconds = divmod(round(max(total - done, 0) / fps), 60)
+    return f"frame {done}/{total}, {fps:.2f} fps, ETA {minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

@@ -1,0 +1,239 @@
+"""The job of `lanhdr convert`: from a clip to EXR frames and a preview."""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from lanhdr_cli.console import frame_progress, version
+from lanhdr_cli.device import DeviceError, resolve_device
+from lanhdr_cli.media.decode import VideoReader
+from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.media.exr import ClipRecord, ExrWriter
+from lanhdr_cli.media.formats import check_output, check_preview
+from lanhdr_cli.media.output import FrameNames, frame_names, prepare_folder, refuse_existing
+from lanhdr_cli.media.png import write_png
+from lanhdr_cli.params import FrameRange
+from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, reconstructed
+from lanhdr_cli.preview import Preview
+from model.exposure import ExposureCycle
+from model.pretrained import bundled_path, load_network
+from model.reconstruct import Reconstructor
+
+DECODED_AHEAD = 4
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be converted, and how.
+
+    Args:
+        source: The clip.
+        output: What `-o` says.
+        cycle: Exposures, from the clip's first frame on.
+        overwrite: Whether existing files may be replaced.
+        weights: File of weights, None for the bundled ones.
+        size: Which of the bundled ones.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        frames: Which frames.
+        preview: Where to put a preview, if anywhere.
+        threads: Threads that compute and decode, None for the default.
+        scale: Replaces the factor from radiance to file values, which is the longest exposure.
+        start_number: Number of the first file, None to count from the clip's start.
+        show_progress: Whether to tell how far it is.
+    """
+
+    source: Path
+    output: str
+    cycle: ExposureCycle
+    overwrite: bool = False
+    weights: Path | None = None
+    size: Literal["lite", "base"] = "lite"
+    device: str = "auto"
+    frames: FrameRange = field(default_factory=FrameRange)
+    preview: Path | None = None
+    threads: int | None = None
+    scale: float | None = None
+    start_number: int | None = None
+    show_progress: bool = False
+
+    @property
+    def factor(self) -> float:
+        """What radiance is multiplied by; by default the clip level of the longest exposure becomes 1.0."""
+        return self.scale or max(self.cycle.ratios)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network that is ready.
+
+    Args:
+        reconstructor: The network, streaming.
+        name: Name of the weights.
+        margin: Frames outside a range that its results depend on, at either side.
+    """
+
+    reconstructor: FrameReconstructor
+    name: str
+    margin: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was done.
+
+    Args:
+        frames: Number of files written.
+        seconds: Time from the first frame's decoding to the last file.
+        first: First file.
+        last: Last file.
+    """
+
+    frames: int
+    seconds: float
+    first: Path
+    last: Path
+
+    def __str__(self) -> str:
+        fps = self.frames / max(self.seconds, 1e-9)
+        files = str(self.first) if self.frames == 1 else f"{self.first} to {self.last.name}"
+        return f"{self.frames} frames in {self.seconds:.1f} s ({fps:.2f} fps): {files}"
+
+
+def load_reconstructor(request: Request) -> Loaded:
+    """Load the weights that a request names, or the bundled ones for its exposures.
+
+    Raises:
+        WeightsError: If there are none, or they don't fit.
+        DeviceError: If the device is not there.
+    """
+    device = resolve_device(request.device)
+    nexps = len(set(request.cycle.ratios))
+    path = request.weights or bundled_path(nexps=nexps, size=request.size)
+    pretrained = load_network(path, nexps=nexps)
+    logger.debug("weights %s on %s", pretrained.name, device)
+    # One period more than the window reaches: a frame's state may depend on the frame before.
+    margin = pretrained.network.config.window_length // 2 + request.cycle.period
+    return Loaded(Reconstructor(pretrained.network, device=device), pretrained.name, margin)
+
+
+def run(request: Request, *, load: Callable[[Request], Loaded] = load_reconstructor) -> Summary:
+    """Convert a clip.
+
+    Everything that can be refused is refused before the first frame is computed.
+
+    Args:
+        request: What to do.
+        load: Makes the network.
+
+    Raises:
+        LanHdrError: If anything of the user's does not fit.
+    """
+    check_output(request.output)
+    if request.preview:
+        check_preview(request.preview)
+    if request.threads:
+        torch.set_num_threads(request.threads)
+    with VideoReader(request.source, threads=request.threads or 0) as reader:
+        logger.debug("%s: %s", request.source, reader.info.description)
+        names = _plan_names(request, reader)
+        loaded = load(request)
+        for folder in {names.folder, *([request.preview.parent] if request.preview else [])}:
+            prepare_folder(folder)
+        try:
+            return _convert(request, reader, loaded, names=names)
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(f"{request.device} has too little memory: try --size lite or --device cpu") from error
+
+
+def _plan_names(request: Request, reader: VideoReader) -> FrameNames:
+    first, last = request.frames.first, request.frames.last
+    promised = reader.faults.promised
+    if promised is not None and first >= promised:
+        raise MediaError(f"--frames begins at {first}, {request.source} has only frames 0-{promised - 1}")
+    names = frame_names(
+        request.output,
+        request.source.stem,
+        first=first,
+        start_number=request.start_number,
+        single=request.frames.count == 1,
+    )
+    if not request.overwrite:
+        preview_there = request.preview is not None and request.preview.exists()
+        refuse_existing(names.existing(first, last) + ([request.preview] if request.preview and preview_there else []))
+    return names
+
+
+def _convert(request: Request, reader: VideoReader, loaded: Loaded, *, names: FrameNames) -> Summary:
+    first, last = request.frames.first, request.frames.last
+    start, stop = _span(request, loaded.margin)
+    total = _expected(request.frames, reader.info.frames)
+    preview = Preview(first + ((total or 1) - 1) // 2)
+    begin = time.monotonic()
+    writer = ExrWriter(names, _record(request, reader, loaded))
+    try:
+        with (
+            Prefetch(reader.frames(start=start, stop=stop), depth=DECODED_AHEAD) as decoded,
+            frame_progress(total, show=request.show_progress) as advance,
+            writer,
+            closing(reconstructed(decoded, loaded.reconstructor, cycle=request.cycle)) as results,
+        ):
+            for result in results:
+                if result.index >= first:
+                    writer.write(result.hdr, index=result.index, exposure=result.ldr.exposure)
+                    preview.consider(result)
+                    advance()
+                if result.index == last:
+                    break
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{writer.written} finished frames stay in {names.folder}") from None
+    return _finish(request, reader, writer, names=names, preview=preview, seconds=time.monotonic() - begin)
+
+
+def _span(request: Request, margin: int) -> tuple[int, int | None]:
+    """Frames to decode: those around the range as well, from the start of an exposure period on."""
+    period = request.cycle.period
+    start = max(0, request.frames.first - margin) // period * period
+    return start, None if request.frames.last is None else request.frames.last + 1 + margin
+
+
+def _expected(frames: FrameRange, in_clip: int | None) -> int | None:
+    if in_clip is None:
+        return frames.count
+    last = in_clip - 1 if frames.last is None else min(frames.last, in_clip - 1)
+    return max(1, last - frames.first + 1)
+
+
+def _record(request: Request, reader: VideoReader, loaded: Loaded) -> ClipRecord:
+    return ClipRecord(
+        rate=reader.info.rate,
+        timecode=reader.info.timecode,
+        pixel_aspect=reader.info.pixel_aspect,
+        scale=request.factor,
+        exposures=request.cycle.ratios,
+        weights=loaded.name,
+        version=version(),
+    )
+
+
+def _finish(
+    request: Request, reader: VideoReader, writer: ExrWriter, *, names: FrameNames, preview: Preview, seconds: float
+) -> Summary:
+    for message in reader.faults.messages():
+        logger.warning("%s: %s", request.source.name, message)
+    if writer.frames_with_gaps:
+        logger.warning("%d frames held values that are no numbers; they are 0 in the files", writer.frames_with_gaps)
+    first, last = request.frames.first, request.frames.first + writer.written - 1
+    if request.frames.last is not None and last < request.frames.last:
+        logger.warning("--frames asks for frames up to %d, the clip ends with %d", request.frames.last, last)
+    picture = preview.picture()
+    if request.preview and picture is not None:
+        write_png(request.preview, picture)
+    return Summary(writer.written, seconds, names.path(first), names.path(last))

@@ -1,0 +1,24 @@
+"""Which device computes."""
+
+import torch
+
+from model.errors import LanHdrError
+
+
+class DeviceError(LanHdrError):
+    """The device that was asked for is not there, or its memory does not suffice."""
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device that exists.
+
+    Raises:
+        DeviceError: If it does not.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= found:
+        raise DeviceError(f"--device {name}: {found} CUDA devices were found: pass --device cpu or auto")
+    return device

@@ -1,0 +1,63 @@
+"""The command line: a group whose commands are imported only when they are called."""
+
+import importlib
+from typing import Any
+
+import click
+
+from lanhdr_cli.console import one_line, version
+from model.errors import LanHdrError
+
+INTERRUPTED = 130
+
+# Name: where the command is, and what it does; said here so that --help imports none of them.
+COMMANDS = {
+    "convert": ("lanhdr_cli.commands.convert:convert", "Turn an alternating-exposure clip into HDR frames."),
+    "train": ("lanhdr_cli.commands.train:train", "Train or fine-tune the network."),
+    "weights": ("lanhdr_cli.commands.weights:weights", "List, import and verify weights."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is called; errors of the user end in one line, Ctrl-C in exit code 130."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None if there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except LanHdrError as error:
+            click.echo(f"Error: {one_line(str(error))}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt as interrupt:
+            click.echo(f"Interrupted: {interrupt}" if str(interrupt) else "Interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"lanhdr {version()}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Print it.")
+def cli() -> None:
+    """Turn alternating-exposure LDR video into HDR video."""

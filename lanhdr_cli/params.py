@@ -1,0 +1,138 @@
+"""What users type, as values; nothing here needs torch."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from model.exposure import ExposureCycle
+
+LARGEST_STOP = 24.0
+_RANGE = re.compile(r"(?P<first>\d+)(?:(?P<dash>-)(?P<last>\d+)?)?")
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+AUTOMATIC_COMES_LATER = (
+    "the exposures of the clip are needed (finding them automatically comes in a later release): "
+    "pass e.g. --exposures 1,8 or --stops 0,3"
+)
+
+
+@dataclass(frozen=True)
+class FrameRange:
+    """Frames of a clip, counted from 0, both ends included; `last` None is the clip's end."""
+
+    first: int = 0
+    last: int | None = None
+
+    @property
+    def count(self) -> int | None:
+        """Number of frames, None if open."""
+        return None if self.last is None else self.last - self.first + 1
+
+
+class FrameRangeParam(click.ParamType[FrameRange]):
+    """`A-B`, `A-` or `A`, counted from 0, both ends included."""
+
+    name = "A-B"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> FrameRange:
+        """Read a range."""
+        if isinstance(value, FrameRange):
+            return value
+        match = _RANGE.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no range of frames; pass e.g. 0-47, 48- or 12", param, ctx)
+        first = int(match["first"])
+        last = int(match["last"]) if match["last"] else (None if match["dash"] else first)
+        if last is not None and last < first:
+            self.fail(f"{value!r} ends before it begins; pass e.g. {last}-{first}", param, ctx)
+        return FrameRange(first, last)
+
+
+class NumbersParam(click.ParamType[tuple[float, ...]]):
+    """Numbers with commas between them.
+
+    Args:
+        name: What help calls it.
+        lowest: Least value; not allowed itself if `above`.
+        highest: Greatest value.
+        above: Whether values must lie above `lowest`.
+        example: A list that works, for error messages.
+    """
+
+    def __init__(self, name: str, *, lowest: float, highest: float, above: bool, example: str) -> None:
+        self.name = name
+        self._lowest, self._highest, self._above, self._example = lowest, highest, above, example
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Read a list."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no list of numbers; pass e.g. {self._example}", param, ctx)
+        if not all(self._fits(number) for number in numbers):
+            bounds = f"{'above' if self._above else 'from'} {self._lowest:g} to {self._highest:g}"
+            self.fail(f"{value!r}: numbers must be {bounds}; pass e.g. {self._example}", param, ctx)
+        if len(numbers) < 2 or min(numbers) == max(numbers):
+            self.fail(f"{value!r} does not alternate; pass two values or more, e.g. {self._example}", param, ctx)
+        return numbers
+
+    def _fits(self, number: float) -> bool:
+        return self._lowest <= number <= self._highest and not (self._above and number == self._lowest)
+
+
+class PositiveParam(click.ParamType[float]):
+    """A finite number above 0."""
+
+    name = "FLOAT"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a number."""
+        try:
+            number = float(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no number; pass e.g. 1.0", param, ctx)
+        if not (math.isfinite(number) and number > 0):
+            self.fail(f"{value!r} must be a finite number above 0; pass e.g. 1.0", param, ctx)
+        return number
+
+
+class DeviceParam(click.ParamType[str]):
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+
+    name = "DEVICE"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the form; whether the device exists is found out later."""
+        if not _DEVICE.fullmatch(str(value)):
+            self.fail(f"{value!r} is no device; pass auto, cpu, cuda or e.g. cuda:1", param, ctx)
+        return str(value)
+
+
+EXPOSURES = NumbersParam("LIST", lowest=0, highest=2**LARGEST_STOP, above=True, example="1,8")
+STOPS = NumbersParam("LIST", lowest=-LARGEST_STOP, highest=LARGEST_STOP, above=False, example="0,3")
+FRAMES = FrameRangeParam()
+POSITIVE = PositiveParam()
+DEVICE = DeviceParam()
+
+
+def exposure_cycle(exposures: tuple[float, ...] | None, stops: tuple[float, ...] | None) -> "ExposureCycle":
+    """Make the cycle from exactly one of two options.
+
+    Raises:
+        click.UsageError: If both or none are given.
+    """
+    from model.exposure import ExposureCycle
+
+    if exposures and stops:
+        raise click.UsageError("--exposures and --stops say the same in two ways: pass one of them")
+    if exposures:
+        return ExposureCycle.from_ratios(exposures)
+    if stops:
+        return ExposureCycle.from_stops(stops)
+    raise click.UsageError(AUTOMATIC_COMES_LATER)
