@@ -17,6 +17,8 @@ from train.baselines import (
     reference_alone,
 )
 from train.metrics import psnr
+from train.noise import READ_NOISE as NOMINAL_READ_NOISE
+from train.noise import SHOT_NOISE, noise_level, noise_variance
 
 EXPOSURES = torch.tensor([8.0, 1.0, 8.0, 1.0, 8.0])
 SHIFT = 3
@@ -120,3 +122,23 @@ def test_flow_sees_a_shift_across_exposures_and_clipping() -> None:
     inner = flow[16:-16, 16:-16]
     assert np.median(inner[..., 0]) == pytest.approx(-SHIFT, abs=0.2)
     assert np.median(inner[..., 1]) == pytest.approx(0, abs=0.2)
+
+
+@pytest.mark.parametrize("level", [0.5, 1.0, 4.0])
+def test_noise_level_is_that_of_the_camera(level: float) -> None:
+    generator = torch.Generator().manual_seed(2)
+    signal = 5 * texture(160, 160).expand(3, -1, -1, -1)
+    deviation = (level * (SHOT_NOISE * signal + NOMINAL_READ_NOISE**2)).sqrt()
+    ldr = to_ldr(signal + deviation * torch.randn(signal.shape, generator=generator), 1.0)
+    assert noise_level((ldr * 255).round() / 255).item() == pytest.approx(level, rel=0.35)
+
+
+def test_noise_variance_is_that_of_simulated_frames() -> None:
+    generator = torch.Generator().manual_seed(2)
+    signal = torch.tensor([0.01, 0.1, 0.5]).view(3, 1).expand(3, 100_000)
+    deviation = (SHOT_NOISE * signal + NOMINAL_READ_NOISE**2).sqrt()
+    ldr = to_ldr(signal + deviation * torch.randn(signal.shape, generator=generator), 1.0)
+    ldr = (ldr * 255).round() / 255
+    measured = (to_radiance(ldr, 1.0) - signal).square().mean(1)
+    # Rounding is not quite noise where noise spans few codes; the model takes it as such.
+    assert noise_variance(to_ldr(signal[:, 0], 1.0), 1.0).tolist() == pytest.approx(measured.tolist(), rel=0.15)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from model.color import luma
 from model.exposure import match_exposure, to_radiance
-from model.guide import noise_level, noise_variance
+from train.noise import noise_level, noise_variance
 
 Method = Callable[[Tensor, Tensor], Tensor]
 
@@ -53,7 +53,7 @@ def merge_by_flow_and_noise(ldr: Tensor, exposures: Tensor, *, level: Tensor | f
         level: Factor on the nominal noise variance; None estimates it from the frames.
     """
     if level is None:
-        level = noise_level(ldr).median()
+        level = noise_level(ldr)
     aligned, inside = _align(ldr, exposures)
     exposure = exposures.view(-1, 1, 1, 1)
     radiance = to_radiance(aligned, exposure)
