@@ -1,14 +1,22 @@
 import pickle
+from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, Dataset
 
+import train.synthesis
 from model.errors import ExposureError
 from model.exposure import to_ldr
 from train.augment import Capture, expose
+from train.datasets.pictures import hdr_picture, ldr_picture
 from train.datasets.sources import Sources
-from train.synthesis import CYCLES, Sample, TrainingSet, draw_exposures
+from train.datasets.videos import Video
+from train.scenes import Scene, draw_scene
+from train.synthesis import CYCLES, MIX, Sample, TrainingSet, draw_exposures
 
 PATCH = 48
 
@@ -44,6 +52,53 @@ def test_sample_has_the_promised_shapes_and_ranges(nexps: int) -> None:
         assert sample.radiance.min() >= 0 and 0.01 < sample.radiance.max() <= 1
         assert sample.exposures.min() == 1 and len(set(sample.exposures.tolist())) == nexps
         assert torch.equal(sample.exposures[nexps:], sample.exposures[:-nexps])
+
+
+def _mixed_sources() -> Sources:
+    rng = np.random.default_rng(0)
+    panorama = hdr_picture("around", rng.lognormal(0, 1, (256, 512, 3)), panorama=True)
+    codes = rng.integers(0, 256, (12, 90, 120, 3), np.uint8)
+    photo, snapshot = hdr_picture("photo", rng.random((90, 120, 3))), ldr_picture("snapshot", codes[0])
+    return Sources((panorama,), (photo,), (snapshot,), (Video("video", codes),))
+
+
+def test_mix_is_kept_to_and_renormalised_over_what_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: list[str] = []
+
+    def noted(rng: np.random.Generator, kind: str, **rest: Any) -> Scene:
+        kinds.append(kind)
+        return draw_scene(rng, kind, **rest)
+
+    monkeypatch.setattr(train.synthesis, "draw_scene", noted)
+    everything = _mixed_sources()
+    for sources, wanted in ((everything, MIX), (Sources(videos=everything.videos), {"ldr_video": 0.25 / 0.35})):
+        kinds.clear()
+        training = TrainingSet(sources, 2, patch=16, frames=6, seed=0)
+        for index in range(120):
+            training.sample(0, index)
+        for kind, share in wanted.items():
+            # three standard deviations of a share of 120
+            assert kinds.count(kind) / 120 == pytest.approx(share, abs=3 * (share * (1 - share) / 120) ** 0.5)
+
+
+@dataclass(frozen=True)
+class _Step(Dataset[Sample]):
+    training: TrainingSet
+    step: int
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.training.sample(self.step, index)
+
+
+def test_workers_make_the_same_samples() -> None:
+    training = TrainingSet(_mixed_sources(), 2, patch=PATCH, frames=6, seed=9)
+    here = [training.sample(2, index) for index in range(4)]
+    cv2.blur(np.zeros((999, 999), np.float32), (3, 3))  # OpenCV's own threads, had they not been ended, would start
+    there = DataLoader(_Step(training, 2), batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=60)
+    assert all(_same(one, other) for one, other in zip(here, there, strict=True))
 
 
 @pytest.mark.parametrize("nexps", [2, 3])

@@ -60,18 +60,21 @@ def expose(radiance: Pixels, exposures: Sequence[float], *, capture: Capture, rn
     return _compressed(_quantised(encoded, capture.bits), capture.jpeg_quality)
 
 
-def exposure_gain(radiance: Pixels, longest: float, *, long_clips: float, short_clips: float) -> float:
-    """Find the gain that lets given shares of the pixels clip.
+def exposure_gain(
+    radiance: Pixels, longest: float, *, long_clips: float, short_clips: float, darkest: float = 0.0
+) -> float:
+    """Find the gain that lets given shares of the pixels clip, unless the picture would be too dark for that.
 
     Args:
         radiance: Linear radiance of any scale, (H, W, 3).
         longest: Longest exposure relative to the shortest.
         long_clips: Share of the pixels that may clip in the longest exposure, 0..1.
         short_clips: Share of the pixels that may clip in the shortest; the smaller of the two gains is taken.
+        darkest: Signal that half of the pixels reach in the longest exposure, even if more must clip for it.
     """
-    brightest = radiance[::3, ::3].max(2)
-    long_level, short_level = np.quantile(brightest, [1 - long_clips, 1 - short_clips])
-    return float(min(1 / (longest * max(long_level, 1e-6)), 1 / max(short_level, 1e-6)))
+    brightest = np.maximum(radiance[::3, ::3].max(2), 1e-6)
+    middle, long_level, short_level = np.quantile(brightest, [0.5, 1 - long_clips, 1 - short_clips])
+    return float(max(min(1 / (longest * long_level), 1 / short_level), darkest / (longest * middle)))
 
 
 def draw_capture(rng: Generator, exposures: Sequence[float]) -> Capture:

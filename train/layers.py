@@ -7,8 +7,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from train.datasets.inverse_curve import draw_curve
 from train.datasets.pictures import Picture, Pixels
-from train.motion import Motion, draw_motion, draw_speed
+from train.motion import Motion, draw_motion
 from train.views import LIMIT, Size, linear
 
 DEFORMATION_CELLS = 5
@@ -62,19 +63,18 @@ class Layer:
         return m[0, 0] * u + m[0, 1] * v + m[0, 2] + bend[..., 0], m[1, 0] * u + m[1, 1] * v + m[1, 2] + bend[..., 1]
 
 
-def draw_layer(
-    rng: Generator, picture: Picture, *, size: Size, longest_exposure: float, table: Pixels | None
-) -> Layer:
+def draw_layer(rng: Generator, picture: Picture, *, size: Size, speed: float, longest_exposure: float) -> Layer:
     """Cut a random shape out of a random place of a picture, with a brightness and a motion of its own.
 
     Args:
         rng: Source of all randomness.
         picture: What it is cut from.
         size: Height and width of the view.
+        speed: Pixels per frame.
         longest_exposure: Relative to the shortest; things go from dim in the long frame to clipped in the short.
-        table: Linear radiance of each 8-bit code, (256,), for an encoded picture.
     """
     side = int(min(size) * rng.uniform(0.2, 0.85))
+    table = draw_curve(rng).table() if picture.encoded else None
     texture = _texture(rng, picture, side=side, table=table)
     level = np.exp(rng.uniform(np.log(0.1 / longest_exposure), np.log(1.2)))
     opacity = _shape(rng, side)
@@ -82,7 +82,7 @@ def draw_layer(
     home = (float(rng.uniform(0, size[1])), float(rng.uniform(0, size[0])))
     swell = _swell(rng, size=size, strength=0.04 * side) if rng.random() < 0.6 else None
     rhythm = (float(rng.uniform(0.2, 1.2)), float(rng.uniform(0, 2 * np.pi)))
-    motion = draw_motion(rng, draw_speed(rng), turning=4.0)
+    motion = draw_motion(rng, speed, turning=4.0)
     return Layer(np.dstack([painted, opacity]), home, motion, swell, rhythm)
 
 

@@ -17,7 +17,7 @@ from train.layers import Layer, draw_layer
 from train.motion import STILL, Motion, draw_motion, draw_speed
 from train.views import Camera, PlaneView, Size, VideoView, View, view_panorama, view_picture, view_video
 
-SUBFRAMES = 4
+MOST_SUBFRAMES = 6
 
 T = TypeVar("T")
 
@@ -44,13 +44,12 @@ class Scene:
         Returns:
             Linear radiance, 1.0 = clip level of the shortest exposure, (H, W, 3), not clipped.
         """
-        if shutter == 0:
-            return self._instant(time)
-        moments = time + shutter * ((np.arange(SUBFRAMES) + 0.5) / SUBFRAMES - 0.5)
+        count = min(max(round(10 * shutter), 1), MOST_SUBFRAMES)
+        moments = time + shutter * ((np.arange(count) + 0.5) / count - 0.5)
         total = self._instant(float(moments[0]))
         for moment in moments[1:]:
             total += self._instant(float(moment))
-        return total / np.float32(SUBFRAMES)
+        return total / np.float32(count)
 
     def _instant(self, time: float) -> Pixels:
         seen = self.view.render(time)
@@ -132,16 +131,18 @@ def _over_video(rng: Generator, videos: Sequence[Video], *, size: Size, times: S
 
 def _draw_gain(rng: Generator, radiance: Pixels, *, longest: float) -> float:
     """Draw how bright the exposures are: mostly 0 to 40 % clip in the long one and up to 2 % in the short one."""
-    if rng.random() < 0.1:
-        return exposure_gain(radiance, longest, long_clips=rng.uniform(0.3, 0.8), short_clips=rng.uniform(0.0, 0.15))
-    return exposure_gain(radiance, longest, long_clips=rng.uniform(0, 0.4), short_clips=0.02 * rng.random() ** 2)
+    extreme = rng.random() < 0.1
+    long_clips = rng.uniform(0.3, 0.8) if extreme else rng.uniform(0, 0.4)
+    short_clips = rng.uniform(0, 0.15) if extreme else 0.02 * rng.random() ** 2
+    # a photographer lets lamps clip rather than lose half of the picture in noise; few do not
+    darkest = float(np.exp(rng.uniform(np.log(0.001), np.log(0.05))))
+    return exposure_gain(radiance, longest, long_clips=long_clips, short_clips=short_clips, darkest=darkest)
 
 
 def _draw_layer(rng: Generator, sources: Sources, *, size: Size, longest: float) -> Layer:
     pictures = sources.pictures
     picture = _one_of(rng, pictures) if pictures else dead_leaves(rng, side=min(size))
-    table = draw_curve(rng).table() if picture.encoded else None
-    return draw_layer(rng, picture, size=size, longest_exposure=longest, table=table)
+    return draw_layer(rng, picture, size=size, speed=draw_speed(rng), longest_exposure=longest)
 
 
 def _one_of(rng: Generator, items: Sequence[T]) -> T:

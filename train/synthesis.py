@@ -59,9 +59,10 @@ class TrainingSet:
     mix: dict[str, float] = field(default_factory=lambda: dict(MIX))
 
     def __post_init__(self) -> None:
-        """Refuse exposure counts that no cycle is known for."""
+        """Refuse exposure counts that no cycle is known for, and make it safe to fork workers."""
         if self.nexps not in CYCLES:
             raise ExposureError(f"training needs 2 or 3 exposures, found {self.nexps}: pass --nexps 2 or --nexps 3")
+        _keep_opencv_serial()
 
     def sample(self, step: int, index: int) -> Sample:
         """Make one sample; the same arguments give the same sample in any process.
@@ -70,7 +71,7 @@ class TrainingSet:
             step: Number of the training step.
             index: Position in the batch of that step.
         """
-        cv2.setNumThreads(0)  # patches are too small to share out, and forked workers must not touch the pool
+        _keep_opencv_serial()
         rng = np.random.Generator(np.random.PCG64(SeedSequence([self.seed, step, index])))
         exposures = draw_exposures(rng, nexps=self.nexps, frames=self.frames)
         times = [float(frame - self.frames // 2) for frame in range(self.frames)]
@@ -80,7 +81,7 @@ class TrainingSet:
         scene = draw_scene(rng, kind, sources=self.sources, size=size, times=times, longest=max(exposures))
         radiance = _flipped(rng, _render(rng, scene, times=times, exposures=exposures))
         ldr = expose(radiance, exposures, capture=draw_capture(rng, exposures), rng=rng)
-        return Sample(_tensor(ldr), torch.tensor(exposures, dtype=torch.float32), _tensor(radiance))
+        return Sample(to_tensor(ldr), torch.tensor(exposures, dtype=torch.float32), to_tensor(radiance))
 
     def _kinds(self) -> tuple[list[str], list[float]]:
         offered = {
@@ -93,6 +94,13 @@ class TrainingSet:
         kinds = [kind for kind, share in self.mix.items() if offered[kind] and share > 0] or ["procedural"]
         shares = [self.mix.get(kind, 1.0) or 1.0 for kind in kinds]
         return kinds, [share / sum(shares) for share in shares]
+
+
+def _keep_opencv_serial() -> None:
+    """End OpenCV's threads, which patches are too small for, before and not in a forked worker."""
+    # A worker that changes their number waits forever for threads that only its parent has.
+    if cv2.getNumThreads() > 1:
+        cv2.setNumThreads(0)
 
 
 def draw_exposures(rng: Generator, *, nexps: int, frames: int) -> list[float]:
@@ -116,12 +124,11 @@ def draw_exposures(rng: Generator, *, nexps: int, frames: int) -> list[float]:
 
 def _render(rng: Generator, scene: Scene, *, times: list[float], exposures: list[float]) -> Pixels:
     """Render all frames, (T, P, P, 3) in 0..1; some are blurred by motion, in time with the exposure or all alike."""
-    shutter = float(rng.uniform(0.1, 0.9)) if rng.random() < 0.35 else 0.0
+    shutter = float(rng.uniform(0.1, 0.7)) if rng.random() < 0.35 else 0.0
     by_time = rng.random() < 0.5
     longest = max(exposures)
     shutters = [shutter * exposure / longest if by_time else shutter for exposure in exposures]
-    # under a tenth of a frame no blur is seen, and sub-frames cost time
-    frames = [scene.render(t, shutter=s if s > 0.1 else 0.0) for t, s in zip(times, shutters, strict=True)]
+    frames = [scene.render(time, shutter=opened) for time, opened in zip(times, shutters, strict=True)]
     return np.clip(np.stack(frames), 0, 1)
 
 
@@ -136,5 +143,6 @@ def _flipped(rng: Generator, radiance: Pixels) -> Pixels:
     return np.ascontiguousarray(radiance)
 
 
-def _tensor(frames: Pixels) -> Tensor:
+def to_tensor(frames: Pixels) -> Tensor:
+    """Turn frames, (T, H, W, 3), into a tensor, (T, 3, H, W)."""
     return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))

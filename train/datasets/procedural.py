@@ -28,6 +28,7 @@ def dead_leaves(rng: Generator, *, side: int = 288) -> Picture:
     points = np.ascontiguousarray(np.round(outlines * 16), np.int32)
     for outline, color in zip(points, _colors(rng, count).tolist(), strict=True):
         cv2.fillPoly(canvas, [outline], color, lineType=cv2.LINE_8, shift=4)
+    canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.6), np.float32)  # edges as a lens would draw them
     return hdr_picture("dead leaves", canvas * _texture(rng, side)[..., None])
 
 
