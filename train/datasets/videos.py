@@ -1,4 +1,4 @@
-"""LDR videos, decoded once into bytes."""
+"""Videos in memory; LDR ones are decoded once into bytes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from train.datasets.pictures import Stored
 from train.errors import DatasetError
 
 
@@ -16,15 +17,21 @@ class Video:
 
     Args:
         name: File name without suffix.
-        frames: 8-bit encoded R, G, B, (N, H, W, 3).
+        frames: R, G, B, (N, H, W, 3); uint8 encoded, or float32 linear radiance of any scale.
     """
 
     name: str
-    frames: NDArray[np.uint8]
+    frames: Stored
 
 
-def read_ldr_video(path: Path, *, most_frames: int = 72, longest_side: int = 960) -> Video:
-    """Decode the first frames, reduced by area averaging to at most `longest_side`.
+def read_ldr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest_side: int = 960) -> Video:
+    """Decode consecutive frames, reduced by area averaging to at most `longest_side`.
+
+    Args:
+        path: Any video that OpenCV can decode.
+        first: Frames to leave out at the beginning.
+        most_frames: Frames to decode.
+        longest_side: Frames wider or higher than this are reduced to it.
 
     Raises:
         DatasetError: If not one frame can be decoded.
@@ -32,6 +39,8 @@ def read_ldr_video(path: Path, *, most_frames: int = 72, longest_side: int = 960
     capture = cv2.VideoCapture(str(path))
     frames: list[NDArray[np.uint8]] = []
     try:
+        for _ in range(first):
+            capture.grab()
         while len(frames) < most_frames:
             decoded, frame = capture.read()
             if not decoded:

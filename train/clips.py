@@ -1,0 +1,149 @@
+"""Held-out clips to measure on: the same ones in every run, for their seeds are their names.
+
+Hand-held camera moves over panoramas and photos with things moving in front, HDR10 videos, and LDR videos through
+a fixed inverse camera curve; re-exposed with shot and read noise and 8-bit quantisation, without compression.
+"""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch import Tensor
+
+from train.augment import Capture, expose, exposure_gain
+from train.datasets.hdr_video import is_pq, read_pq_video
+from train.datasets.inverse_curve import InverseCurve
+from train.datasets.pictures import Picture, Pixels, read_hdr_picture
+from train.datasets.sources import HDR_SUFFIXES, VIDEO_SUFFIXES
+from train.datasets.videos import read_ldr_video
+from train.errors import DatasetError
+from train.layers import Layer, draw_layer
+from train.motion import draw_motion
+from train.scenes import Scene
+from train.synthesis import to_tensor
+from train.views import Camera, Size, View, linear, view_panorama, view_picture
+
+CYCLES = {2: ((1.0, 4.0), (1.0, 8.0), (1.0, 16.0)), 3: ((1.0, 4.0, 16.0),)}
+# shot variance and read deviation in units of the clip level: a large sensor in good light to a small one in bad
+CAMERAS = (Capture(shot=3e-5, read=5e-4), Capture(shot=8e-5, read=1e-3), Capture(shot=2e-4, read=2e-3))
+CURVE = InverseCurve(n=0.65, s=0.6, boost=4.0)
+LAYERS = 2
+# 1024 pixels around give no more than this without magnifying
+SMALL_PANORAMA, SMALL_SIZE = 2048, (256, 384)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip and its truth.
+
+    Args:
+        name: Name of the file that it is made of.
+        ldr: Encoded with 1/2.2, 0..1, (T, 3, H, W).
+        exposures: Linear, relative to the shortest, (T,).
+        radiance: Linear radiance, 1.0 = clip level of the shortest exposure, 0..1, (T, 3, H, W).
+    """
+
+    name: str
+    ldr: Tensor
+    exposures: Tensor
+    radiance: Tensor
+
+
+def test_clips(data_dir: Path, nexps: int, *, size: Size = (352, 640), frames: int | None = None) -> Iterator[Clip]:
+    """Make one clip of every HDR picture and every video below a folder: pictures first, each by name of path.
+
+    Args:
+        data_dir: The folder.
+        nexps: Number of distinct exposures, 2 or 3.
+        size: Height and width of camera moves, less for small panoramas; videos are reduced to its longer side.
+        frames: Frames of a clip; by default the window's length plus 3, so that 4 middle frames can be scored.
+
+    Yields:
+        Clips; exposures, phases and cameras vary over them.
+
+    Raises:
+        DatasetError: If the folder holds nothing usable, or a file in it cannot be read.
+    """
+    pictures = [read_hdr_picture(path) for path in _found(data_dir, HDR_SUFFIXES)]
+    videos = _found(data_dir, VIDEO_SUFFIXES)
+    if not (pictures or videos):
+        raise DatasetError(f"{data_dir} holds no .hdr, .exr or video: pass a folder that holds test pictures")
+    count = frames or 2 * nexps + 4
+    found: list[Picture | Path] = [*pictures, *videos]
+    for index, source in enumerate(found):
+        exposures, capture = _exposures(index, nexps=nexps, count=count), CAMERAS[(index + index // 3) % len(CAMERAS)]
+        name = source.name if isinstance(source, Picture) else source.stem
+        rng = np.random.default_rng([zlib.crc32(name.encode()), nexps])
+        if isinstance(source, Picture):
+            radiance = _camera_move(rng, source, exposures, cut_from=pictures, size=size)
+        else:
+            radiance = _exposed_video(rng, _read_video(source, count=count, size=size), exposures)
+        ldr = expose(radiance, exposures, capture=capture, rng=rng)
+        yield Clip(name, to_tensor(ldr), torch.tensor(exposures), to_tensor(radiance))
+
+
+def _found(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+
+
+def _exposures(index: int, *, nexps: int, count: int) -> list[float]:
+    cycle, phase = CYCLES[nexps][index % len(CYCLES[nexps])], (index // 2) % nexps
+    return [cycle[(frame + phase) % nexps] for frame in range(count)]
+
+
+def _camera_move(
+    rng: Generator, picture: Picture, exposures: list[float], *, cut_from: list[Picture], size: Size
+) -> Pixels:
+    """Render a hand-held move with things in front, half of them with motion blur, (T, H, W, 3) in 0..1."""
+    times = [float(frame - len(exposures) // 2) for frame in range(len(exposures))]
+    view = _view(rng, picture, times=times, size=size)
+    behind, longest = view.render(0.0), max(exposures)
+    layers = tuple(_layer(rng, cut_from, size=behind.shape[:2], longest=longest) for _ in range(LAYERS))
+    scene = Scene(view.exposed(np.full(3, _gain(rng, behind, longest=longest), np.float32)), layers)
+    shutter = 0.4 if rng.random() < 0.5 else 0.0
+    moments = zip(times, exposures, strict=True)
+    shots = [scene.render(time, shutter=shutter * exposure / longest) for time, exposure in moments]
+    return np.clip(np.stack(shots), 0, 1)
+
+
+def _layer(rng: Generator, cut_from: list[Picture], *, size: Size, longest: float) -> Layer:
+    picture = cut_from[int(rng.integers(len(cut_from)))]
+    return draw_layer(rng, picture, size=size, speed=rng.uniform(1, 10), longest_exposure=longest)
+
+
+def _view(rng: Generator, picture: Picture, *, times: list[float], size: Size) -> View:
+    height, width = picture.levels[0].shape[:2]
+    motion = draw_motion(rng, rng.uniform(0.5, 4))
+    if picture.panorama:
+        small = width < SMALL_PANORAMA
+        size = (min(size[0], SMALL_SIZE[0]), min(size[1], SMALL_SIZE[1])) if small else size
+        look = (float(rng.uniform(-np.pi, np.pi)), float(rng.normal(0, 0.15)))
+        scale = 0.9 if small else 1.5
+        return view_panorama(picture, look=look, scale=scale, motion=motion, size=size, times=times)
+    scale = min(height / size[0], width / size[1]) / 1.15
+    camera = Camera((width / 2, height / 2), scale, float(rng.normal(0, 0.03)), motion, size)
+    return view_picture(picture, camera, times=times)
+
+
+def _read_video(path: Path, *, count: int, size: Size) -> Pixels:
+    """Read the linear radiance of frames from the first quarter of a video on, (T, H, W, 3)."""
+    longest_side = max(size)
+    if is_pq(path):
+        return np.asarray(read_pq_video(path, first=4, most_frames=count, longest_side=longest_side).frames)
+    frames = read_ldr_video(path, first=20, most_frames=count, longest_side=longest_side).frames
+    return linear(frames, CURVE.table())
+
+
+def _exposed_video(rng: Generator, radiance: Pixels, exposures: list[float]) -> Pixels:
+    if len(radiance) < len(exposures):
+        raise DatasetError(f"a test video has {len(radiance)} frames, {len(exposures)} are needed: take it out")
+    gain = _gain(rng, radiance[len(radiance) // 2], longest=max(exposures))
+    return np.asarray(np.clip(radiance * np.float32(gain), 0, 1), np.float32)
+
+
+def _gain(rng: Generator, radiance: Pixels, *, longest: float) -> float:
+    return exposure_gain(radiance, longest, long_clips=rng.uniform(0.1, 0.35), short_clips=0.002, darkest=0.02)
