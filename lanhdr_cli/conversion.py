@@ -25,7 +25,7 @@ from model.exposure import ExposureCycle
 from model.pretrained import bundled_path, load_network
 from model.reconstruct import Reconstructor
 
-DECODED_AHEAD = 4
+DECODED_AHEAD = 2
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from model.frames import HdrFrame
 
 HALF_MAX = 65504.0
 WORKERS = 2  # OpenEXR releases the interpreter lock: two threads write almost twice as fast as one
-WAITING = 4  # frames that may wait for a worker
+UNDER_WAY = 3  # frames that are being written or wait for a worker
 # ITU-R BT.709-6 item 1.3 and 1.4: red, green, blue and white (D65), x and y each.
 REC709_CHROMATICITIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 TIMECODE_FRAMES = 30  # ST 12-1 counts so far; faster video numbers pairs of frames
@@ -96,7 +96,7 @@ class ExrWriter:
             index: Position in the clip, from 0.
             exposure: Exposure of the LDR frame at this position.
         """
-        while len(self._under_way) >= WAITING:
+        while len(self._under_way) >= UNDER_WAY:
             self._collect()
         header = clip_header(self._record) | frame_header(
             self._record, frame.time, index=index, number=self._names.number(index), exposure=exposure
@@ -144,9 +144,9 @@ def half_pixels(radiance: Tensor, scale: float) -> NDArray[np.float16]:
     Returns:
         (H, W, 3), contiguous: OpenEXR writes wrong pixels from anything else.
     """
-    scaled = torch.nan_to_num(radiance.float() * scale, nan=0.0, posinf=HALF_MAX, neginf=-HALF_MAX)
-    half = scaled.clamp_(-HALF_MAX, HALF_MAX).half().permute(1, 2, 0).contiguous()  # (H, W, 3)
-    return np.ascontiguousarray(half.numpy())
+    scaled = (radiance.float() * scale).nan_to_num_(nan=0.0).clamp_(-HALF_MAX, HALF_MAX).permute(1, 2, 0)  # (H, W, 3)
+    half: NDArray[np.float16] = torch.empty(scaled.shape, dtype=torch.float16).copy_(scaled).numpy()
+    return half
 
 
 def clip_header(record: ClipRecord) -> dict[str, object]:
