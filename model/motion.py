@@ -1,0 +1,168 @@
+"""A cheap, non-learned search for where neighbors moved: coarse to fine, exposure-matched, on the tensors' device."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.color import luma
+from model.exposure import match_exposure
+
+CLIP_LEVEL = 0.985
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How the search trades time for reach.
+
+    Args:
+        coarsest: Side in pixels at which the pyramid ends.
+        radius: Reach of the block comparison in pixels of each level; the coarsest level reaches 2 further.
+        window: Side of the square over which gradients are gathered.
+        smoothing: Side of the square whose mean flow a pixel is drawn to.
+        stiffness: Strength of that draw against the gradients, in squared luma per pixel.
+        warps: Linearisations per level.
+        sweeps: Solutions per linearisation, each with the mean flow of the one before.
+    """
+
+    coarsest: int = 12
+    radius: int = 1
+    window: int = 7
+    smoothing: int = 5
+    stiffness: float = 5e-3
+    warps: int = 1
+    sweeps: int = 4
+
+
+def warp(image: Tensor, flow: Tensor, *, mode: str = "bilinear") -> Tensor:
+    """Fetch `image` at x + flow(x); beyond the border the nearest pixel counts.
+
+    Args:
+        image: (B, C, H, W).
+        flow: Displacement in pixels, x then y, (B, 2, H, W).
+        mode: `bilinear` or `bicubic`, as torch.nn.functional.grid_sample has them.
+
+    Returns:
+        Shape of `image`.
+    """
+    height, width = flow.shape[-2:]
+    xs = torch.arange(width, device=flow.device, dtype=flow.dtype)
+    ys = torch.arange(height, device=flow.device, dtype=flow.dtype).unsqueeze(1)
+    grid_x = (flow[:, 0] + xs) * (2 / max(width - 1, 1)) - 1
+    grid_y = (flow[:, 1] + ys) * (2 / max(height - 1, 1)) - 1
+    grid = torch.stack((grid_x, grid_y), dim=-1)  # (B, H, W, 2)
+    return F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=True)
+
+
+def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
+    """Interpolate a flow to another frame size and scale its displacements with it.
+
+    Args:
+        flow: Displacement in pixels, (B, 2, h, w).
+        size: Height and width wanted.
+
+    Returns:
+        (B, 2, H, W).
+    """
+    scale = flow.new_tensor([size[1] / flow.shape[-1], size[0] / flow.shape[-2]]).view(1, 2, 1, 1)
+    return F.interpolate(flow, size=size, mode="bilinear", align_corners=False) * scale
+
+
+def matched_lumas(first: Tensor, second: Tensor, exposures: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Bring two frames to the longer of their exposures, so that they look and clip alike.
+
+    Args:
+        first: Encoded with 1/2.2, (B, 3, H, W).
+        second: As `first`.
+        exposures: Linear exposures of both, each (B, 1, 1, 1).
+
+    Returns:
+        Luma of both, 0..1, (B, 1, H, W) each.
+    """
+    longer = torch.maximum(*exposures)
+    return (
+        luma(match_exposure(first, exposures[0], target=longer)),
+        luma(match_exposure(second, exposures[1], target=longer)),
+    )
+
+
+def search_motion(reference: Tensor, moved: Tensor, config: SearchConfig = SearchConfig()) -> Tensor:
+    """Find the flow with moved(x + flow(x)) = reference(x).
+
+    Args:
+        reference: Luma at a common exposure, 0..1, (B, 1, H, W).
+        moved: As `reference`.
+        config: Reach and effort.
+
+    Returns:
+        Displacement in pixels, (B, 2, H, W).
+    """
+    pairs = _pyramid(reference, moved, coarsest=config.coarsest)
+    flow = torch.zeros_like(pairs[-1][0]).expand(-1, 2, -1, -1)
+    for level in range(len(pairs) - 1, -1, -1):
+        ref, mov = pairs[level]
+        flow = resize_flow(flow, (ref.shape[-2], ref.shape[-1]))
+        reach = config.radius + (2 if level == len(pairs) - 1 else 0)
+        flow = _compare_blocks(ref, mov, flow, radius=reach, window=5)
+        for _ in range(config.warps):
+            flow = _refine(ref, mov, flow, config=config)
+    return flow
+
+
+def _pyramid(reference: Tensor, moved: Tensor, *, coarsest: int) -> list[tuple[Tensor, Tensor]]:
+    both = torch.cat((reference, moved))
+    levels = [both]
+    while min(levels[-1].shape[-2:]) >= 2 * coarsest:
+        levels.append(F.avg_pool2d(levels[-1], 2, ceil_mode=True))
+    return [(level[: len(reference)], level[len(reference) :]) for level in levels]
+
+
+def _compare_blocks(reference: Tensor, moved: Tensor, flow: Tensor, *, radius: int, window: int) -> Tensor:
+    height, width = reference.shape[-2:]
+    warped = F.pad(warp(moved, flow), [radius] * 4, mode="replicate")
+    shifts = [(dy, dx) for dy in range(-radius, radius + 1) for dx in range(-radius, radius + 1)]
+    differences = torch.cat(
+        [
+            (reference - warped[..., radius + dy : radius + dy + height, radius + dx : radius + dx + width]).abs()
+            for dy, dx in shifts
+        ],
+        dim=1,
+    )
+    costs = _mean(differences, window)
+    steps = flow.new_tensor([(dx, dy) for dy, dx in shifts])  # (K, 2)
+    # A longer step must pay: flat and clipped places would wander in the noise otherwise.
+    costs = costs + 0.002 * steps.abs().sum(1).view(1, -1, 1, 1)
+    best = costs.argmin(1)  # (B, H, W)
+    step = steps[best].permute(0, 3, 1, 2)
+    return _mean(flow + step, 3)
+
+
+def _refine(reference: Tensor, moved: Tensor, flow: Tensor, *, config: SearchConfig) -> Tensor:
+    """Combine gathered gradients with a smooth flow, as Bruhn et al. (IJCV 2005) join local and global methods."""
+    xx, xy, yy, xe, ye = _moments(reference, warp(moved, flow), config.window)
+    stiffness = config.stiffness
+    xx, yy = xx + stiffness, yy + stiffness
+    determinant = xx * yy - xy * xy
+    found = flow
+    for _ in range(config.sweeps):
+        draw = stiffness * (_mean(found, config.smoothing) - flow)
+        right_x, right_y = draw[:, :1] - xe, draw[:, 1:] - ye
+        step = torch.cat((yy * right_x - xy * right_y, xx * right_y - xy * right_x), dim=1) / determinant
+        found = flow + step.clamp(-1.5, 1.5)
+    return found
+
+
+def _moments(reference: Tensor, warped: Tensor, window: int) -> tuple[Tensor, ...]:
+    padded = F.pad((warped + reference) / 2, [1] * 4, mode="replicate")
+    gx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+    gy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    error = warped - reference
+    # Clipped pixels know nothing, and those that differ by far more than noise belong to something else.
+    weight = ((reference < CLIP_LEVEL) & (warped < CLIP_LEVEL)).to(error) / (1 + (error / 0.1).square())
+    products = torch.cat((gx * gx, gx * gy, gy * gy, gx * error, gy * error), dim=1) * weight
+    return torch.split(_mean(products, window), 1, dim=1)
+
+
+def _mean(values: Tensor, window: int) -> Tensor:
+    return F.avg_pool2d(values, window, stride=1, padding=window // 2, count_include_pad=False)
