@@ -96,7 +96,7 @@ class _Step(Dataset[Sample]):
 def test_workers_make_the_same_samples() -> None:
     training = TrainingSet(_mixed_sources(), 2, patch=PATCH, frames=6, seed=9)
     here = [training.sample(2, index) for index in range(4)]
-    cv2.blur(np.zeros((999, 999), np.float32), (3, 3))  # OpenCV's own threads, had they not been ended, would start
+    cv2.blur(np.zeros((999, 999), np.float32), (3, 3))  # whatever threads OpenCV has before the fork must not matter
     there = DataLoader(_Step(training, 2), batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=60)
     assert all(_same(one, other) for one, other in zip(here, there, strict=True))
 

@@ -59,10 +59,9 @@ class TrainingSet:
     mix: dict[str, float] = field(default_factory=lambda: dict(MIX))
 
     def __post_init__(self) -> None:
-        """Refuse exposure counts that no cycle is known for, and make it safe to fork workers."""
+        """Refuse exposure counts that no cycle is known for."""
         if self.nexps not in CYCLES:
             raise ExposureError(f"training needs 2 or 3 exposures, found {self.nexps}: pass --nexps 2 or --nexps 3")
-        _keep_opencv_serial()
 
     def sample(self, step: int, index: int) -> Sample:
         """Make one sample; the same arguments give the same sample in any process.
@@ -71,7 +70,7 @@ class TrainingSet:
             step: Number of the training step.
             index: Position in the batch of that step.
         """
-        _keep_opencv_serial()
+        cv2.setNumThreads(0)  # patches are too small to share out, and the workers have the cores already
         rng = np.random.Generator(np.random.PCG64(SeedSequence([self.seed, step, index])))
         exposures = draw_exposures(rng, nexps=self.nexps, frames=self.frames)
         times = [float(frame - self.frames // 2) for frame in range(self.frames)]
@@ -94,13 +93,6 @@ class TrainingSet:
         kinds = [kind for kind, share in self.mix.items() if offered[kind] and share > 0] or ["procedural"]
         shares = [self.mix.get(kind, 1.0) or 1.0 for kind in kinds]
         return kinds, [share / sum(shares) for share in shares]
-
-
-def _keep_opencv_serial() -> None:
-    """End OpenCV's threads, which patches are too small for, before and not in a forked worker."""
-    # A worker that changes their number waits forever for threads that only its parent has.
-    if cv2.getNumThreads() > 1:
-        cv2.setNumThreads(0)
 
 
 def draw_exposures(rng: Generator, *, nexps: int, frames: int) -> list[float]:
