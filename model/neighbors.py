@@ -60,7 +60,7 @@ def follow_motion(image: Tensor, exposure: Tensor, *, previous: FrameMotion | No
         exposure: Linear exposure relative to the shortest, (B,).
         previous: The frame before, None at the start of a clip.
     """
-    exposure = exposure.view(-1, 1, 1, 1)
+    exposure = exposure.to(image).view(-1, 1, 1, 1)
     linear, small = image.clamp(0, 1).pow(GAMMA), halve(image)
     level = noise_level(linear)
     if previous is None:

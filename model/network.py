@@ -53,6 +53,7 @@ class Prediction:
         radiance: Linear radiance at the time of the reference, 1.0 = clip of the shortest exposure, (B, 3, H, W).
         gates: For each frame of the window where its aligned features were used (1) or hallucinated ones (0),
             (B, 1, h, w), h and w a fraction of H and W.
+        start: What a guided network corrected, like `radiance`; None for others.
     """
 
     radiance: Tensor

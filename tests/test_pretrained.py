@@ -206,7 +206,7 @@ def test_unknown_configurations_are_refused(config: str, tmp_path: Path) -> None
 
 
 def test_an_unknown_design_is_refused() -> None:
-    with pytest.raises(WeightsError, match="no design 'huge': known are lanhdr"):
+    with pytest.raises(WeightsError, match="no 'huge' network with 'direct' output: known are lanhdr direct"):
         build_network(NetworkConfig(design="huge"))  # type: ignore[arg-type]
 
 

@@ -84,8 +84,8 @@ class TrainConfig:
     def network_config(self) -> NetworkConfig:
         """The network that this run trains: a guided one for CPUs, or the published one."""
         if self.size == "base":
-            return NetworkConfig(nexps=self.nexps, design="lanhdr", output="direct")
-        return NetworkConfig(nexps=self.nexps, design="lite", output="guided")
+            return NetworkConfig(nexps=self.nexps, design="lanhdr", output="guided")
+        return NetworkConfig(nexps=self.nexps, design="lite", output="guided", channels=48)
 
     def as_dict(self) -> dict[str, Any]:
         """All values by name, as JSON can hold them."""

@@ -1,0 +1,67 @@
+"""The published network beside a guided start: it sees the physical merge and corrects it."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from model.guide import merge
+from model.neighbors import AlignedWindow, FrameMotion, align_batch, align_window, follow_motion
+from model.network import FrameState, LanHdr, NetworkConfig, Prediction
+
+
+@dataclass(frozen=True)
+class GuidedState:
+    """What GuidedLanHdr knows of one frame before it meets the others.
+
+    Args:
+        features: What the published network makes of the frame.
+        motion: Where the frame moved from the one before.
+    """
+
+    features: FrameState
+    motion: FrameMotion
+
+
+class GuidedLanHdr(nn.Module):
+    """LAN-HDR that corrects a start, merged by inverse noise variance, instead of predicting radiance by itself.
+
+    Args:
+        config: Number of exposures and widths; its output is `guided`.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.network = LanHdr(config)
+
+    def forward(self, ldr: Tensor, exposures: Tensor) -> Prediction:
+        """Reconstruct the frame in the middle of a window.
+
+        Args:
+            ldr: Frames in order of time, encoded with 1/2.2, 0..1, (B, N, 3, H, W).
+            exposures: Linear exposures relative to the shortest, (B, N).
+        """
+        pairs = zip(ldr.unbind(1), exposures.unbind(1), strict=True)
+        features = tuple(self.network.prepare(image, exposure) for image, exposure in pairs)
+        return self._correct(features, align_batch(ldr, exposures))
+
+    def prepare(self, image: Tensor, exposure: Tensor, *, previous: GuidedState | None) -> GuidedState:
+        """Compute what depends on one frame and the one before it.
+
+        Args:
+            image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
+            exposure: Linear exposure relative to the shortest, (B,).
+            previous: State of the frame before, None at the start of a clip.
+        """
+        motion = follow_motion(image, exposure, previous=previous.motion if previous else None)
+        return GuidedState(self.network.prepare(image, exposure), motion)
+
+    def combine(self, window: tuple[GuidedState, ...]) -> Prediction:
+        """Reconstruct the frame in the middle of a window of states."""
+        features = tuple(state.features for state in window)
+        return self._correct(features, align_window(tuple(state.motion for state in window)))
+
+    def _correct(self, features: tuple[FrameState, ...], aligned: AlignedWindow) -> Prediction:
+        start = merge(aligned.reference, aligned.neighbors, aligned.level).radiance
+        prediction = self.network.combine(features, start=start)
+        return Prediction(prediction.radiance.clamp(0, 1), prediction.gates, start=start)

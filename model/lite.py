@@ -1,0 +1,114 @@
+"""The lite network: a guided start, corrected and blended at half size, for CPUs and real time."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.blocks import ResBlock, SpectralBlock, conv3x3
+from model.color import MU, mu_law, mu_law_inverse
+from model.guide import Start, halve, merge
+from model.neighbors import AlignedWindow, FrameMotion, align_batch, align_window, follow_motion
+from model.network import NetworkConfig, Prediction
+
+
+class LiteNet(nn.Module):
+    """Correct the physically merged start, seeing it, the reference and all aligned neighbors.
+
+    Args:
+        config: Number of exposures and widths: `channels` at half size, `pyramid_channels` twice more a level below.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        neighbors = config.window_length - 1
+        self.stem = conv3x3(4 * (9 + 3 * neighbors) + 3 + neighbors, config.channels)
+        self.body = HalfSizeBody(config.channels, config.pyramid_channels)
+        self.tail = conv3x3(config.channels, 4 * (3 + 3 + neighbors))
+        # A last layer of zeros makes the untrained network return the start itself.
+        nn.init.zeros_(self.tail.weight)
+        nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
+
+    def forward(self, ldr: Tensor, exposures: Tensor) -> Prediction:
+        """Reconstruct the frame in the middle of a window.
+
+        Args:
+            ldr: Frames in order of time, encoded with 1/2.2, 0..1, (B, N, 3, H, W).
+            exposures: Linear exposures relative to the shortest, (B, N).
+        """
+        return self._correct(align_batch(ldr, exposures))
+
+    def prepare(self, image: Tensor, exposure: Tensor, *, previous: FrameMotion | None) -> FrameMotion:
+        """Search the motion between a frame and the one before, as `follow_motion` does."""
+        return follow_motion(image, exposure, previous=previous)
+
+    def combine(self, window: tuple[FrameMotion, ...]) -> Prediction:
+        """Reconstruct the frame in the middle of a window of states; borrowed frames may stand in it twice."""
+        return self._correct(align_window(window))
+
+    def _correct(self, window: AlignedWindow) -> Prediction:
+        reference, neighbors = window.reference, window.neighbors
+        start = merge(reference, neighbors, window.level)
+        compressed = mu_law(start.radiance)
+        views = [mu_law(frame.linear / frame.exposure) for frame in (reference, *neighbors)]
+        full = torch.cat((compressed, window.image, *views), dim=1)
+        correction, gates = self._predict(full, _half_size_evidence(start, window.level, reference.exposure))
+        output = compressed + correction
+        for place, view in enumerate((_blur(compressed, 3), _blur(compressed, 5), *views)):
+            output = output + gates[:, place : place + 1] * (view - compressed)
+        return Prediction(mu_law_inverse(output.clamp(0, 1)), start.agreement, start=start.radiance)
+
+    def _predict(self, full: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
+        height, width = full.shape[-2:]
+        features = F.relu(self.stem(torch.cat((F.pixel_unshuffle(_padded(full, 8), 2), _padded(half, 4)), dim=1)))
+        output = F.pixel_shuffle(self.tail(self.body(features)), 2)[..., :height, :width]
+        return output[:, :3], output[:, 3:]
+
+
+class HalfSizeBody(nn.Module):
+    """An encoder and decoder over 1/2, 1/4 and 1/8 of the frame; the spectral block at the end sees all of it.
+
+    Args:
+        width: Channels at half size.
+        growth: Channels that a level adds, times two.
+    """
+
+    def __init__(self, width: int, growth: int) -> None:
+        super().__init__()
+        middle, coarse = width + 2 * growth, width + 4 * growth
+        self.encode_half = ResBlock(width, width)
+        self.down_quarter = conv3x3(width, middle, stride=2)
+        self.encode_quarter = ResBlock(middle, middle)
+        self.down_eighth = conv3x3(middle, coarse, stride=2)
+        self.hallucinate = nn.Sequential(ResBlock(coarse, coarse), SpectralBlock(coarse), ResBlock(coarse, coarse))
+        self.up_quarter = nn.Conv2d(coarse, 4 * middle, 1)
+        self.decode_quarter = ResBlock(middle, middle)
+        self.up_half = nn.Conv2d(middle, 4 * width, 1)
+        self.decode_half = ResBlock(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, width, H, W) to the same shape; H and W are multiples of 4."""
+        half: Tensor = self.encode_half(x)
+        quarter = self.encode_quarter(F.relu(self.down_quarter(half)))
+        eighth = self.hallucinate(F.relu(self.down_eighth(quarter)))
+        quarter = self.decode_quarter(quarter + F.pixel_shuffle(self.up_quarter(eighth), 2))
+        decoded: Tensor = self.decode_half(half + F.pixel_shuffle(self.up_half(quarter), 2))
+        return decoded
+
+
+def _half_size_evidence(start: Start, level: Tensor, exposure: Tensor) -> Tensor:
+    """Stack what is known at half size: the deviation of the start in the mu-law domain, constants, agreement."""
+    slope = MU / (1 + MU * halve(start.radiance))
+    deviation = (start.deviation * slope).mean(1, keepdim=True).clamp_max(4)
+    constants = torch.cat((level.log10() / 2, exposure.log2() / 4), dim=1).expand(-1, -1, *slope.shape[-2:])
+    return torch.cat((deviation, constants, *start.agreement), dim=1)
+
+
+def _padded(pictures: Tensor, multiple: int) -> Tensor:
+    height, width = pictures.shape[-2:]
+    margins = (0, -width % multiple, 0, -height % multiple)
+    return F.pad(pictures, margins, mode="replicate") if any(margins) else pictures
+
+
+def _blur(pictures: Tensor, side: int) -> Tensor:
+    return F.avg_pool2d(pictures, side, stride=1, padding=side // 2, count_include_pad=False)

@@ -1,0 +1,124 @@
+"""LiteNet begins at the start, streams as it computes windows, and can learn."""
+
+import pytest
+import torch
+from moving import shifted, texture
+from torch import Tensor
+
+from model.color import mu_law
+from model.exposure import to_ldr
+from model.guided import GuidedLanHdr, GuidedState
+from model.lite import LiteNet
+from model.neighbors import FrameMotion
+from model.network import NetworkConfig
+
+
+def window(
+    count: int, *, size: tuple[int, int] = (48, 64), cycle: tuple[float, ...] = (1.0, 8.0)
+) -> tuple[Tensor, ...]:
+    """A dark moving scene with noise: LDR (1, N, 3, H, W), exposures (1, N), radiance (1, N, 3, H, W)."""
+    scene = texture(*size).pow(2.2) * 0.05
+    radiance = torch.stack([shifted(scene, 1.5 * index, -0.5 * index).clamp(0, 1) for index in range(count)], dim=1)
+    exposures = torch.tensor([[cycle[index % len(cycle)] for index in range(count)]])
+    stretch = exposures.view(1, -1, 1, 1, 1)
+    noise = 0.0015 * torch.randn(radiance.shape, generator=torch.Generator().manual_seed(0))
+    ldr = (to_ldr((radiance * stretch + noise) / stretch, stretch) * 255).round() / 255
+    return ldr, exposures, radiance
+
+
+def network(nexps: int = 2) -> LiteNet:
+    torch.manual_seed(0)
+    return LiteNet(NetworkConfig(nexps=nexps, design="lite", output="guided", channels=8, pyramid_channels=4)).eval()
+
+
+def awake(nexps: int = 2) -> LiteNet:
+    """A network whose last layer is not zero."""
+    lite = network(nexps)
+    torch.nn.init.normal_(lite.tail.weight, std=0.02)
+    return lite
+
+
+def test_untrained_network_returns_the_start() -> None:
+    ldr, exposures, _ = window(5)
+    with torch.inference_mode():
+        prediction = network()(ldr, exposures)
+    assert prediction.start is not None
+    # Through mu-law and back in float32.
+    assert torch.allclose(prediction.radiance, prediction.start, atol=1e-6)
+
+
+@pytest.mark.parametrize(("nexps", "cycle"), [(2, (1.0, 8.0)), (3, (1.0, 4.0, 16.0))])
+@pytest.mark.parametrize("size", [(48, 64), (41, 55)])
+def test_streaming_equals_the_plain_window(nexps: int, cycle: tuple[float, ...], size: tuple[int, int]) -> None:
+    count = 2 * nexps + 1
+    ldr, exposures, _ = window(count + 1, size=size, cycle=cycle)
+    lite = awake(nexps)
+    states: list[FrameMotion] = []
+    with torch.inference_mode():
+        for index in range(count + 1):
+            previous = states[-1] if states else None
+            states.append(lite.prepare(ldr[:, index], exposures[:, index], previous=previous))
+        streamed = lite.combine(tuple(states[1:])).radiance
+        plain = lite(ldr[:, 1:], exposures[:, 1:]).radiance
+    assert streamed.shape == (1, 3, *size)
+    assert (streamed - plain).abs().max() < 1e-5
+
+
+def test_borrowed_frames_at_the_ends_work() -> None:
+    ldr, exposures, radiance = window(3)
+    lite = network()
+    states: list[FrameMotion] = []
+    with torch.inference_mode():
+        for index in range(3):
+            previous = states[-1] if states else None
+            states.append(lite.prepare(ldr[:, index], exposures[:, index], previous=previous))
+        borrowed = lite.combine((states[0], states[1], states[0], states[1], states[2])).radiance
+    error = (mu_law(borrowed) - mu_law(radiance[:, 0])).square().mean()
+    alone = (mu_law((ldr[:, 0]).pow(2.2)) - mu_law(radiance[:, 0])).square().mean()
+    # The first frame is short: its neighbors' darks are finer quantized, borrowed ones too.
+    assert error < alone
+
+
+def test_start_is_better_than_the_reference_alone() -> None:
+    ldr, exposures, radiance = window(5)
+    with torch.inference_mode():
+        start = network()(ldr, exposures).radiance
+    middle = ldr[:, 2].pow(2.2) / exposures[:, 2]
+    truth = mu_law(radiance[:, 2])
+    assert (mu_law(start) - truth).square().mean() < 0.5 * (mu_law(middle) - truth).square().mean()
+
+
+def test_every_weight_can_learn() -> None:
+    ldr, exposures, radiance = window(5)
+    lite = awake().train()
+    error = (mu_law(lite(ldr, exposures).radiance) - mu_law(radiance[:, 2])).square().mean()
+    error.backward()  # type: ignore[no-untyped-call]
+    silent = [name for name, weight in lite.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert not silent
+
+
+def test_guided_lanhdr_begins_at_the_same_start() -> None:
+    ldr, exposures, _ = window(5)
+    torch.manual_seed(0)
+    config = NetworkConfig(nexps=2, design="lanhdr", output="guided", channels=8, pyramid_channels=4)
+    guided = GuidedLanHdr(config).eval()
+    with torch.inference_mode():
+        prediction, lite = guided(ldr, exposures), network()(ldr, exposures)
+    assert prediction.start is not None and lite.start is not None
+    assert torch.equal(prediction.start, lite.start)
+    assert torch.allclose(prediction.radiance, prediction.start, atol=1e-6)
+
+
+def test_guided_lanhdr_streams_as_it_computes_windows() -> None:
+    ldr, exposures, _ = window(5)
+    torch.manual_seed(0)
+    config = NetworkConfig(nexps=2, design="lanhdr", output="guided", channels=8, pyramid_channels=4)
+    guided = GuidedLanHdr(config).eval()
+    torch.nn.init.normal_(guided.network.merge.tail.weight, std=0.02)
+    states: list[GuidedState] = []
+    with torch.inference_mode():
+        for index in range(5):
+            previous = states[-1] if states else None
+            states.append(guided.prepare(ldr[:, index], exposures[:, index], previous=previous))
+        streamed, plain = guided.combine(tuple(states)).radiance, guided(ldr, exposures).radiance
+    assert (streamed - plain).abs().max() < 1e-5
