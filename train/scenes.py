@@ -100,9 +100,7 @@ def _inside_panorama(
     return view_panorama(picture, look=look, scale=scale, motion=motion, size=size, times=times)
 
 
-def _over_picture(
-    rng: Generator, picture: Picture, *, motion: Motion, size: Size, times: Sequence[float]
-) -> PlaneView:
+def _over_picture(rng: Generator, picture: Picture, *, motion: Motion, size: Size, times: Sequence[float]) -> PlaneView:
     height, width = picture.levels[0].shape[:2]
     coarsest = max(1.0, min(4.0, height / (1.3 * size[0]), width / (1.3 * size[1])))
     scale = float(np.exp(rng.uniform(0, np.log(coarsest))))

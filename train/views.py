@@ -90,9 +90,7 @@ class PlaneView:
         return replace(self, pixels=np.minimum(self.pixels * gain, LIMIT))
 
 
-def view_picture(
-    picture: Picture, camera: Camera, *, times: Sequence[float], table: Pixels | None = None
-) -> PlaneView:
+def view_picture(picture: Picture, camera: Camera, *, times: Sequence[float], table: Pixels | None = None) -> PlaneView:
     """Cut out of a picture what a camera will see of it.
 
     Args:
