@@ -91,6 +91,24 @@ def _tag(stream: VideoStream, tags: Tags) -> None:
         stream.set_display_rotation(tags.rotation)
 
 
+KR_KB = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
+
+
+def expected_rgb(planes: Planes, bits: int, *, matrix: int, full: bool) -> NDArray[np.float64]:
+    """ITU-T H.273 equations for Y'CbCr of full size, in double precision, (3, H, W)."""
+    luma, blue, red = (plane.astype(np.float64) for plane in planes)
+    step = 2 ** (bits - 8)
+    if full:
+        luma, blue, red = luma / (256 * step - 1), *((c - 128 * step) / (256 * step - 1) for c in (blue, red))
+    else:
+        luma, blue, red = (luma / step - 16) / 219, (blue / step - 128) / 224, (red / step - 128) / 224
+    kr, kb = KR_KB[matrix]
+    r = luma + 2 * (1 - kr) * red
+    b = luma + 2 * (1 - kb) * blue
+    rgb: NDArray[np.float64] = np.stack([r, (luma - kr * r - kb * b) / (1 - kr - kb), b]).clip(0, 1)
+    return rgb
+
+
 def gray_frame(level: int, *, size: tuple[int, int] = (32, 24)) -> av.VideoFrame:
     """A flat 8-bit 4:2:0 frame with one luma code."""
     codes = [np.full((size[1], size[0]), level, np.uint8)]

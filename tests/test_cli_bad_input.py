@@ -2,7 +2,8 @@
 
 import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -10,24 +11,19 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from clips import counting_clip, sine_audio
+from converting import TWO, save_tiny
 
+from lanhdr_cli.conversion import Loaded, Request, run
+from lanhdr_cli.device import DeviceError
 from lanhdr_cli.main import cli
-from model.network import LanHdr, NetworkConfig
-from model.pretrained import save_network
+from model.frames import HdrFrame, LdrFrame
 
 EXPOSURES = ("--exposures", "1,8")
 
 
-def save_tiny(path: Path, *, nexps: int) -> Path:
-    torch.manual_seed(0)
-    network = LanHdr(NetworkConfig(nexps=nexps, channels=8, pyramid_channels=4))
-    save_network(network, path, record={"name": path.stem}, half=False)
-    return path
-
-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("weights") / "two.safetensors", nexps=2)
+    return save_tiny(tmp_path_factory.mktemp("weights") / "two.safetensors")
 
 
 @pytest.fixture
@@ -66,7 +62,7 @@ def untouched(tmp_path: Path) -> Iterator[Path]:
 def empty_video(path: Path) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=24)
-        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"  # type: ignore[union-attr]
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
         stream.codec_context.open()
         container.start_encoding()
 
@@ -223,6 +219,17 @@ def test_files_that_are_no_weights(tmp_path: Path, clip: Path, untouched: Path, 
     for name in ("w.safetensors", "missing.safetensors"):
         outcome = convert(clip, *EXPOSURES, "--weights", tmp_path / name, output=f"{untouched}/")
         check_refusal(outcome, code=1, message=name)
+
+
+def test_a_device_with_too_little_memory(clip: Path, untouched: Path) -> None:
+    class Greedy:
+        def reconstruct(self, frames: Iterable[LdrFrame], *, period: int) -> Iterator[HdrFrame]:
+            yield from (HdrFrame(frame.image, frame.time) for frame in islice(frames, 0))
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    request = Request(clip, f"{untouched}/", TWO, device="cuda")
+    with pytest.raises(DeviceError, match="cuda has too little memory: try --size lite or --device cpu"):
+        run(request, load=lambda _: Loaded(Greedy(), "greedy", 2))
 
 
 def test_an_unknown_bug_keeps_its_traceback(
