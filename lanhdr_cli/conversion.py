@@ -149,7 +149,7 @@ def run(request: Request, *, load: Callable[[Request], Loaded] = load_reconstruc
             prepare_folder(folder)
         try:
             return _convert(request, reader, loaded, names=names)
-        except torch.OutOfMemoryError as error:
+        except torch.cuda.OutOfMemoryError as error:
             raise DeviceError(f"{request.device} has too little memory: try --size lite or --device cpu") from error
 
 
