@@ -123,12 +123,22 @@ def _flows_of_batch(ldr: Tensor, exposures: Tensor) -> dict[int, Tensor | None]:
 
 
 def _flows_from(reference: FrameMotion, known: dict[int, FrameMotion]) -> dict[int, Tensor | None]:
+    """Flows from the reference to every known frame: followed step by step, searched anew across a gap."""
     flows: dict[int, Tensor | None] = {reference.number: None}
-    for number in range(reference.number + 1, max(known) + 1):
-        flows[number] = _chain(flows[number - 1], known[number].arriving)
-    for number in range(reference.number - 1, min(known) - 1, -1):
-        flows[number] = _chain(flows[number + 1], known[number + 1].leaving)
+    for direction in (1, -1):
+        side = (number for number in known if (number - reference.number) * direction > 0)
+        for number in sorted(side, key=lambda number: abs(number - reference.number)):
+            before = number - direction
+            if before in flows:
+                step = known[number].arriving if direction == 1 else known[before].leaving
+                flows[number] = _chain(flows[before], step)
+            else:
+                flows[number] = _search(reference, known[number])
     return flows
+
+
+def _search(first: FrameMotion, second: FrameMotion) -> Tensor:
+    return _flows((first.small, second.small), (first.exposure, second.exposure))
 
 
 def _flows(pictures: tuple[Tensor, Tensor], exposures: tuple[Tensor, Tensor]) -> Tensor:

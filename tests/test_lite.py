@@ -79,6 +79,20 @@ def test_borrowed_frames_at_the_ends_work() -> None:
     assert error < alone
 
 
+def test_a_window_with_a_gap_is_aligned_all_the_same() -> None:
+    ldr, exposures, radiance = window(8)
+    lite = network()
+    states: list[FrameMotion] = []
+    with torch.inference_mode():
+        for index in range(8):
+            previous = states[-1] if states else None
+            states.append(lite.prepare(ldr[:, index], exposures[:, index], previous=previous))
+        merged = lite.combine(tuple(states[index] for index in (2, 3, 4, 7, 6))).radiance
+    truth = mu_law(radiance[:, 4])
+    alone = (mu_law(ldr[:, 4].pow(2.2)) - truth).square().mean()
+    assert (mu_law(merged) - truth).square().mean() < alone
+
+
 def test_start_is_better_than_the_reference_alone() -> None:
     ldr, exposures, radiance = window(5)
     with torch.inference_mode():
