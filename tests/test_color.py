@@ -4,7 +4,19 @@ import colour
 import pytest
 import torch
 
-from model.color import LUMA_BT601, luma, mu_law, mu_law_inverse
+from model.color import (
+    ACES2065_1,
+    ACESCG,
+    LUMA_BT601,
+    P3_D65,
+    REC709,
+    REC2020,
+    conversion_matrix,
+    convert_primaries,
+    luma,
+    mu_law,
+    mu_law_inverse,
+)
 
 
 def test_mu_law_keeps_the_ends() -> None:
@@ -38,3 +50,41 @@ def test_luma_weighs_channels_and_keeps_the_picture() -> None:
     assert found.shape == (3, 1, 4, 6)
     torch.testing.assert_close(found[:, 0, 0, 0], torch.tensor(LUMA_BT601))
     torch.testing.assert_close(luma(torch.full((3, 2, 2), 0.7)), torch.full((1, 2, 2), 0.7))
+
+
+SPACES = {
+    "ITU-R BT.709": REC709,
+    "ITU-R BT.2020": REC2020,
+    "P3-D65": P3_D65,
+    "ACEScg": ACESCG,
+    "ACES2065-1": ACES2065_1,
+}
+
+
+@pytest.mark.parametrize("target", SPACES)
+@pytest.mark.parametrize("source", SPACES)
+def test_conversion_of_primaries_equals_colour_science(source: str, target: str) -> None:
+    spaces = [colour.RGB_COLOURSPACES[name].copy() for name in (source, target)]
+    for space in spaces:  # derived from primaries, not rounded as the standards print them
+        space.use_derived_transformation_matrices(True)
+    expected = colour.matrix_RGB_to_RGB(*spaces, chromatic_adaptation_transform="Bradford")
+    found = conversion_matrix(SPACES[source], SPACES[target])
+    torch.testing.assert_close(found, torch.from_numpy(expected), rtol=0, atol=1e-9)
+
+
+def test_conversion_from_rec709_to_acescg_is_the_published_one() -> None:
+    row = conversion_matrix(REC709, ACESCG)[0].tolist()
+    assert row == pytest.approx([0.613097, 0.339523, 0.047379], abs=1e-6)
+
+
+def test_white_stays_white_and_the_way_back_leads_back() -> None:
+    white = torch.ones(3, 1, 1)
+    torch.testing.assert_close(convert_primaries(white, REC709, target=ACES2065_1), white, rtol=0, atol=1e-6)
+    picture = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    back = convert_primaries(convert_primaries(picture, REC709, target=REC2020), REC2020, target=REC709)
+    torch.testing.assert_close(back, picture, rtol=0, atol=1e-6)
+
+
+def test_equal_primaries_leave_the_picture_untouched() -> None:
+    picture = torch.rand(3, 2, 2)
+    assert convert_primaries(picture, REC709, target=REC709) is picture
