@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
+import colour
 import numpy as np
 import OpenEXR
 import pytest
@@ -177,3 +178,35 @@ def test_openimageio_reads_header_and_pixels(tmp_path: Path) -> None:
     ):
         assert expected in told.stdout, told.stdout
     assert "Stats Avg: 2.000000 2.000000 2.000000" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("colorspace", "space", "interop"),
+    [
+        ("rec709", "ITU-R BT.709", "lin_rec709_scene"),
+        ("rec2020", "ITU-R BT.2020", "lin_rec2020_scene"),
+        ("acescg", "ACEScg", "lin_ap1_scene"),
+        ("aces2065-1", "ACES2065-1", "lin_ap0_scene"),
+    ],
+)
+def test_colorspace_is_in_pixels_and_header(tmp_path: Path, colorspace: str, space: str, interop: str) -> None:
+    image = picture()
+    path = write(tmp_path, [image], record(colorspace=colorspace, scale=1.0))[0]
+    pixels, header = read(path)
+    truth = colour.RGB_COLOURSPACES[space]
+    expected_primaries = np.concatenate([truth.primaries.ravel(), truth.whitepoint])
+    np.testing.assert_allclose(header["chromaticities"], expected_primaries, atol=1e-6)  # type: ignore[call-overload]
+    assert header["colorInteropID"] == interop
+    assert OpenEXR.checkColorMetadata(OpenEXR.File(str(path)).header()) == 0
+    matrix = colour.matrix_RGB_to_RGB(colour.RGB_COLOURSPACES["ITU-R BT.709"], truth, "Bradford")
+    expected = image.permute(1, 2, 0).double().numpy() @ matrix.T
+    # half float keeps 11 bits; matrices printed with rounding differ in the fifth digit
+    np.testing.assert_allclose(pixels.astype(float), expected, rtol=6e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(shutil.which("oiiotool") is None, reason="oiiotool is not installed")
+def test_openimageio_reads_the_colorspace(tmp_path: Path) -> None:
+    path = write(tmp_path, [picture()], record(colorspace="acescg"))[0]
+    told = subprocess.run(["oiiotool", "--info", "-v", str(path)], capture_output=True, text=True, check=True).stdout
+    assert "lin_ap1_scene" in told
+    assert "chromaticities: 0.713, 0.293, 0.165, 0.83, 0.128, 0.044, 0.32168, 0.33767" in told

@@ -1,4 +1,4 @@
-"""OpenEXR sequences: half float, ZIP, scene-linear Rec.709; each file complete or absent."""
+"""OpenEXR sequences: half float, ZIP, scene-linear; each file complete or absent."""
 
 import logging
 from collections import deque
@@ -19,13 +19,19 @@ from torch import Tensor
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.output import FrameNames, complete_file
 from lanhdr_cli.media.timecode import TimeCode, advance, parse_timecode
+from model.color import ACES2065_1, ACESCG, REC709, REC2020, convert_primaries
 from model.frames import HdrFrame
 
 HALF_MAX = 65504.0
 WORKERS = 2  # OpenEXR releases the interpreter lock: two threads write almost twice as fast as one
 UNDER_WAY = 3  # frames that are being written or wait for a worker
-# ITU-R BT.709-6 item 1.3 and 1.4: red, green, blue and white (D65), x and y each.
-REC709_CHROMATICITIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
+# Names of the color interop forum for what OpenEXR's colorInteropID may say.
+COLORSPACES = {
+    "rec709": (REC709, "lin_rec709_scene"),
+    "rec2020": (REC2020, "lin_rec2020_scene"),
+    "acescg": (ACESCG, "lin_ap1_scene"),
+    "aces2065-1": (ACES2065_1, "lin_ap0_scene"),
+}
 TIMECODE_FRAMES = 30  # ST 12-1 counts so far; faster video numbers pairs of frames
 
 logger = logging.getLogger(__name__)
@@ -43,6 +49,8 @@ class ClipRecord:
         exposures: The cycle, linear, the shortest is 1.
         weights: Name of the weights.
         version: Of lanhdr.
+        colorspace: What the pixels are to be in, a key of `COLORSPACES`.
+        response: Name of the camera's response.
     """
 
     rate: Fraction | None
@@ -52,6 +60,8 @@ class ClipRecord:
     exposures: tuple[float, ...]
     weights: str
     version: str
+    colorspace: str = "rec709"
+    response: str = "gamma2.2"
 
 
 class ExrWriter:
@@ -92,7 +102,7 @@ class ExrWriter:
         """Queue one frame; waits while too many are queued.
 
         Args:
-            frame: Radiance, 1.0 = clip level of the shortest exposure.
+            frame: Rec.709 radiance, 1.0 = clip level of the shortest exposure.
             index: Position in the clip, from 0.
             exposure: Exposure of the LDR frame at this position.
         """
@@ -102,7 +112,12 @@ class ExrWriter:
             self._record, frame.time, index=index, number=self._names.number(index), exposure=exposure
         )
         path = self._names.path(index)
-        self._under_way.append(self._pool.submit(write_exr, path, frame.radiance, self._record.scale, header=header))
+        self._under_way.append(self._pool.submit(self._write, path, frame.radiance, header=header))
+
+    def _write(self, path: Path, radiance: Tensor, *, header: Mapping[str, object]) -> bool:
+        target, _ = COLORSPACES[self._record.colorspace]
+        converted = convert_primaries(radiance, REC709, target=target)
+        return write_exr(path, converted, self._record.scale, header=header)
 
     def _collect(self) -> None:
         self.frames_with_gaps += not self._under_way.popleft().result()
@@ -151,14 +166,16 @@ def half_pixels(radiance: Tensor, scale: float) -> NDArray[np.float16]:
 
 def clip_header(record: ClipRecord) -> dict[str, object]:
     """Attributes that are the same for all frames."""
+    primaries, interop_id = COLORSPACES[record.colorspace]
     header: dict[str, object] = {
         "compression": OpenEXR.ZIP_COMPRESSION,
         "type": OpenEXR.scanlineimage,
-        "chromaticities": REC709_CHROMATICITIES,
-        "colorInteropID": "lin_rec709_scene",
+        "chromaticities": primaries.chromaticities,
+        "colorInteropID": interop_id,
         "pixelAspectRatio": float(record.pixel_aspect),
         "lanhdr/exposureScale": float(record.scale),
         "lanhdr/exposures": ",".join(f"{exposure:g}" for exposure in record.exposures),
+        "lanhdr/response": record.response,
         "lanhdr/weights": record.weights,
         "lanhdr/version": record.version,
     }
