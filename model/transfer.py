@@ -1,0 +1,139 @@
+"""Light for displays: PQ, HLG, the roll-off to a display's peak, and BT.2020 primaries."""
+
+import torch
+from torch import Tensor
+
+# SMPTE ST 2084:2014 clause 5.2, as in ITU-R BT.2100-2 table 4.
+PQ_M1 = 2610 / 16384
+PQ_M2 = 2523 / 4096 * 128
+PQ_C1 = 3424 / 4096
+PQ_C2 = 2413 / 4096 * 32
+PQ_C3 = 2392 / 4096 * 32
+PQ_PEAK_NITS = 10000.0
+# ITU-R BT.2100-2 table 5.
+HLG_A = 0.17883277
+HLG_B = 0.28466892  # 1 - 4a
+HLG_C = 0.55991073  # 0.5 - a ln(4a)
+HLG_PEAK_NITS = 1000.0
+HLG_GAMMA = 1.2  # of the display with this peak
+LUMINANCE_BT2020 = (0.2627, 0.6780, 0.0593)
+# ITU-R BT.2087-0 annex 2 step 2, from the chromaticities of BT.709-6 and BT.2020-2 to more digits.
+BT709_TO_BT2020 = (
+    (0.62740390, 0.32928304, 0.04331307),
+    (0.06909729, 0.91954040, 0.01136232),
+    (0.01639144, 0.08801331, 0.89559525),
+)
+
+
+def pq_encode(nits: Tensor) -> Tensor:
+    """Inverse EOTF of PQ (SMPTE ST 2084 clause 5.3).
+
+    Args:
+        nits: Light of the display in cd/m2, not negative, any shape; above 10000 the formula is continued.
+
+    Returns:
+        Signal, 0..1 for 0..10000 cd/m2, same shape.
+    """
+    power = (nits / PQ_PEAK_NITS).pow(PQ_M1)
+    return ((PQ_C1 + PQ_C2 * power) / (1 + PQ_C3 * power)).pow(PQ_M2)
+
+
+def pq_decode(signal: Tensor) -> Tensor:
+    """EOTF of PQ (SMPTE ST 2084 clause 5.2).
+
+    Args:
+        signal: Not negative, any shape.
+
+    Returns:
+        Light of the display in cd/m2, 0..10000 for 0..1, same shape.
+    """
+    power = signal.pow(1 / PQ_M2)
+    return PQ_PEAK_NITS * ((power - PQ_C1).clamp(min=0) / (PQ_C2 - PQ_C3 * power)).pow(1 / PQ_M1)
+
+
+def hlg_oetf(scene: Tensor) -> Tensor:
+    """OETF of HLG (ITU-R BT.2100-2 table 5).
+
+    Args:
+        scene: Linear light of the scene, 0..1, any shape.
+
+    Returns:
+        Signal, 0..1, same shape; 1/12 becomes 0.5.
+    """
+    upper = HLG_A * (12 * scene - HLG_B).clamp(min=1e-6).log() + HLG_C
+    return torch.where(scene <= 1 / 12, (3 * scene.clamp(min=0)).sqrt(), upper)
+
+
+def hlg_oetf_inverse(signal: Tensor) -> Tensor:
+    """Undo `hlg_oetf`: signal 0..1 to linear light of the scene 0..1, any shape."""
+    upper = (((signal - HLG_C) / HLG_A).exp() + HLG_B) / 12
+    return torch.where(signal <= 0.5, signal.square() / 3, upper)
+
+
+def hlg_encode(nits: Tensor) -> Tensor:
+    """Signal that makes the HLG reference display show this light (BT.2100-2 table 5: inverse OOTF, then OETF).
+
+    Args:
+        nits: Light of the display in cd/m2, linear BT.2020, 0..1000, (3, H, W).
+
+    Returns:
+        Signal, 0..1, (3, H, W); 203 cd/m2 of gray become 0.75.
+    """
+    shown = (nits / HLG_PEAK_NITS).clamp(0, 1)
+    luminance = _luminance_bt2020(shown).clamp(min=1e-9)
+    return hlg_oetf((shown * luminance.pow(1 / HLG_GAMMA - 1)).clamp(0, 1))
+
+
+def hlg_decode(signal: Tensor) -> Tensor:
+    """EOTF of HLG on the reference display of 1000 cd/m2 (ITU-R BT.2100-2 table 5, black level 0).
+
+    Args:
+        signal: 0..1, (3, H, W).
+
+    Returns:
+        Light of the display in cd/m2, linear BT.2020, (3, H, W).
+    """
+    scene = hlg_oetf_inverse(signal)
+    return HLG_PEAK_NITS * scene * _luminance_bt2020(scene).clamp(min=1e-12).pow(HLG_GAMMA - 1)
+
+
+def bt709_to_bt2020(linear: Tensor) -> Tensor:
+    """Change primaries (ITU-R BT.2087-0): linear BT.709 to linear BT.2020, any scale, (3, H, W)."""
+    matrix = linear.new_tensor(BT709_TO_BT2020)
+    return torch.einsum("ij,jhw->ihw", matrix, linear)
+
+
+def roll_off(nits: Tensor, *, source_peak_nits: float, peak_nits: float) -> Tensor:
+    """Bring highlights below a peak with the EETF of ITU-R BT.2390-11 clause 5.4.1, black level 0.
+
+    The curve acts on max(R, G, B) in PQ, and R, G, B are scaled by one factor, so that chromaticity stays.
+
+    Args:
+        nits: Linear light in cd/m2, not negative, (3, H, W).
+        source_peak_nits: What is to become `peak_nits`; light above it ends there as well.
+        peak_nits: Of the display.
+
+    Returns:
+        Linear light in cd/m2, at most `peak_nits`, (3, H, W).
+    """
+    brightest = nits.amax(0, keepdim=True)  # (1, H, W)
+    if source_peak_nits > peak_nits:
+        mapped = _eetf(brightest, source_peak_nits=source_peak_nits, peak_nits=peak_nits)
+    else:
+        mapped = brightest
+    return nits * (mapped.clamp(max=peak_nits) / brightest.clamp(min=1e-9)).clamp(max=1)
+
+
+def _eetf(nits: Tensor, *, source_peak_nits: float, peak_nits: float) -> Tensor:
+    top, target = pq_encode(torch.tensor([source_peak_nits, peak_nits], dtype=torch.float64)).tolist()
+    max_lum = target / top
+    knee = max(0.0, 1.5 * max_lum - 0.5)
+    signal = (pq_encode(nits) / top).clamp(max=1)  # E1
+    t = (signal - knee) / (1 - knee)
+    t2, t3 = t.square(), t.pow(3)
+    spline = (2 * t3 - 3 * t2 + 1) * knee + (t3 - 2 * t2 + t) * (1 - knee) + (3 * t2 - 2 * t3) * max_lum
+    return torch.where(signal < knee, nits, pq_decode(spline * top))
+
+
+def _luminance_bt2020(linear: Tensor) -> Tensor:
+    return (linear * linear.new_tensor(LUMINANCE_BT2020).view(3, 1, 1)).sum(0, keepdim=True)  # (1, H, W)
