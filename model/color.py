@@ -76,7 +76,8 @@ def luma(encoded: Tensor) -> Tensor:
 def rgb_to_xyz(primaries: Primaries) -> Tensor:
     """Matrix from linear R, G, B to CIE XYZ, white at Y = 1 (SMPTE RP 177), float64, (3, 3)."""
     ends = torch.stack([_xyz(xy) for xy in (primaries.red, primaries.green, primaries.blue)], dim=1)
-    return ends * torch.linalg.solve(ends, _xyz(primaries.white))
+    gains: Tensor = torch.linalg.solve(ends, _xyz(primaries.white))
+    return ends * gains
 
 
 def conversion_matrix(source: Primaries, target: Primaries) -> Tensor:
@@ -92,7 +93,8 @@ def conversion_matrix(source: Primaries, target: Primaries) -> Tensor:
     if source == target:
         return torch.eye(3, dtype=torch.float64)
     adapted = _adaptation(source.white, target.white) @ rgb_to_xyz(source)
-    return torch.linalg.solve(rgb_to_xyz(target), adapted)
+    matrix: Tensor = torch.linalg.solve(rgb_to_xyz(target), adapted)
+    return matrix
 
 
 def convert_primaries(picture: Tensor, source: Primaries, *, target: Primaries) -> Tensor:
@@ -121,4 +123,5 @@ def _adaptation(source: tuple[float, float], target: tuple[float, float]) -> Ten
     """Von Kries adaptation in Bradford's cone space, XYZ to XYZ."""
     cones = torch.tensor(BRADFORD, dtype=torch.float64)
     gains = (cones @ _xyz(target)) / (cones @ _xyz(source))
-    return torch.linalg.solve(cones, gains[:, None] * cones)
+    adaptation: Tensor = torch.linalg.solve(cones, gains[:, None] * cones)
+    return adaptation

@@ -15,3 +15,7 @@ class ExposureError(LanHdrError):
 
 class WeightsError(LanHdrError):
     """A file of weights is damaged, foreign, or made for another configuration."""
+
+
+class ResponseError(LanHdrError):
+    """A camera's response is unknown, does not rise, or can't be found from the clip."""

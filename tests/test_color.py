@@ -64,10 +64,10 @@ SPACES = {
 @pytest.mark.parametrize("target", SPACES)
 @pytest.mark.parametrize("source", SPACES)
 def test_conversion_of_primaries_equals_colour_science(source: str, target: str) -> None:
-    spaces = [colour.RGB_COLOURSPACES[name].copy() for name in (source, target)]
-    for space in spaces:  # derived from primaries, not rounded as the standards print them
+    first, second = (colour.RGB_COLOURSPACES[name].copy() for name in (source, target))
+    for space in (first, second):  # derived from primaries, not rounded as the standards print them
         space.use_derived_transformation_matrices(True)
-    expected = colour.matrix_RGB_to_RGB(*spaces, chromatic_adaptation_transform="Bradford")
+    expected = colour.matrix_RGB_to_RGB(first, second, "Bradford")
     found = conversion_matrix(SPACES[source], SPACES[target])
     torch.testing.assert_close(found, torch.from_numpy(expected), rtol=0, atol=1e-9)
 

@@ -1,0 +1,182 @@
+"""How a camera's code values stand for light, and how to bring them to what the networks take."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.errors import ResponseError
+from model.exposure import GAMMA
+
+Conversion = Callable[[Tensor], Tensor]
+
+LARGEST_DIP = 1e-3  # of a measured table's range: falls smaller than this are noise
+TABLE_SIZES = (2, 1 << 20)
+
+
+@dataclass(frozen=True)
+class ResponseCurve:
+    """The response of a camera, from light to encoded values and back.
+
+    The networks think in pictures encoded with 1/2.2, where 1 is the level at which the sensor clips. That is where
+    any curve is brought: to light, divided by the light of `clip_code`, encoded anew. Logarithmic curves reach far
+    above diffuse white, so that middle gray becomes small (0.1 with S-Log3, encoded); that is what it is to the sensor.
+
+    Args:
+        name: For records and messages.
+        to_light: Encoded values in 0..1, R, G, B in the third dimension from the end, to light of any scale.
+        to_code: The way back.
+        clip_code: Encoded value at which the sensor clips, above 0 up to 1; brighter ones count as clipped.
+    """
+
+    name: str
+    to_light: Conversion
+    to_code: Conversion
+    clip_code: float = 1.0
+
+    def linearize(self, encoded: Tensor) -> Tensor:
+        """Turn encoded values into light.
+
+        Args:
+            encoded: 0..1 as the camera encodes, (..., 3, H, W).
+
+        Returns:
+            Linear, 0..1, 1.0 = clip level, same shape; what lies below the curve's black is 0. Where the channels of a
+            table end at different light, the greatest is 1.0, so that the table's color balance stays.
+        """
+        clip = self._clip_light(encoded)
+        return (self.to_light(encoded.clamp(0, self.clip_code)) / clip).clamp_(0, 1)
+
+    def encode(self, linear: Tensor) -> Tensor:
+        """Encode light as the camera does: the inverse of `linearize`.
+
+        Args:
+            linear: 0..1, 1.0 = clip level, (..., 3, H, W).
+
+        Returns:
+            Encoded values, 0..clip_code, same shape.
+        """
+        return self.to_code(linear.clamp(0, 1) * self._clip_light(linear)).clamp(0, self.clip_code)
+
+    def to_ldr(self, encoded: Tensor) -> Tensor:
+        """Encode anew with 1/2.2, as the networks take pictures; pictures of gamma 2.2 come back untouched.
+
+        Args:
+            encoded: 0..1 as the camera encodes, (..., 3, H, W).
+
+        Returns:
+            Encoded with 1/2.2, 0..1, 1.0 = clip level, same shape.
+        """
+        if self.to_light is _power_to_light and self.clip_code == 1.0:
+            return encoded
+        return self.linearize(encoded).pow_(1 / GAMMA)
+
+    def _clip_light(self, like: Tensor) -> Tensor:
+        return self.to_light(like.new_full((3, 1, 1), self.clip_code)).max()
+
+
+def gamma_curve(*, clip_code: float = 1.0) -> ResponseCurve:
+    """A pure power of 2.2."""
+    return ResponseCurve("gamma2.2", _power_to_light, _power_to_code, clip_code)
+
+
+def srgb_curve(*, clip_code: float = 1.0) -> ResponseCurve:
+    """sRGB, IEC 61966-2-1."""
+    return ResponseCurve("srgb", _srgb_to_light, _srgb_to_code, clip_code)
+
+
+def bt709_curve(*, clip_code: float = 1.0) -> ResponseCurve:
+    """The camera's side (OETF) of ITU-R BT.709-6 item 1.2, which BT.601 and BT.2020 share."""
+    return ResponseCurve("bt709", _bt709_to_light, _bt709_to_code, clip_code)
+
+
+def table_curve(name: str, table: Tensor, *, clip_code: float = 1.0) -> ResponseCurve:
+    """A curve given by light at equally spaced codes; between them it is interpolated linearly.
+
+    Args:
+        name: For records and messages.
+        table: Light of any scale at codes from 0 to 1, (N,) or one column per channel, (N, 3); it must not fall.
+        clip_code: Encoded value at which the sensor clips, 0..1.
+
+    Raises:
+        ResponseError: If the table has another shape, holds what is no number, falls, or has no light at `clip_code`.
+    """
+    columns = _checked(name, table)
+    curve = ResponseCurve(name, lambda codes: _look_up(columns, codes), lambda light: _find(columns, light), clip_code)
+    if not float(curve._clip_light(columns)) > 0:
+        raise ResponseError(f"response {name} has no light at code {clip_code:g}: pass a higher --clip-code")
+    return curve
+
+
+def _checked(name: str, table: Tensor) -> Tensor:
+    """One row of float32 per channel, never falling, (1 or 3, N)."""
+    columns = (table[:, None] if table.ndim == 1 else table).T  # (1 or 3, N)
+    smallest, largest = TABLE_SIZES
+    if columns.ndim != 2 or len(columns) not in (1, 3) or not smallest <= columns.shape[1] <= largest:
+        shape = "x".join(map(str, table.shape))
+        raise ResponseError(f"response {name} is a table of {shape} values: pass 2 rows or more of 1 or 3 columns")
+    if not bool(columns.isfinite().all()):
+        raise ResponseError(f"response {name} holds values that are no numbers: correct the table")
+    rising = columns.cummax(dim=1).values
+    span = rising[:, -1:] - rising[:, :1]
+    falls = ((rising - columns) > LARGEST_DIP * span).any(dim=0)
+    if bool(falls.any()) or not bool((span > 0).all()):
+        place = int(falls.float().argmax())
+        raise ResponseError(f"response {name} does not rise from row {place} on: light must grow with the code")
+    return rising.contiguous().float()
+
+
+def _look_up(columns: Tensor, codes: Tensor) -> Tensor:
+    """Light at codes of any shape (..., 3, H, W), by linear interpolation."""
+    last = columns.shape[1] - 1
+    position = codes.clamp(0, 1).mul(last)
+    below = position.floor().clamp_(max=last - 1)
+    fraction = position.sub_(below)
+    rows = columns.to(codes)
+    index = below.long()
+    if len(rows) == 1:
+        return torch.lerp(rows[0][index], rows[0][index + 1], fraction)
+    flat = rows.reshape(-1)
+    index += torch.arange(3, device=codes.device).view(3, 1, 1) * (last + 1)
+    return torch.lerp(flat[index], flat[index + 1], fraction)
+
+
+def _find(columns: Tensor, light: Tensor) -> Tensor:
+    """Codes at which a light of shape (..., 3, H, W) lies in the table."""
+    rows = columns.to(light).expand(3, -1)
+    last = rows.shape[1] - 1
+    found = [_find_in(row.contiguous(), channel) for row, channel in zip(rows, light.unbind(-3), strict=True)]
+    return torch.stack(found, dim=-3) / last
+
+
+def _find_in(row: Tensor, light: Tensor) -> Tensor:
+    """Fractional index of values in a row that never falls."""
+    values = light.clamp(float(row[0]), float(row[-1])).contiguous()
+    above = torch.searchsorted(row, values).clamp(1, len(row) - 1)
+    low, high = row[above - 1], row[above]
+    return above - 1 + ((values - low) / (high - low).clamp(min=torch.finfo(row.dtype).tiny)).clamp(0, 1)
+
+
+def _power_to_light(codes: Tensor) -> Tensor:
+    return codes.pow(GAMMA)
+
+
+def _power_to_code(light: Tensor) -> Tensor:
+    return light.pow(1 / GAMMA)
+
+
+def _srgb_to_light(codes: Tensor) -> Tensor:
+    return torch.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055).pow(2.4))
+
+
+def _srgb_to_code(light: Tensor) -> Tensor:
+    return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.pow(1 / 2.4) - 0.055)
+
+
+def _bt709_to_light(codes: Tensor) -> Tensor:
+    return torch.where(codes < 0.081, codes / 4.5, ((codes + 0.099) / 1.099).pow(1 / 0.45))
+
+
+def _bt709_to_code(light: Tensor) -> Tensor:
+    return torch.where(light < 0.018, 4.5 * light, 1.099 * light.pow(0.45) - 0.099)
