@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from model.exposure import ExposureCycle
 
 LARGEST_STOP = 24.0
+HIGHEST_RATE = 100_000
 _RANGE = re.compile(r"(?P<first>\d+)(?:(?P<dash>-)(?P<last>\d+)?)?")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -102,6 +104,34 @@ class PositiveParam(click.ParamType[float]):
         return number
 
 
+class RateParam(click.ParamType[Fraction]):
+    """Frames per second: `25`, `24000/1001`, or `23.976` for the same."""
+
+    name = "FPS"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """Read a rate; decimals next to one of the rates over 1.001 stand for it."""
+        try:
+            rate = Fraction(str(value))
+        except (ValueError, ZeroDivisionError):
+            self.fail(f"{value!r} is no frame rate; pass e.g. 24, 23.976 or 30000/1001", param, ctx)
+        if not 0 < rate <= HIGHEST_RATE:
+            self.fail(f"{value!r}: a frame rate must be above 0 to {HIGHEST_RATE}; pass e.g. 24", param, ctx)
+        slowed = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
+        return slowed if abs(rate - slowed) < Fraction(1, 1000) else rate
+
+
+class UnitParam(PositiveParam):
+    """A number above 0, up to 1."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a number."""
+        number = super().convert(value, param, ctx)
+        if number > 1:
+            self.fail(f"{value!r} must be above 0, up to 1; pass e.g. 0.9", param, ctx)
+        return number
+
+
 class DeviceParam(click.ParamType[str]):
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
 
@@ -118,6 +148,8 @@ EXPOSURES = NumbersParam("LIST", lowest=0, highest=2**LARGEST_STOP, above=True, 
 STOPS = NumbersParam("LIST", lowest=-LARGEST_STOP, highest=LARGEST_STOP, above=False, example="0,3")
 FRAMES = FrameRangeParam()
 POSITIVE = PositiveParam()
+UNIT = UnitParam()
+RATE = RateParam()
 DEVICE = DeviceParam()
 
 

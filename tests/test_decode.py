@@ -163,17 +163,44 @@ def test_a_truncated_clip_gives_its_frames_and_a_warning(tmp_path: Path) -> None
     assert "promises 12 frames" in messages or "breaks off" in messages
 
 
-def test_interlaced_pictures_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_interlaced_pictures_are_refused_with_advice(tmp_path: Path) -> None:
     path = write_clip(
         tmp_path / "a.mp4",
         [gray_frame(100, size=(32, 32)) for _ in range(3)],
         codec="libx264",
         options=QUIET_X264 | {"x264-params": "tff=1"},
     )
-    logging.getLogger("lanhdr_cli").propagate = True
-    with caplog.at_level(logging.WARNING):
+    with pytest.raises(MediaError, match=r"frame 0 is interlaced: deinterlace it first, ffmpeg -i a.mp4 -vf bwdif"):
         read_all(path)
-    assert sum("interlaced" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_strict_ends_at_the_first_damage(tmp_path: Path) -> None:
+    path = noisy_clip(tmp_path / "a.ts", count=12)
+    read_strictly(path)
+    damage(path, begin=0.5, length=600)
+    with pytest.raises(MediaError, match=r"(damaged|could not be decoded|gaps in time).*; leave out --strict to go on"):
+        read_strictly(path)
+
+
+def read_strictly(path: Path) -> None:
+    with VideoReader(path, strict=True) as reader:
+        for _ in reader.frames():
+            pass
+
+
+@pytest.mark.parametrize("kind", ["auto", "cuda"])
+def test_hardware_that_is_not_there_changes_nothing(tmp_path: Path, kind: str) -> None:
+    path = counting_clip(tmp_path / "a.mp4", count=4)
+    with VideoReader(path, hwaccel=kind) as reader:
+        images = [frame.image for frame in reader.frames()]
+    for image, expected in zip(images, read_all(path), strict=True):
+        np.testing.assert_array_equal(image.numpy(), expected.image.numpy())
+
+
+def test_an_unknown_kind_of_hardware_is_an_error(tmp_path: Path) -> None:
+    path = counting_clip(tmp_path / "a.mp4", count=2)
+    with pytest.raises(MediaError, match="--hwaccel abacus is not known here: pass auto"):
+        VideoReader(path, hwaccel="abacus").__enter__()
 
 
 def test_a_change_of_size_is_an_error(tmp_path: Path) -> None:
@@ -197,7 +224,7 @@ def test_files_that_are_no_video(tmp_path: Path) -> None:
         "text.mp4": "text.mp4 can't be read as video .*check",
         "empty.mp4": "empty.mp4 can't be read as video",
         "cut.mp4": "cut.mp4 can't be read as video",
-        ".": "is a folder; image sequences come in a later release",
+        ".": "is a folder without pictures",
     }
     sine_audio(tmp_path / "sound.m4a")
     expected["sound.m4a"] = r"sound.m4a holds no video \(only audio\)"

@@ -18,12 +18,15 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
 
+from lanhdr_cli.media.container import open_container
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.faults import Faults
 from lanhdr_cli.media.pixels import BT709, Coding, coding_of, to_rgb
 
 PQ_TRANSFER, HLG_TRANSFER = 16, 18  # ITU-T H.273 table 3
+UNTAGGED_PRIMARIES = 2  # ITU-T H.273 table 2
 FALLBACK_RATE = Fraction(25)
+DEINTERLACE = "bwdif=mode=send_frame"
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +59,8 @@ class VideoInfo:
         pixel_aspect: Width of an upright picture's pixel over its height.
         quarter_turns: Turns of 90 degrees, counter-clockwise, that make a stored picture upright.
         description: Codec, pixel format and size in words.
+        full_range: Whether black and white are the extreme codes.
+        primaries: Code of ITU-T H.273 table 2, 2 if untagged.
     """
 
     width: int
@@ -66,6 +71,8 @@ class VideoInfo:
     pixel_aspect: Fraction
     quarter_turns: int
     description: str
+    full_range: bool = True
+    primaries: int = UNTAGGED_PRIMARIES
 
 
 class VideoReader:
@@ -74,21 +81,28 @@ class VideoReader:
     Args:
         path: The file.
         threads: Threads of the decoder, 0 for its own choice.
+        hwaccel: Hardware decoder to try, `auto` or FFmpeg's name of its kind; None for none.
+        strict: Whether damage is an error.
 
     Raises:
         MediaError: On entering, if the file is missing, is no video, or no picture of it can be decoded.
     """
 
-    def __init__(self, path: Path, *, threads: int = 0) -> None:
-        self.path = path
+    numbers: tuple[int, ...] | None = None
+    exposures: list[float] | None = None
+
+    def __init__(self, path: Path, *, threads: int = 0, hwaccel: str | None = None, strict: bool = False) -> None:
+        self.path, self.paths, self.folder, self.name = path, (path,), path.parent, path.stem
         self._threads = threads
+        self._hwaccel = hwaccel
+        self._strict = strict
         self._reformatter = VideoReformatter()
         self._told: set[str] = set()
 
     def __enter__(self) -> Self:
-        self._container = _open(self.path)
+        self._container = open_container(self.path, hwaccel=self._hwaccel)
         try:
-            self._stream = _video_stream(self._container, self.path)
+            self._stream = video_stream(self._container, self.path)
             self._stream.thread_type = "AUTO"
             self._stream.codec_context.thread_count = self._threads
             self.faults = Faults(self._stream.frames or None)
@@ -96,6 +110,7 @@ class VideoReader:
             self._first = next(self._decoding, None)
             if self._first is None:
                 raise MediaError(f"{self.path}: not one frame can be decoded: check that the file is complete")
+            self._refuse_interlaced(self._first)
             self.info = _describe(self._container, self._stream, self._first)
         except BaseException:
             self._container.close()
@@ -148,9 +163,20 @@ class VideoReader:
         self.faults.note_time(time, self.info.rate)
         self.faults.decoded += 1
         self.faults.corrupt += frame.is_corrupt
-        if frame.interlaced_frame:
-            self._tell_once("pictures are interlaced, lanhdr takes them as whole: deinterlace the clip first")
+        self._refuse_interlaced(frame)
+        self._refuse_faults()
         return time
+
+    def _refuse_interlaced(self, frame: av.VideoFrame) -> None:
+        if frame.interlaced_frame:
+            raise MediaError(
+                f"{self.path}: frame {self.faults.decoded} is interlaced: deinterlace it first, "
+                f"ffmpeg -i {self.path.name} -vf {DEINTERLACE} -c:v ffv1 -c:a copy {self.path.stem}.mkv"
+            )
+
+    def _refuse_faults(self) -> None:
+        if self._strict and (found := self.faults.messages()):
+            raise MediaError(f"{self.path}: {found[0]}; leave out --strict to go on")
 
     def _time(self, frame: av.VideoFrame) -> Fraction:
         if frame.pts is None or frame.time_base is None:
@@ -185,23 +211,17 @@ class VideoReader:
 
     def _check_end(self, start: int) -> None:
         self.faults.finished = True
+        self._refuse_faults()
         if start >= self.faults.decoded:
             raise MediaError(f"{self.path} has only {self.faults.decoded} frames, {start} is behind its end")
 
 
-def _open(path: Path) -> InputContainer:
-    if not path.exists():
-        raise MediaError(f"no such file: {path}")
-    if path.is_dir():
-        raise MediaError(f"{path} is a folder; image sequences come in a later release: pass a video file")
-    try:
-        return av.open(str(path), metadata_errors="replace")
-    except av.FFmpegError as error:
-        reason = error.strerror or type(error).__name__
-        raise MediaError(f"{path} can't be read as video ({reason}): check that it is a complete video file") from error
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """Find the pictures that move in an open file.
 
-
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    Raises:
+        MediaError: If there are none, or no decoder for them.
+    """
     moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not moving:
         kinds = ", ".join(sorted({stream.type for stream in container.streams}))
@@ -226,6 +246,8 @@ def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFra
         pixel_aspect=1 / aspect if lying else aspect,
         quarter_turns=quarter_turns,
         description=f"{stream.codec_context.name} {first.format.name} {first.width}x{first.height}",
+        full_range=coding_of(first).full_range,
+        primaries=int(first.color_primaries),
     )
 
 

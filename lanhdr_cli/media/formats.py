@@ -6,6 +6,7 @@ from lanhdr_cli.media.errors import MediaError
 
 EXR_SUFFIX = ".exr"
 PREVIEW_SUFFIX = ".png"
+PICTURE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".m4v"})
 
 
@@ -33,3 +34,8 @@ def check_preview(path: PurePath) -> None:
     """
     if path.suffix.lower() != PREVIEW_SUFFIX:
         raise MediaError(f"--preview {path}: can only write PNG; pass e.g. --preview preview.png")
+
+
+def is_picture(path: PurePath) -> bool:
+    """Tell whether a file is one of those that make up image sequences."""
+    return path.suffix.lower() in PICTURE_SUFFIXES

@@ -3,7 +3,7 @@
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ class FrameNames:
         digits: Least number of digits; None for a single file without number.
         suffix: What stands behind the number.
         start: Number of the clip's frame 0; may be negative when a range begins later.
+        numbers: Number of each of the clip's frames, where they have their own; else they count from `start`.
     """
 
     folder: Path
@@ -33,10 +34,11 @@ class FrameNames:
     digits: int | None
     suffix: str
     start: int
+    numbers: tuple[int, ...] = ()
 
     def number(self, index: int) -> int:
         """Number in the file name of the clip's frame `index`."""
-        return self.start + index
+        return self.numbers[index] if self.numbers else self.start + index
 
     def path(self, index: int) -> Path:
         """File of the clip's frame `index`."""
@@ -51,10 +53,15 @@ class FrameNames:
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
             match = pattern.fullmatch(path.name)
             if match and path.name == self._name(number := int(match[1])):
-                index = number - self.start
-                if first <= index and (last is None or index <= last):
+                index = self._index(number)
+                if index is not None and first <= index and (last is None or index <= last):
                     found.append(path)
         return sorted(found)
+
+    def _index(self, number: int) -> int | None:
+        if not self.numbers:
+            return number - self.start
+        return self.numbers.index(number) if number in self.numbers else None
 
     def _name(self, number: int) -> str:
         if self.digits is None:
@@ -63,12 +70,19 @@ class FrameNames:
 
 
 def frame_names(
-    target: str, stem: str, *, first: int = 0, start_number: int | None = None, single: bool = False
+    target: str,
+    stem: str,
+    *,
+    first: int = 0,
+    start_number: int | None = None,
+    single: bool = False,
+    numbers: tuple[int, ...] | None = None,
 ) -> FrameNames:
     """Read what `-o` says: `dir/`, `out.exr`, `out.####.exr`, `out.%05d.exr` or `out.1001.exr`.
 
-    Without any number given, frame k of the clip becomes number k + 1, so that ranges converted apart fit together;
-    a number that is given belongs to the first frame of the range.
+    Without any number given, frames keep the numbers that they have, and frame k of a clip without numbers becomes
+    number k + 1, so that ranges converted apart fit together; a number that is given belongs to the first frame of
+    the range.
 
     Args:
         target: What the user typed.
@@ -76,6 +90,7 @@ def frame_names(
         first: Index of the first frame of the range.
         start_number: What `--start-number` says.
         single: Whether the range is one frame, which keeps a plain name.
+        numbers: Numbers that the clip's frames have in their own names.
 
     Raises:
         MediaError: If there are two placeholders, or two start numbers.
@@ -85,7 +100,8 @@ def frame_names(
     if named_start is not None and start_number is not None:
         raise MediaError(f"-o {target} already starts at {named_start}: leave out --start-number {start_number}")
     given = named_start if start_number is None else start_number
-    return FrameNames(folder, prefix, digits, suffix, 1 if given is None else given - first)
+    own = numbers or () if given is None else ()
+    return FrameNames(folder, prefix, digits, suffix, 1 if given is None else given - first, own)
 
 
 def _split(target: str) -> tuple[Path, str]:
@@ -123,6 +139,19 @@ def refuse_existing(paths: Sequence[Path]) -> None:
     if paths:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         raise MediaError(f"{paths[0]}{more} exists already: pass -y to overwrite, or another name")
+
+
+def refuse_sources(targets: Iterable[Path], sources: Iterable[Path]) -> None:
+    """Stop before a file is overwritten that is still to be read, under whatever name.
+
+    Raises:
+        MediaError: If a target is one of the sources.
+    """
+    places = [path.stat() for path in sources if path.exists()]
+    known = {(place.st_dev, place.st_ino) for place in places}
+    for target in targets:
+        if target.exists() and (target.stat().st_dev, target.stat().st_ino) in known:
+            raise MediaError(f"{target} is the input itself: choose another name for the output")
 
 
 def prepare_folder(folder: Path) -> None:

@@ -1,0 +1,84 @@
+"""Whatever frames come from: a video file or an image sequence."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from lanhdr_cli.media.decode import DecodedFrame, VideoInfo, VideoReader
+from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.media.faults import Faults
+from lanhdr_cli.media.numbering import names_sequence
+from lanhdr_cli.media.sequence import ImageSequence, OnMissing
+
+
+class Source(Protocol):
+    """An open clip.
+
+    Attributes:
+        path: What the user named.
+        paths: The files that are read.
+        folder: Where its files are; a list of exposures may lie there.
+        name: What to call files made of it.
+        info: Size, rate and the like.
+        faults: What was wrong so far.
+        numbers: Number of each frame in the names of its files; None for a video.
+        exposures: Linear exposure of each frame, the shortest 1, if the files say so themselves.
+    """
+
+    path: Path
+    paths: tuple[Path, ...]
+    folder: Path
+    name: str
+    info: VideoInfo
+    faults: Faults
+    numbers: tuple[int, ...] | None
+    exposures: list[float] | None
+
+    def __enter__(self) -> Self:
+        """Open it."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+
+    def frames(self, *, start: int = 0, stop: int | None = None) -> Iterator[DecodedFrame]:
+        """Decode it once, from frame `start` to the one before `stop`."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read a clip.
+
+    Args:
+        fps: Frames per second of an image sequence, None for 24.
+        on_missing: What to do where a sequence's number is left out.
+        hwaccel: Hardware decoder of a video: `auto`, or FFmpeg's name of it; None for none.
+        strict: Whether damage ends the job.
+    """
+
+    fps: Fraction | None = None
+    on_missing: OnMissing = "error"
+    hwaccel: str | None = None
+    strict: bool = False
+
+
+def open_source(path: Path, reading: Reading = Reading(), *, threads: int = 0) -> Source:
+    """Choose the reader for a path; it opens on entering its `with`.
+
+    Args:
+        path: A video file, a folder of pictures or a pattern for their names.
+        reading: How to read it.
+        threads: Threads of a video decoder, 0 for its own choice.
+
+    Raises:
+        MediaError: If an option is for the other kind of clip.
+    """
+    if names_sequence(path):
+        return ImageSequence(path, fps=reading.fps, on_missing=reading.on_missing)
+    if reading.fps:
+        raise MediaError(f"--fps is for image sequences, {path} has times of its own: leave it out")
+    return VideoReader(path, threads=threads, hwaccel=reading.hwaccel, strict=reading.strict)

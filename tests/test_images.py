@@ -1,0 +1,105 @@
+"""Single pictures: exact codes, sizes from headers, exposures from what cameras note."""
+
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import add_exif, exif, random_codes, write_flat, write_linear, write_picture
+
+from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.media.exif import ShotExposure, relative_exposures
+from lanhdr_cli.media.headers import read_header
+from lanhdr_cli.media.images import read_picture
+
+FLOAT32 = 2e-7  # one rounding
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "50%d#.png"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_every_code_is_exact(tmp_path: Path, name: str, bits: int) -> None:
+    codes = random_codes(bits=bits)
+    path = write_picture(tmp_path / name, codes)
+    picture = read_picture(path)
+    expected = codes.astype(np.float64).transpose(2, 0, 1) / (2**bits - 1)
+    np.testing.assert_allclose(picture.image.numpy(), expected, atol=FLOAT32)
+    assert read_header(path).size == (32, 24)
+
+
+def test_jpeg_is_read_within_its_own_error(tmp_path: Path) -> None:
+    path = write_flat(tmp_path / "a.jpg", 100)
+    assert read_picture(path).image.mean().item() == pytest.approx(100 / 255, abs=1 / 255)
+    assert read_header(path).size == (32, 24)
+
+
+def test_linear_pictures_are_encoded_and_clipped_at_one(tmp_path: Path) -> None:
+    pixels = np.linspace(0, 1.25, 24 * 32 * 3, dtype=np.float16).reshape(24, 32, 3)
+    path = write_linear(tmp_path / "a.exr", pixels, expTime=0.02, isoSpeed=400.0)
+    picture = read_picture(path)
+    expected = pixels.astype(np.float64).clip(0, 1).transpose(2, 0, 1) ** (1 / 2.2)
+    np.testing.assert_allclose(picture.image.numpy(), expected, atol=1e-6)
+    assert picture.share_above_one == pytest.approx(0.2, abs=0.001)
+    header = read_header(path)
+    assert header.size == (32, 24)
+    assert (header.shot.time_s, header.shot.iso) == (pytest.approx(0.02), 400)
+
+
+def test_what_a_camera_notes(tmp_path: Path) -> None:
+    path = add_exif(write_flat(tmp_path / "a.jpg", 100), exif(time=(1, 60), iso=800, orientation=6))
+    header = read_header(path)
+    assert header.shot == ShotExposure(time_s=1 / 60, iso=800)
+    assert header.size == (24, 32)
+    assert tuple(read_picture(path).image.shape) == (3, 32, 24)
+
+
+@pytest.mark.parametrize("junk", [b"", b"MM", b"MM\0*\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff", bytes(64)])
+def test_damaged_notes_are_no_notes(tmp_path: Path, junk: bytes) -> None:
+    path = add_exif(write_flat(tmp_path / "a.jpg", 100), junk)
+    assert read_header(path).shot == ShotExposure()
+
+
+def test_exposures_relative_to_the_shortest() -> None:
+    shots = [ShotExposure(1 / 400, 100, 4.0), ShotExposure(1 / 100, 200, 4.0), ShotExposure(1 / 400, 100, 2.0)]
+    assert relative_exposures(shots) == pytest.approx([1, 8, 4])
+    assert relative_exposures([ShotExposure(iso=100), ShotExposure(iso=1600)]) == pytest.approx([1, 16])
+    assert relative_exposures([ShotExposure(1 / 50, 100), ShotExposure(1 / 400)]) == pytest.approx([8, 1])
+    assert relative_exposures([ShotExposure(1 / 50), ShotExposure(1 / 50)]) is None
+    assert relative_exposures([ShotExposure(), ShotExposure()]) is None
+
+
+def test_pictures_that_can_not_be_read(tmp_path: Path) -> None:
+    for suffix in (".png", ".tif", ".jpg"):
+        path = write_picture(tmp_path / f"a{suffix}", random_codes())
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+        with pytest.raises(MediaError, match=rf"a\{suffix} .*replace"):
+            read_header(path)
+            read_picture(path)
+    exr = write_linear(tmp_path / "a.exr", np.zeros((24, 32, 3), np.float16))
+    exr.write_bytes(exr.read_bytes()[:200])
+    with pytest.raises(MediaError, match=r"a.exr .*its header is damaged.*: replace or remove it"):
+        read_header(exr)
+
+
+def test_a_tiff_in_tiles_is_refused(tmp_path: Path) -> None:
+    """FFmpeg makes black of it without a word."""
+    entries = [(0x0100, 4, 64), (0x0101, 4, 32), (0x0142, 4, 32), (0x0143, 4, 32)]
+    fields = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<IH", 8, len(entries)) + fields + bytes(4))
+    with pytest.raises(MediaError, match=r"a.tif is a TIFF in tiles, .*: write it in strips"):
+        read_header(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("content", "found"), [(b"", "it is empty"), (b"hello world", "it is no PNG, TIFF")])
+def test_what_is_no_picture(tmp_path: Path, content: bytes, found: str) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(MediaError, match=rf"a.png can't be read as a picture .{found}"):
+        read_header(tmp_path / "a.png")
+
+
+def test_stops_of_a_camera_are_finite(tmp_path: Path) -> None:
+    path = add_exif(write_flat(tmp_path / "a.jpg", 100), exif(time=(1, 0), iso=100))
+    shot = read_header(path).shot
+    assert shot.time_s is None
+    assert shot.iso is not None
+    assert math.isfinite(shot.iso)
