@@ -118,7 +118,7 @@ class RateParam(click.ParamType[Fraction]):
         if not 0 < rate <= HIGHEST_RATE:
             self.fail(f"{value!r}: a frame rate must be above 0 to {HIGHEST_RATE}; pass e.g. 24", param, ctx)
         slowed = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
-        return slowed if abs(rate - slowed) < Fraction(1, 1000) else rate
+        return slowed if rate.denominator > 1 and abs(rate - slowed) < Fraction(1, 200) else rate
 
 
 class UnitParam(PositiveParam):
