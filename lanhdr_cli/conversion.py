@@ -10,14 +10,16 @@ from typing import Literal
 
 import torch
 
+from lanhdr_cli.camera import Camera, CameraWishes, find_camera, in_rec709
 from lanhdr_cli.console import frame_progress, version
 from lanhdr_cli.device import DeviceError, resolve_device
-from lanhdr_cli.media.decode import VideoReader
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord, ExrWriter
 from lanhdr_cli.media.formats import check_output, check_preview
-from lanhdr_cli.media.output import FrameNames, frame_names, prepare_folder, refuse_existing
+from lanhdr_cli.media.output import FrameNames, frame_names, prepare_folder, refuse_existing, refuse_sources
 from lanhdr_cli.media.png import write_png
+from lanhdr_cli.media.response import encoded_for_network
+from lanhdr_cli.media.source import Reading, Source, open_source
 from lanhdr_cli.params import FrameRange
 from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, reconstructed
 from lanhdr_cli.preview import Preview
@@ -47,6 +49,9 @@ class Request:
         threads: Threads that compute and decode, None for the default.
         scale: Replaces the factor from radiance to file values, which is the longest exposure.
         start_number: Number of the first file, None to count from the clip's start.
+        reading: How to read the clip.
+        camera: What is known of the camera.
+        colorspace: Primaries of EXR files.
         show_progress: Whether to tell how far it is.
     """
 
@@ -62,6 +67,9 @@ class Request:
     threads: int | None = None
     scale: float | None = None
     start_number: int | None = None
+    reading: Reading = field(default_factory=Reading)
+    camera: CameraWishes = field(default_factory=CameraWishes)
+    colorspace: str = "rec709"
     show_progress: bool = False
 
     @property
@@ -141,51 +149,55 @@ def run(request: Request, *, load: Callable[[Request], Loaded] = load_reconstruc
         check_preview(request.preview)
     if request.threads:
         torch.set_num_threads(request.threads)
-    with VideoReader(request.source, threads=request.threads or 0) as reader:
+    with open_source(request.source, request.reading, threads=request.threads or 0) as reader:
         logger.debug("%s: %s", request.source, reader.info.description)
         names = _plan_names(request, reader)
+        camera = find_camera(reader.info, request.camera)
         loaded = load(request)
         for folder in {names.folder, *([request.preview.parent] if request.preview else [])}:
             prepare_folder(folder)
         try:
-            return _convert(request, reader, loaded, names=names)
+            return _convert(request, reader, loaded, names=names, camera=camera)
         except torch.cuda.OutOfMemoryError as error:
             raise DeviceError(f"{request.device} has too little memory: try --size lite or --device cpu") from error
 
 
-def _plan_names(request: Request, reader: VideoReader) -> FrameNames:
+def _plan_names(request: Request, reader: Source) -> FrameNames:
     first, last = request.frames.first, request.frames.last
     promised = reader.faults.promised
     if promised is not None and first >= promised:
         raise MediaError(f"--frames begins at {first}, {request.source} has only frames 0-{promised - 1}")
     names = frame_names(
         request.output,
-        request.source.stem,
+        reader.name,
         first=first,
         start_number=request.start_number,
         single=request.frames.count == 1,
+        numbers=reader.numbers,
     )
+    there = names.existing(first, last) + [path for path in (request.preview,) if path and path.exists()]
+    refuse_sources(there, reader.paths)
     if not request.overwrite:
-        preview_there = request.preview is not None and request.preview.exists()
-        refuse_existing(names.existing(first, last) + ([request.preview] if request.preview and preview_there else []))
+        refuse_existing(there)
     return names
 
 
-def _convert(request: Request, reader: VideoReader, loaded: Loaded, *, names: FrameNames) -> Summary:
+def _convert(request: Request, reader: Source, loaded: Loaded, *, names: FrameNames, camera: Camera) -> Summary:
     first, last = request.frames.first, request.frames.last
     start, stop = _span(request, loaded.margin)
     total = _expected(request.frames, reader.info.frames)
     preview = Preview(first + ((total or 1) - 1) // 2)
     begin = time.monotonic()
-    writer = ExrWriter(names, _record(request, reader, loaded))
+    writer = ExrWriter(names, _record(request, reader, loaded, response=camera.curve.name))
+    frames = encoded_for_network(reader.frames(start=start, stop=stop), camera.curve)
     try:
         with (
-            Prefetch(reader.frames(start=start, stop=stop), depth=DECODED_AHEAD) as decoded,
+            Prefetch(frames, depth=DECODED_AHEAD) as decoded,
             frame_progress(total, show=request.show_progress) as advance,
             writer,
             closing(reconstructed(decoded, loaded.reconstructor, cycle=request.cycle)) as results,
         ):
-            for result in results:
+            for result in in_rec709(results, camera.gamut):
                 if result.index >= first:
                     writer.write(result.hdr, index=result.index, exposure=result.ldr.exposure)
                     preview.consider(result)
@@ -211,7 +223,7 @@ def _expected(frames: FrameRange, in_clip: int | None) -> int | None:
     return max(1, last - frames.first + 1)
 
 
-def _record(request: Request, reader: VideoReader, loaded: Loaded) -> ClipRecord:
+def _record(request: Request, reader: Source, loaded: Loaded, *, response: str) -> ClipRecord:
     return ClipRecord(
         rate=reader.info.rate,
         timecode=reader.info.timecode,
@@ -220,11 +232,13 @@ def _record(request: Request, reader: VideoReader, loaded: Loaded) -> ClipRecord
         exposures=request.cycle.ratios,
         weights=loaded.name,
         version=version(),
+        colorspace=request.colorspace,
+        response=response,
     )
 
 
 def _finish(
-    request: Request, reader: VideoReader, writer: ExrWriter, *, names: FrameNames, preview: Preview, seconds: float
+    request: Request, reader: Source, writer: ExrWriter, *, names: FrameNames, preview: Preview, seconds: float
 ) -> Summary:
     for message in reader.faults.messages():
         logger.warning("%s: %s", request.source.name, message)

@@ -5,11 +5,16 @@ from typing import Any
 
 import click
 
+from lanhdr_cli.commands.camera import camera_of, camera_options
+from lanhdr_cli.commands.reading import reading_of, reading_options
 from lanhdr_cli.params import DEVICE, EXPOSURES, FRAMES, POSITIVE, STOPS, FrameRange, exposure_cycle
 
-EPILOG = """Names for -o: dir/ makes dir/CLIP.0001.exr and on; out.exr makes out.0001.exr and on; out.####.exr and
-out.%05d.exr say where the number goes; out.1001.exr begins at 1001. Frame k of the clip (from 0) gets number k+1,
-whatever the range; a number given belongs to the first frame written."""
+EPILOG = """INPUT is a video file, or an image sequence: a folder, 'frames/*.png' (in quotes), shot.####.tif or
+shot.%04d.tif; PNG, TIFF, JPEG and OpenEXR are read.
+
+Names for -o: dir/ makes dir/CLIP.0001.exr and on; out.exr makes out.0001.exr and on; out.####.exr and
+out.%05d.exr say where the number goes; out.1001.exr begins at 1001. Frame k of a video (from 0) gets number k+1,
+whatever the range, pictures of a sequence keep theirs; a number given belongs to the first frame written."""
 
 
 @click.command(epilog=EPILOG)
@@ -18,6 +23,14 @@ whatever the range; a number given belongs to the first frame written."""
 @click.option("-y", "--overwrite", is_flag=True, help="Replace existing files.")
 @click.option("--exposures", type=EXPOSURES, help="Linear exposures in order of the frames, e.g. 1,8.")
 @click.option("--stops", type=STOPS, help="The same in stops, e.g. 0,3.")
+@camera_options
+@click.option(
+    "--colorspace",
+    type=click.Choice(["rec709", "rec2020", "acescg", "aces2065-1"], case_sensitive=False),
+    default="rec709",
+    show_default=True,
+    help="Primaries of EXR files.",
+)
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights: .safetensors or ckpt.pt.")
 @click.option("--size", type=click.Choice(["lite", "base"]), default="lite", show_default=True, help="Bundled weights.")
 @click.option("--device", type=DEVICE, default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -27,6 +40,7 @@ whatever the range; a number given belongs to the first frame written."""
 )
 @click.option("--scale", type=POSITIVE, help="File value of radiance 1.0, the clip level of the shortest exposure.")
 @click.option("--start-number", type=click.IntRange(min=0), help="Number of the first file.")
+@reading_options
 @click.option("--threads", type=click.IntRange(min=1), help="Threads that compute and decode.")
 @click.option("--no-progress", is_flag=True, help="Don't tell how far it is.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
@@ -50,6 +64,8 @@ def convert(
     from lanhdr_cli.conversion import Request, run
 
     set_verbosity(quiet=quiet, verbose=verbose)
-    summary = run(Request(cycle=cycle, show_progress=not (no_progress or quiet), **wishes))
+    reading, camera = reading_of(wishes), camera_of(wishes)
+    show = not (no_progress or quiet)
+    summary = run(Request(cycle=cycle, reading=reading, camera=camera, show_progress=show, **wishes))
     if not quiet:
         click.echo(str(summary))

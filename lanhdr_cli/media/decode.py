@@ -25,7 +25,6 @@ from lanhdr_cli.media.pixels import BT709, Coding, coding_of, to_rgb
 
 PQ_TRANSFER, HLG_TRANSFER = 16, 18  # ITU-T H.273 table 3
 UNTAGGED_PRIMARIES = 2  # ITU-T H.273 table 2
-UNTAGGED_PRIMARIES = 2  # ITU-T H.273 table 2
 FALLBACK_RATE = Fraction(25)
 DEINTERLACE = "bwdif=mode=send_frame"
 
