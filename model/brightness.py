@@ -1,0 +1,204 @@
+"""How much brighter one frame of a clip is than another, measured on small linear pictures of them."""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from model.exposure import GAMMA
+
+LAGS = 3
+CELLS_ACROSS = 64
+SAMPLES_PER_CELL = 6  # across; a large picture is sampled, not read whole
+CLIPPED = 0.96  # encoded
+BRIGHTEST = 0.9  # linear mean of a cell
+CLIPPED_SHARE = 0.01
+# Darker cells hold more noise, so that they are looked at only if there are too few others.
+FLOORS = (8e-3, 4e-3, 2e-3, 1e-3)
+ENOUGH_SHARE, LEAST_SHARE = 0.06, 0.004
+UNKNOWN = (0.0,) * 5
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A frame, made small.
+
+    Args:
+        linear: Mean linear light of each cell, 0..1 = clip level of this frame, (3, h, w).
+        clipped: Share of clipped samples in each cell, 0..1, (3, h, w).
+        time: Presentation time in seconds.
+    """
+
+    linear: Tensor
+    clipped: Tensor
+    time: Fraction
+
+    @property
+    def stops(self) -> Tensor:
+        """Brightness in stops below the clip level, (3, h, w)."""
+        return self.linear.clamp(min=1e-7).log2()
+
+    def well_exposed(self, floor: float) -> Tensor:
+        """Which cells lie between the noise and the clip level, (3, h, w)."""
+        return (self.clipped < CLIPPED_SHARE) & (self.linear < BRIGHTEST) & (self.linear >= floor)
+
+
+@dataclass(frozen=True)
+class Step:
+    """How much brighter a frame is than an earlier one.
+
+    Args:
+        stops: Median of log2 of the ratio, over what is well exposed in both; NaN if there is too little of it.
+        spread: Median deviation of single cells from it, in stops; large where the scene changes.
+        share: Share of cells that are well exposed in both.
+        parts: The same median, less `stops`, for the darkest, middle and brightest third of these cells and for the
+            darkest and brightest eighth; all near 0 if the camera response is the one assumed.
+        difference: Mean difference of the encoded cells, 0..1; near 0 for the same picture twice.
+    """
+
+    stops: float
+    spread: float
+    share: float
+    parts: tuple[float, ...]
+    difference: float
+
+    @property
+    def measured(self) -> bool:
+        """Whether there was enough to compare."""
+        return not math.isnan(self.stops)
+
+
+@dataclass(frozen=True)
+class FrameLight:
+    """What is kept of a frame once its small picture is gone.
+
+    Args:
+        time: Presentation time in seconds.
+        mean: Mean linear light, 0..1 = clip level of this frame.
+        clipped: Share of clipped samples, 0..1.
+        steps: Against the frame before, the one before that, and on; empty for the first frame.
+    """
+
+    time: Fraction
+    mean: float
+    clipped: float
+    steps: tuple[Step, ...]
+
+
+def glance(image: Tensor, time: Fraction) -> Glance:
+    """Make a frame small.
+
+    Args:
+        image: Encoded with 1/2.2, 0..1, (3, H, W).
+        time: Presentation time in seconds.
+    """
+    height, width = image.shape[-2:]
+    across = min(CELLS_ACROSS, width)
+    down = max(1, min(height, round(across * height / width)))
+    stride = max(1, width // (across * SAMPLES_PER_CELL))
+    encoded = image[:, ::stride, ::stride].float().clamp(0, 1)
+    cells = F.adaptive_avg_pool2d(torch.cat((encoded.pow(GAMMA), (encoded >= CLIPPED).float())), (down, across))
+    linear, clipped = cells.chunk(2)
+    return Glance(linear, clipped, time)
+
+
+class LightMeter:
+    """Compares each frame with the few before it; memory does not grow with the clip."""
+
+    def __init__(self) -> None:
+        self._recent: deque[Glance] = deque(maxlen=LAGS)
+
+    def measure(self, image: Tensor, time: Fraction) -> FrameLight:
+        """Take in the next frame.
+
+        Args:
+            image: Encoded with 1/2.2, 0..1, (3, H, W).
+            time: Presentation time in seconds.
+        """
+        small = glance(image, time)
+        steps = tuple(measure_step(earlier, small) for earlier in reversed(self._recent))
+        self._recent.append(small)
+        return FrameLight(time, float(small.linear.mean()), float(small.clipped.mean()), steps)
+
+
+def measure_step(first: Glance, second: Glance) -> Step:
+    """Measure how much brighter `second` is than `first`."""
+    difference = float((first.linear.pow(1 / GAMMA) - second.linear.pow(1 / GAMMA)).abs().mean())
+    still = _cell_step(first, second, difference=difference)
+    down, across = find_shift(first, second)
+    if not (down or across):
+        return still
+    moved = _cell_step(_cropped(first, down, across), _cropped(second, -down, -across), difference=difference)
+    return moved if moved.measured and not moved.spread > still.spread else still
+
+
+def find_shift(first: Glance, second: Glance) -> tuple[int, int]:
+    """Find by how many whole cells the picture moved, down and to the right, as far as a pan explains it.
+
+    Phase correlation of what is brighter and darker than the same quantile in both, which exposure does not
+    change (median threshold bitmaps: Ward, "Fast, robust image registration", 2003).
+    """
+    lumas = torch.stack((first.linear, second.linear)).mean(1)
+    clipped = max(float(first.clipped.mean()), float(second.clipped.mean()))
+    middle = lumas.flatten(1).quantile(0.5 * (1 - clipped), dim=1).view(2, 1, 1)
+    bitmaps = torch.where(lumas > middle, 1.0, -1.0)
+    before, after = torch.fft.rfft2(bitmaps - bitmaps.mean((1, 2), keepdim=True))
+    product = after * before.conj()
+    height, width = lumas.shape[1:]
+    peaks = torch.fft.irfft2(product / product.abs().clamp(min=1e-6), s=(height, width))
+    down, across = divmod(int(peaks.argmax()), width)
+    down, across = (down + height // 2) % height - height // 2, (across + width // 2) % width - width // 2
+    return (down, across) if abs(down) <= height // 4 and abs(across) <= width // 4 else (0, 0)
+
+
+def _cropped(small: Glance, down: int, across: int) -> Glance:
+    """What is still seen after a move, at its place before."""
+    height, width = small.linear.shape[1:]
+    rows = slice(max(0, -down), height - max(0, down))
+    columns = slice(max(0, -across), width - max(0, across))
+    return Glance(small.linear[:, rows, columns], small.clipped[:, rows, columns], small.time)
+
+
+def _cell_step(first: Glance, second: Glance, *, difference: float) -> Step:
+    """Compare cells at the same places."""
+    good, share = _commonly_exposed(first, second)
+    if share < LEAST_SHARE:
+        return _histogram_step(first, second, difference=difference)
+    before, after = first.stops, second.stops
+    ratios, levels = (after - before)[good], (after + before)[good]
+    stops = ratios.median()
+    spread = float((ratios - stops).abs().median())
+    darkest, dark, bright, brightest = levels.quantile(torch.tensor([1 / 8, 1 / 3, 2 / 3, 7 / 8])).tolist()
+    ranges = ((-math.inf, dark), (dark, bright), (bright, math.inf), (-math.inf, darkest), (brightest, math.inf))
+    parts = tuple(float(ratios[(levels >= low) & (levels <= high)].median() - stops) for low, high in ranges)
+    return Step(float(stops), spread, share, parts, difference)
+
+
+def _commonly_exposed(first: Glance, second: Glance) -> tuple[Tensor, float]:
+    for floor in FLOORS:
+        good = first.well_exposed(floor) & second.well_exposed(floor)
+        share = float(good.float().mean())
+        if share >= ENOUGH_SHARE:
+            break
+    return good, share
+
+
+def _histogram_step(first: Glance, second: Glance, *, difference: float) -> Step:
+    """Compare the n-th brightest cells: where little is well exposed in both, motion must not take even that.
+
+    Histogram matching needs no registration (Grossberg and Nayar, "What can be known about the radiometric
+    response from images?", ECCV 2002).
+    """
+    before, after = first.linear.flatten().sort().values, second.linear.flatten().sort().values
+    both = torch.stack((before, after))
+    good = ((both >= FLOORS[-1]) & (both < BRIGHTEST)).all(0)
+    share = float(good.float().mean())
+    if share < LEAST_SHARE:
+        return Step(math.nan, math.inf, share, UNKNOWN, difference)
+    ratios = (after[good] / before[good]).log2()
+    stops = ratios.median()
+    return Step(float(stops), float((ratios - stops).abs().median()), share, UNKNOWN, difference)
