@@ -1,4 +1,4 @@
-"""Light for displays: PQ, HLG, the roll-off to a display's peak, and BT.2020 primaries."""
+"""Light for displays: PQ, HLG, and the roll-off to a display's peak."""
 
 import torch
 from torch import Tensor
@@ -17,12 +17,6 @@ HLG_C = 0.55991073  # 0.5 - a ln(4a)
 HLG_PEAK_NITS = 1000.0
 HLG_GAMMA = 1.2  # of the display with this peak
 LUMINANCE_BT2020 = (0.2627, 0.6780, 0.0593)
-# ITU-R BT.2087-0 annex 2 step 2, from the chromaticities of BT.709-6 and BT.2020-2 to more digits.
-BT709_TO_BT2020 = (
-    (0.62740390, 0.32928304, 0.04331307),
-    (0.06909729, 0.91954040, 0.01136232),
-    (0.01639144, 0.08801331, 0.89559525),
-)
 
 
 def pq_encode(nits: Tensor) -> Tensor:
@@ -95,12 +89,6 @@ def hlg_decode(signal: Tensor) -> Tensor:
     """
     scene = hlg_oetf_inverse(signal)
     return HLG_PEAK_NITS * scene * _luminance_bt2020(scene).clamp(min=1e-12).pow(HLG_GAMMA - 1)
-
-
-def bt709_to_bt2020(linear: Tensor) -> Tensor:
-    """Change primaries (ITU-R BT.2087-0): linear BT.709 to linear BT.2020, any scale, (3, H, W)."""
-    matrix = linear.new_tensor(BT709_TO_BT2020)
-    return torch.einsum("ij,jhw->ihw", matrix, linear)
 
 
 def roll_off(nits: Tensor, *, source_peak_nits: float, peak_nits: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""PQ, HLG, roll-off and primaries, by values of the standards, inverses and colour-science."""
+"""PQ, HLG, and roll-off, by values of the standards, inverses and colour-science."""
 
 import colour
 import numpy as np
@@ -6,8 +6,6 @@ import pytest
 import torch
 
 from model.transfer import (
-    BT709_TO_BT2020,
-    bt709_to_bt2020,
     hlg_decode,
     hlg_encode,
     hlg_oetf,
@@ -79,14 +77,6 @@ def test_hlg_decoding_undoes_encoding() -> None:
     torch.testing.assert_close(hlg_decode(hlg_encode(picture)), picture, rtol=1e-5, atol=1e-6)
     scene = torch.linspace(0, 1, 100, dtype=torch.float64)
     torch.testing.assert_close(hlg_oetf_inverse(hlg_oetf(scene)), scene, rtol=1e-6, atol=1e-7)
-
-
-def test_primaries_equal_colour_science_and_white_stays_white() -> None:
-    expected = colour.matrix_RGB_to_RGB(
-        colour.RGB_COLOURSPACES["ITU-R BT.709"], colour.RGB_COLOURSPACES["ITU-R BT.2020"], None
-    )
-    np.testing.assert_allclose(BT709_TO_BT2020, expected, atol=1e-7)
-    torch.testing.assert_close(bt709_to_bt2020(gray(203)), gray(203), rtol=2e-8, atol=0)
 
 
 @pytest.mark.parametrize(("source", "peak"), [(1624.0, 1000.0), (13000.0, 1000.0), (406.0, 203.0), (3.4e9, 100.0)])
