@@ -1,10 +1,14 @@
 """What every test shares: where things lie, and how many threads torch may take."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+from lanhdr_cli.console import LOGGERS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -12,6 +16,15 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def pytest_configure() -> None:
     """Give each parallel worker one thread; more would fight over the same cores."""
     torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(autouse=True)
+def _fresh_loggers() -> Iterator[None]:
+    """Undo what a call of the command line sets, or later tests would see records twice or not at all."""
+    yield
+    for logger in map(logging.getLogger, LOGGERS):
+        logger.handlers, logger.propagate = [], True
+        logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

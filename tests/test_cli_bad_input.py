@@ -77,7 +77,7 @@ def empty_video(path: Path) -> None:
         ("sound.m4a", r"sound.m4a holds no video \(only audio\): pass a file with pictures"),
         ("none.mp4", "none.mp4 .*: (check|pass)"),
         ("none.avi", "none.avi.*: (check|pass)"),
-        ("folder", "folder is a folder; image sequences come in a later release: pass a video file"),
+        ("folder", "folder .*folder holds no pictures: PNG, TIFF, JPEG and OpenEXR are read"),
     ],
 )
 def test_what_is_no_clip(tmp_path: Path, weights: Path, untouched: Path, name: str, message: str) -> None:

@@ -53,7 +53,6 @@ def test_a_range_of_pictures(tmp_path: Path) -> None:
 
 def test_the_rate_is_told_where_it_is_assumed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = counting(tmp_path, 1, 2)
-    logging.getLogger("lanhdr_cli").propagate = True
     with caplog.at_level(logging.INFO):
         with opened(path, fps=Fraction(25)):
             pass
@@ -88,7 +87,6 @@ def test_missing_numbers_are_skipped_or_the_picture_before_is_repeated(
     times: list[int],
 ) -> None:
     path = counting(tmp_path, 1, 2, 5, 6)
-    logging.getLogger("lanhdr_cli").propagate = True
     with opened(path, on_missing=on_missing, fps=Fraction(10)) as source:
         frames = list(source.frames())
         assert source.numbers == numbers
@@ -129,7 +127,6 @@ def test_exposures_that_the_camera_noted(tmp_path: Path) -> None:
 def test_linear_values_above_one_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(3):
         write_linear(tmp_path / f"a.{number}.exr", np.full((24, 32, 3), 0.6 * number, np.float16))
-    logging.getLogger("lanhdr_cli").propagate = True
     with caplog.at_level(logging.WARNING), opened(tmp_path / "a.*.exr") as source:
         list(source.frames())
     assert "1 picture holds linear values above 1.0, which is taken as the clip level" in caplog.text

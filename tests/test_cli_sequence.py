@@ -1,0 +1,81 @@
+"""`lanhdr convert` on image sequences."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from converting import identity, invoke, read_exr
+from pictures import write_flat, write_linear, write_picture
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lanhdr_cli.conversion.run.__kwdefaults__", {"load": identity})
+
+
+def convert(source: Path, output: object, *arguments: object) -> tuple[int, str]:
+    outcome = invoke("convert", source, "-o", output, "--exposures", "1,8", "--no-progress", *arguments)
+    return outcome.exit_code, outcome.stderr
+
+
+def numbers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_output_keeps_the_numbers_of_the_input(tmp_path: Path) -> None:
+    for number in range(1001, 1006):
+        write_flat(tmp_path / "in" / f"shot.{number}.tif", number - 900)
+    source = tmp_path / "in" / "shot.####.tif"
+    assert convert(source, f"{tmp_path}/out/", "--frames", "1-3") == (
+        0,
+        f"{source}: 5 pictures, taken as 24 frames per second: --fps says otherwise\n",
+    )
+    assert numbers(tmp_path / "out") == ["shot.1002.exr", "shot.1003.exr", "shot.1004.exr"]
+    pixels, header = read_exr(tmp_path / "out" / "shot.1002.exr")
+    np.testing.assert_allclose(pixels, (102 / 255) ** 2.2, rtol=2e-3)
+    assert header["imageCounter"] == 1002
+    assert convert(source, tmp_path / "b" / "o.exr", "--start-number", 7, "--fps", 25) == (0, "")
+    assert numbers(tmp_path / "b")[0] == "o.0007.exr"
+
+
+def test_skipped_numbers_are_left_out_of_the_output(tmp_path: Path) -> None:
+    for number in (1, 2, 4, 5):
+        write_flat(tmp_path / "in" / f"{number}.png", 100)
+    code, told = convert(tmp_path / "in", tmp_path / "out" / "o.exr", "--on-missing", "skip", "--fps", 24)
+    assert code == 0, told
+    assert numbers(tmp_path / "out") == ["o.0001.exr", "o.0002.exr", "o.0004.exr", "o.0005.exr"]
+    assert read_exr(tmp_path / "out" / "o.0004.exr")[1]["lanhdr/sourceTime"] == "1/8"
+
+
+def test_sixteen_bits_arrive(tmp_path: Path) -> None:
+    codes = (np.arange(32 * 24 * 3) * 7 + 20000).astype(np.uint16).reshape(24, 32, 3)
+    for number in range(4):
+        write_picture(tmp_path / "in" / f"{number}.tif", codes + number)
+    assert convert(tmp_path / "in", tmp_path / "o.exr")[0] == 0
+    pixels, _ = read_exr(tmp_path / "o.0000.exr")
+    np.testing.assert_allclose(pixels, (codes / 65535) ** 2.2 * 8, rtol=6e-4)  # half float
+
+
+def test_the_input_is_not_overwritten(tmp_path: Path) -> None:
+    for number in range(1, 4):
+        write_linear(tmp_path / f"a.{number:04d}.exr", np.full((24, 32, 3), 0.5, np.float16))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    code, told = convert(tmp_path / "a.####.exr", tmp_path / "a.exr", "-y", "-q")
+    assert (code, told.count("\n")) == (1, 1)
+    assert "a.0001.exr is the input itself: choose another name for the output" in told
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--fps", "0"), "'0': a frame rate must be above 0"),
+        (("--fps", "x"), "'x' is no frame rate; pass e.g. 24, 23.976 or 30000/1001"),
+        (("--fps", "1/0"), "'1/0' is no frame rate"),
+        (("--on-missing", "guess"), "'guess' is not one of 'error', 'skip', 'repeat'"),
+    ],
+)
+def test_wrong_usage(tmp_path: Path, arguments: tuple[str, str], message: str) -> None:
+    code, told = convert(tmp_path, tmp_path / "o.exr", *arguments)
+    assert code == 2
+    assert message in told
