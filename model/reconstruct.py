@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from model.errors import ExposureError, FrameError
+from model.exposure import ExposureCycle
 from model.frames import HdrFrame, LdrFrame
 from model.network import StreamingNetwork
-from model.window import sliding_windows
+from model.window import exposure_windows, sliding_windows
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,16 @@ class Reconstructor:
         self.precision = precision
         self.network = network.to(self.device).eval()
 
-    def reconstruct(self, frames: Iterable[LdrFrame], *, period: int) -> Iterator[HdrFrame]:
+    def reconstruct(
+        self, frames: Iterable[LdrFrame], *, period: int, cycle: ExposureCycle | None = None
+    ) -> Iterator[HdrFrame]:
         """Reconstruct one HDR frame per LDR frame, at the same times.
 
         Args:
             frames: The clip in order of time, all of one size.
             period: Number of frames after which the exposures repeat.
+            cycle: Exposures in their order, where frames are missing or doubled; windows then follow the exposures of
+                the frames and not their count.
 
         Yields:
             Frames on the CPU, radiance not negative.
@@ -55,7 +60,12 @@ class Reconstructor:
             FrameError: If a frame differs in size from the first, or there are fewer frames than one period.
             ExposureError: If the frames of a window have another number of exposures than the network is made for.
         """
-        windows = sliding_windows(self._states(frames), length=self.network.config.window_length, period=period)
+        length, states = self.network.config.window_length, self._states(frames)
+        windows = (
+            sliding_windows(states, length=length, period=period)
+            if cycle is None
+            else exposure_windows(states, length=length, cycle=cycle)
+        )
         for window in windows:
             self._check_exposures(window)
             yield HdrFrame(self._combine(window), window[len(window) // 2].time)

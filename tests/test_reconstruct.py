@@ -10,6 +10,7 @@ from reference import DATA, TOLERANCE, load_fixture, tiny_network
 from torch import Tensor
 
 from model.errors import ExposureError, FrameError
+from model.exposure import ExposureCycle
 from model.frames import HdrFrame, LdrFrame
 from model.network import FrameState, LanHdr, NetworkConfig, Prediction
 from model.reconstruct import Reconstructor
@@ -173,3 +174,30 @@ def test_states_are_what_the_window_holds(network: LanHdr) -> None:
     assert isinstance(state, FrameState)
     assert state.exposure.shape == (1, 1, 1, 1)
     assert [tuple(x.shape[-2:]) for x in state.pyramid] == [(41, 38), (21, 19), (11, 10), (6, 5)]
+
+
+def test_a_clip_with_a_missing_frame_is_rebuilt_from_exposures(network: LanHdr) -> None:
+    frames = [frame for number, frame in enumerate(clip(11)) if number != 4]
+    cycle = ExposureCycle((1.0, 8.0))
+    assert [frame.exposure for frame in frames] == [1, 8, 1, 8, 8, 1, 8, 1, 8, 1]
+    found = list(Reconstructor(network).reconstruct(frames, period=2, cycle=cycle))
+    assert [frame.time for frame in found] == [frame.time for frame in frames]
+    places = [1, 2, 3, 5, 4]  # frame 3 is long, and so is frame 4: the next short one is frame 5
+    ldr = torch.stack([frames[place].image for place in places])
+    exposures = torch.tensor([frames[place].exposure for place in places])
+    with torch.inference_mode():
+        expected = network(ldr[None], exposures[None]).radiance[0]
+    torch.testing.assert_close(found[3].radiance, expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("nexps", [2, 3])
+def test_a_regular_clip_gives_the_same_either_way(nexps: int) -> None:
+    network = tiny_network(nexps)
+    ratios = (1.0, 8.0) if nexps == 2 else (1.0, 4.0, 16.0)
+    frames = clip(9, ratios=ratios)
+    by_count, by_exposure = (
+        [frame.radiance for frame in Reconstructor(network).reconstruct(frames, period=nexps, cycle=cycle)]
+        for cycle in (None, ExposureCycle(ratios))
+    )
+    for one, other in zip(by_count, by_exposure, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)

@@ -1,11 +1,14 @@
 """Windows keep the order of exposures, center on their frame and read no further ahead than they must."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 
 import pytest
 
-from model.errors import FrameError
-from model.window import borrowed_index, sliding_windows
+from model.errors import ExposureError, FrameError
+from model.exposure import ExposureCycle
+from model.window import borrowed_index, exposure_windows, sliding_windows
 
 KINDS = [(2, 5), (3, 7)]  # period and window length of two and three exposures
 
@@ -88,3 +91,91 @@ def test_only_a_few_frames_are_held(period: int, length: int) -> None:
 @pytest.mark.parametrize(("index", "wanted"), [(-1, 2), (-3, 0), (-4, 2), (0, 0), (6, 6), (7, 4), (9, 6), (10, 4)])
 def test_borrowed_index(index: int, wanted: int) -> None:
     assert borrowed_index(index, count=7, period=3) == wanted
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A frame that is nothing but its place, exposure and time."""
+
+    index: int
+    exposure: float
+    time: Fraction
+
+
+CYCLES = {2: ExposureCycle((1.0, 8.0)), 3: ExposureCycle((1.0, 16.0, 4.0)), 4: ExposureCycle((1.0, 4.0, 16.0, 4.0))}
+
+
+def built(exposures: Sequence[float], *, length: int, cycle: ExposureCycle) -> list[tuple[int, ...]]:
+    """Windows over frames with these exposures, as places."""
+    shots = (Shot(k, exposure, Fraction(k, 24)) for k, exposure in enumerate(exposures))
+    return [tuple(shot.index for shot in window) for window in exposure_windows(shots, length=length, cycle=cycle)]
+
+
+@pytest.mark.parametrize(("period", "length"), [*KINDS, (3, 5), (4, 7)])
+@pytest.mark.parametrize("extra", [*range(12), 40])
+@pytest.mark.parametrize("start", [0, 1])
+def test_windows_of_exposures_equal_plain_ones_where_the_order_holds(
+    period: int, length: int, extra: int, start: int
+) -> None:
+    count = period + extra
+    cycle = CYCLES[period]
+    found = built([cycle[start + k] for k in range(count)], length=length, cycle=cycle)
+    plain = windows(count, length=length, period=period)
+    if period == 4:  # an exposure comes twice in the cycle: beyond the ends the nearer of its frames is borrowed
+        found, plain = found[3 : count - 3], plain[3 : count - 3]
+    assert found == plain
+
+
+def test_a_missing_frame_is_replaced_by_the_nearest_of_its_exposure_on_its_side() -> None:
+    cycle = CYCLES[2]
+    # frames: S L S L | L S L S, the short one between 3 and 4 is missing
+    found = built([1, 8, 1, 8, 8, 1, 8, 1], length=5, cycle=cycle)
+    assert found[3] == (1, 2, 3, 5, 4)
+    assert found[4] == (3, 2, 4, 5, 6)
+    assert found[2] == (0, 1, 2, 3, 5)
+    assert found[5] == (2, 4, 5, 6, 7)
+
+
+@pytest.mark.parametrize(("period", "length"), KINDS)
+@pytest.mark.parametrize("slip", [1, 2, 5, 11, 12])
+def test_every_place_has_its_exposure_although_a_frame_is_missing(period: int, length: int, slip: int) -> None:
+    cycle = CYCLES[period]
+    exposures = [cycle[k + (k >= slip)] for k in range(13)]
+    found = built(exposures, length=length, cycle=cycle)
+    assert len(found) == 13
+    for center, window in enumerate(found):
+        assert window[length // 2] == center
+        wanted = [cycle[center + (center >= slip) + k] for k in range(-(length // 2), length // 2 + 1)]
+        assert [exposures[index] for index in window] == wanted
+
+
+def test_an_exposure_that_pauses_is_taken_from_the_last_frame_that_had_it() -> None:
+    exposures = [1.0, 8.0] * 3 + [8.0] * 30 + [1.0, 8.0]
+    found = built(exposures, length=5, cycle=CYCLES[2])
+    assert found[20][1] == found[20][3] == 4  # the last short frame before the pause
+    assert len(found) == len(exposures)
+
+
+def test_an_exposure_outside_the_cycle() -> None:
+    with pytest.raises(ExposureError, match="frame 1 has exposure 3, the cycle has 1, 8: correct the list"):
+        built([1.0, 3.0, 1.0], length=5, cycle=CYCLES[2])
+    with pytest.raises(FrameError, match="1 frames"):
+        built([1.0], length=5, cycle=CYCLES[2])
+
+
+def test_windows_of_exposures_hold_few_frames() -> None:
+    class Counting(Shot):
+        alive = 0
+
+        def __del__(self) -> None:
+            Counting.alive -= 1
+
+    def shots() -> Iterator[Shot]:
+        for k in range(300):
+            Counting.alive += 1
+            yield Counting(k, CYCLES[3][k + k // 50], Fraction(k, 24))
+
+    most = 0
+    for _ in exposure_windows(shots(), length=7, cycle=CYCLES[3]):
+        most = max(most, Counting.alive)
+    assert most <= 2 * (3 + 3) + 2 + 3
