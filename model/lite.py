@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.blocks import ResBlock, SpectralBlock, conv3x3
+from model.blocks import ResBlock, conv3x3
 from model.color import MU, mu_law, mu_law_inverse
 from model.guide import Start, halve, merge
 from model.neighbors import AlignedWindow, FrameMotion, align_batch, align_window, follow_motion
@@ -66,7 +66,7 @@ class LiteNet(nn.Module):
 
 
 class HalfSizeBody(nn.Module):
-    """An encoder and decoder over 1/2, 1/4 and 1/8 of the frame; the spectral block at the end sees all of it.
+    """An encoder and decoder over 1/2, 1/4 and 1/8 of the frame.
 
     Args:
         width: Channels at half size.
@@ -80,7 +80,7 @@ class HalfSizeBody(nn.Module):
         self.down_quarter = conv3x3(width, middle, stride=2)
         self.encode_quarter = ResBlock(middle, middle)
         self.down_eighth = conv3x3(middle, coarse, stride=2)
-        self.hallucinate = nn.Sequential(ResBlock(coarse, coarse), SpectralBlock(coarse), ResBlock(coarse, coarse))
+        self.hallucinate = nn.Sequential(*(ResBlock(coarse, coarse) for _ in range(3)))
         self.up_quarter = nn.Conv2d(coarse, 4 * middle, 1)
         self.decode_quarter = ResBlock(middle, middle)
         self.up_half = nn.Conv2d(middle, 4 * width, 1)
