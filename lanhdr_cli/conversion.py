@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -152,7 +153,8 @@ def run(request: Request, *, load: Callable[[Request], Loaded] = load_reconstruc
     with open_source(request.source, request.reading, threads=request.threads or 0) as reader:
         logger.debug("%s: %s", request.source, reader.info.description)
         names = _plan_names(request, reader)
-        camera = find_camera(reader.info, request.camera)
+        reopen = partial(open_source, request.source, request.reading, threads=request.threads or 0)
+        camera = find_camera(reader, request.camera, cycle=request.cycle, reopen=reopen)
         loaded = load(request)
         for folder in {names.folder, *([request.preview.parent] if request.preview else [])}:
             prepare_folder(folder)

@@ -3,22 +3,24 @@
 import shutil
 import subprocess
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import colour
 import numpy as np
 import pytest
+import torch
 from clips import REC709 as TAGGED_709
-from clips import frame_of, write_clip
+from clips import counting_clip, frame_of, write_clip
 from converting import TWO, identity, invoke, read_exr, save_lite
 from numpy.typing import NDArray
 
-from lanhdr_cli.camera import CameraWishes, find_camera
+from lanhdr_cli.camera import Camera, CameraWishes, find_camera
 from lanhdr_cli.conversion import Request, run
-from lanhdr_cli.media.decode import VideoInfo
+from lanhdr_cli.media.source import open_source
 from model.color import REC709, REC2020
+from model.errors import ResponseError
+from model.response import gamma_curve, srgb_curve
 
 Pixels = NDArray[np.float64]
 
@@ -26,6 +28,7 @@ SIZE = (96, 64)
 PATCH = 16
 S_LOG3_AT_WHITE = float(colour.log_decoding(940 / 1023, function="S-Log3"))  # light of signal 1.0
 LOG = CameraWishes(response="S-Log3", gamut="S-Gamut3.Cine")
+PLAIN = CameraWishes()
 
 
 def scene() -> Pixels:
@@ -37,10 +40,8 @@ def scene() -> Pixels:
 
 
 def matrix(source: str, target: str) -> Pixels:
-    found: Pixels = colour.matrix_RGB_to_RGB(
-        colour.RGB_COLOURSPACES[source], colour.RGB_COLOURSPACES[target], "Bradford"
-    )
-    return found
+    first, second = colour.RGB_COLOURSPACES[source], colour.RGB_COLOURSPACES[target]
+    return colour.matrix_RGB_to_RGB(first, second, "Bradford").astype(np.float64)
 
 
 def log_frame(light: Pixels) -> av.VideoFrame:
@@ -109,26 +110,53 @@ def test_a_camera_that_clips_early_is_clipped_in_the_file(tmp_path: Path) -> Non
     np.testing.assert_allclose(second, 1.0, rtol=0.02)
 
 
-def info(**changes: object) -> VideoInfo:
-    plain = VideoInfo(32, 24, Fraction(24), 1, None, Fraction(1), 0, "test")
-    return replace(plain, **changes)  # type: ignore[arg-type]
+def camera_of(clip: Path, wishes: CameraWishes = PLAIN, **changes: object) -> Camera:
+    with open_source(clip) as source:
+        source.info = replace(source.info, **changes)  # type: ignore[arg-type]
+        return find_camera(source, wishes, cycle=TWO, reopen=lambda: open_source(clip))
 
 
-def test_tagged_primaries_are_taken_unless_a_gamut_is_named() -> None:
-    assert find_camera(info(), CameraWishes()).gamut == REC709
-    assert find_camera(info(primaries=9), CameraWishes()).gamut == REC2020
-    assert find_camera(info(primaries=9), CameraWishes(gamut="rec709")).gamut == REC709
+def test_tagged_primaries_are_taken_unless_a_gamut_is_named(tmp_path: Path) -> None:
+    clip = counting_clip(tmp_path / "a.mp4", count=2)
+    assert camera_of(clip).gamut == REC709
+    assert camera_of(clip, primaries=9).gamut == REC2020
+    assert camera_of(clip, CameraWishes(gamut="rec709"), primaries=9).gamut == REC709
 
 
-def test_the_range_of_a_clip_decides_what_its_codes_are() -> None:
-    import torch
+def test_the_range_of_a_clip_decides_what_its_codes_are(tmp_path: Path) -> None:
+    clip = counting_clip(tmp_path / "a.mp4", count=2)
+    limited, full = (camera_of(clip, LOG, full_range=full).curve for full in (False, True))
+    codes = torch.tensor([420.0, 598.0]).expand(3, 1, 2)
+    in_full, in_limited = full.linearize(codes / 1023)[0, 0], limited.linearize((codes - 64) / 876)[0, 0]
+    torch.testing.assert_close(in_full / in_full[0], in_limited / in_limited[0], rtol=1e-4, atol=0)
 
-    code = torch.full((3, 1, 1), 420 / 1023)
-    limited, full = (find_camera(info(full_range=full), LOG).curve for full in (False, True))
-    in_full = full.linearize(code) / full.linearize(code + 0.1)
-    signal = (1023 * code - 64) / 876
-    in_limited = limited.linearize(signal) / limited.linearize(signal + 102.3 / 876)
-    torch.testing.assert_close(in_full, in_limited, rtol=1e-4, atol=0)
+
+def srgb_clip(path: Path) -> Path:
+    """Eight stops of noise at exposures 1 and 8, encoded as sRGB."""
+    frames = []
+    for index in range(6):
+        generator = torch.Generator().manual_seed(index)
+        light = 0.5 * 2.0 ** (-8 * torch.rand(64, 96, generator=generator).pow(0.8)) * (1, 8)[index % 2]
+        encoded = srgb_curve().encode(light.clamp(max=1).expand(3, 64, 96))[0]
+        codes = (16 + 219 * encoded).round().byte().numpy()
+        neutral = np.full_like(codes, 128)
+        frames.append(frame_of([codes, neutral, neutral], "yuv444p", size=(96, 64)))
+    return write_clip(path, frames, tags=TAGGED_709)
+
+
+def test_the_response_is_found_from_the_clip(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        found = camera_of(srgb_clip(tmp_path / "a.mkv"), CameraWishes(response="auto")).curve
+    codes = torch.linspace(0.05, 1, 100).expand(3, 1, 100)
+    assert (found.to_ldr(codes) - srgb_curve().to_ldr(codes)).abs().max() < 0.015
+    assert (gamma_curve().to_ldr(codes) - srgb_curve().to_ldr(codes)).abs().max() > 0.03
+    assert "camera response found from codes" in caplog.text
+
+
+def test_a_response_can_not_be_found_without_exposures(tmp_path: Path) -> None:
+    clip = counting_clip(tmp_path / "a.mp4", count=2)
+    with open_source(clip) as source, pytest.raises(ResponseError, match=r"pass e\.g\. --exposures 1,8"):
+        find_camera(source, CameraWishes(response="auto"), cycle=None, reopen=lambda: open_source(clip))
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ OPTIONS = (
         "--response",
         default="gamma2.2",
         show_default=True,
-        metavar="NAME|FILE",
-        help="Camera response: gamma2.2, srgb, bt709, a camera's curve (S-Log3, LogC4 ...), a .mat, .csv, 1-D .cube.",
+        metavar="NAME|FILE|auto",
+        help="Camera response: gamma2.2, srgb, bt709, a camera's curve (S-Log3, LogC4 ...), a .mat, .csv or 1-D .cube, "
+        "or auto, which finds it from the exposures.",
     ),
     click.option("--gamut", metavar="NAME", help="Camera primaries, e.g. S-Gamut3.Cine; else as tagged, or Rec.709."),
     click.option("--clip-code", type=UNIT, default=1.0, help="Signal where the camera clips, if below 1 (white)."),

@@ -18,6 +18,7 @@ from model.color import ACES2065_1, ACESCG, P3_D65, REC709, REC2020, Primaries
 from model.errors import ResponseError
 from model.response import ResponseCurve, bt709_curve, gamma_curve, srgb_curve, table_curve
 
+AUTO = "auto"
 SAMPLES = 1 << 14  # a logarithm over 14 stops is met to 1e-7 between them
 FORMULAS: dict[str, Callable[..., ResponseCurve]] = {
     "gamma2.2": gamma_curve,
@@ -67,7 +68,7 @@ def named_response(text: str, *, full_range: bool, clip_code: float = 1.0) -> Re
         raise ResponseError(f"--response {text}: no such file; pass a file, or the name of a curve, e.g. S-Log3")
     colour = _colour()
     decodings = {**colour.models.OETF_INVERSES, **colour.LOG_DECODINGS}
-    name = _matching(text, decodings, option="--response", others=(*FORMULAS, "auto"))
+    name = _matching(text, decodings, option="--response", others=(*FORMULAS, AUTO))
     return table_curve(name, _sampled(decodings[name], full_range=full_range), clip_code=clip_code)
 
 
