@@ -1,0 +1,55 @@
+"""From radiance to the signal of an HDR display: the one place where light gets its unit, cd/m2."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lanhdr_cli.media.errors import MediaError
+from model.color import REC709, REC2020, convert_primaries
+from model.transfer import HLG_PEAK_NITS, PQ_PEAK_NITS, hlg_encode, pq_encode, roll_off
+
+WHITE_NITS = 203.0  # diffuse white, ITU-R BT.2408-7 clause 2.2
+PEAK_NITS = 1000.0
+
+
+@dataclass(frozen=True)
+class Grading:
+    """How bright a display is to show what.
+
+    Args:
+        white_nits: Light of value 1.0, the clip level of the longest exposure, in cd/m2.
+        peak_nits: Highlights are rolled off to stay below it, in cd/m2.
+        hlg: Encode as HLG instead of PQ.
+
+    Raises:
+        MediaError: If the peak lies below white, or above what the signal can carry.
+    """
+
+    white_nits: float = WHITE_NITS
+    peak_nits: float = PEAK_NITS
+    hlg: bool = False
+
+    def __post_init__(self) -> None:
+        top, name = (HLG_PEAK_NITS, "HLG") if self.hlg else (PQ_PEAK_NITS, "PQ")
+        if self.peak_nits < self.white_nits:
+            raise MediaError(
+                f"--peak-nits {self.peak_nits:g} is below --white-nits {self.white_nits:g}: "
+                "raise the peak or lower the white"
+            )
+        if self.peak_nits > top:
+            raise MediaError(f"--peak-nits {self.peak_nits:g}: {name} ends at {top:g} cd/m2, pass {top:g} or less")
+
+    def signal(self, radiance: Tensor, *, scale: float) -> Tensor:
+        """Encode a picture for the display.
+
+        Args:
+            radiance: Linear Rec.709, 1.0 = clip level of the shortest exposure, not negative, (3, H, W).
+            scale: What radiance is multiplied by so that 1.0 is diffuse white.
+
+        Returns:
+            PQ or HLG signal, BT.2020 primaries, 0..1, (3, H, W).
+        """
+        nits_per_unit = scale * self.white_nits
+        nits = convert_primaries(radiance * nits_per_unit, REC709, target=REC2020).clamp_(min=0)
+        nits = roll_off(nits, source_peak_nits=nits_per_unit, peak_nits=self.peak_nits)
+        return hlg_encode(nits) if self.hlg else pq_encode(nits)
