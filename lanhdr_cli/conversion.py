@@ -1,4 +1,4 @@
-"""The job of `lanhdr convert`: from a clip to EXR frames and a preview."""
+"""The job of `lanhdr convert`: from a clip to EXR frames or a video, and a preview."""
 
 import logging
 import time
@@ -13,17 +13,18 @@ import torch
 
 from lanhdr_cli.camera import Camera, CameraWishes, find_camera, in_rec709
 from lanhdr_cli.console import frame_progress, version
+from lanhdr_cli.destination import Destination, HdrWriter, origin_of, plan_destination
 from lanhdr_cli.device import DeviceError, resolve_device
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.exr import ClipRecord, ExrWriter
+from lanhdr_cli.media.exr import ClipRecord
 from lanhdr_cli.media.formats import check_output, check_preview
-from lanhdr_cli.media.output import FrameNames, frame_names, prepare_folder, refuse_existing, refuse_sources
-from lanhdr_cli.media.png import write_png
+from lanhdr_cli.media.hdr10 import VideoWishes
+from lanhdr_cli.media.output import prepare_folder, refuse_existing, refuse_sources
 from lanhdr_cli.media.response import encoded_for_network
 from lanhdr_cli.media.source import Reading, Source, open_source
 from lanhdr_cli.params import FrameRange
 from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, reconstructed
-from lanhdr_cli.preview import Preview
+from lanhdr_cli.preview_output import open_preview
 from model.exposure import ExposureCycle
 from model.pretrained import bundled_path, load_network
 from model.reconstruct import Reconstructor
@@ -53,6 +54,7 @@ class Request:
         reading: How to read the clip.
         camera: What is known of the camera.
         colorspace: Primaries of EXR files.
+        video: How to encode a video.
         show_progress: Whether to tell how far it is.
     """
 
@@ -71,6 +73,7 @@ class Request:
     reading: Reading = field(default_factory=Reading)
     camera: CameraWishes = field(default_factory=CameraWishes)
     colorspace: str = "rec709"
+    video: VideoWishes = field(default_factory=VideoWishes)
     show_progress: bool = False
 
     @property
@@ -99,21 +102,18 @@ class Summary:
     """What was done.
 
     Args:
-        frames: Number of files written.
+        frames: Number of frames written.
         seconds: Time from the first frame's decoding to the last file.
-        first: First file.
-        last: Last file.
+        outcome: What was made.
     """
 
     frames: int
     seconds: float
-    first: Path
-    last: Path
+    outcome: str
 
     def __str__(self) -> str:
         fps = self.frames / max(self.seconds, 1e-9)
-        files = str(self.first) if self.frames == 1 else f"{self.first} to {self.last.name}"
-        return f"{self.frames} frames in {self.seconds:.1f} s ({fps:.2f} fps): {files}"
+        return f"{self.frames} frames in {self.seconds:.1f} s ({fps:.2f} fps): {self.outcome}"
 
 
 def load_reconstructor(request: Request) -> Loaded:
@@ -152,50 +152,53 @@ def run(request: Request, *, load: Callable[[Request], Loaded] = load_reconstruc
         torch.set_num_threads(request.threads)
     with open_source(request.source, request.reading, threads=request.threads or 0) as reader:
         logger.debug("%s: %s", request.source, reader.info.description)
-        names = _plan_names(request, reader)
+        destination = _plan(request, reader)
         reopen = partial(open_source, request.source, request.reading, threads=request.threads or 0)
         camera = find_camera(reader, request.camera, cycle=request.cycle, reopen=reopen)
         loaded = load(request)
-        for folder in {names.folder, *([request.preview.parent] if request.preview else [])}:
+        for folder in {destination.folder, *([request.preview.parent] if request.preview else [])}:
             prepare_folder(folder)
         try:
-            return _convert(request, reader, loaded, names=names, camera=camera)
+            return _convert(request, reader, loaded, destination=destination, camera=camera)
         except torch.cuda.OutOfMemoryError as error:
             raise DeviceError(f"{request.device} has too little memory: try --size lite or --device cpu") from error
 
 
-def _plan_names(request: Request, reader: Source) -> FrameNames:
+def _plan(request: Request, reader: Source) -> Destination:
     first, last = request.frames.first, request.frames.last
     promised = reader.faults.promised
     if promised is not None and first >= promised:
         raise MediaError(f"--frames begins at {first}, {request.source} has only frames 0-{promised - 1}")
-    names = frame_names(
+    destination = plan_destination(
         request.output,
-        reader.name,
-        first=first,
+        reader,
+        frames=request.frames,
         start_number=request.start_number,
-        single=request.frames.count == 1,
-        numbers=reader.numbers,
+        video=request.video,
+        colorspace=request.colorspace,
+        preview=request.preview,
     )
-    there = names.existing(first, last) + [path for path in (request.preview,) if path and path.exists()]
+    there = destination.existing(first, last) + [path for path in (request.preview,) if path and path.exists()]
     refuse_sources(there, reader.paths)
     if not request.overwrite:
         refuse_existing(there)
-    return names
+    return destination
 
 
-def _convert(request: Request, reader: Source, loaded: Loaded, *, names: FrameNames, camera: Camera) -> Summary:
+def _convert(request: Request, reader: Source, loaded: Loaded, *, destination: Destination, camera: Camera) -> Summary:
     first, last = request.frames.first, request.frames.last
     start, stop = _span(request, loaded.margin)
     total = _expected(request.frames, reader.info.frames)
-    preview = Preview(first + ((total or 1) - 1) // 2)
+    origin = origin_of(reader, sound=request.video.sound, cut=last is not None)
+    shown = first + ((total or 1) - 1) // 2
     begin = time.monotonic()
-    writer = ExrWriter(names, _record(request, reader, loaded, response=camera.curve.name))
+    writer = destination.writer(_record(request, reader, loaded, response=camera.curve.name), reader)
     frames = encoded_for_network(reader.frames(start=start, stop=stop), camera.curve)
     try:
         with (
             Prefetch(frames, depth=DECODED_AHEAD) as decoded,
             frame_progress(total, show=request.show_progress) as advance,
+            open_preview(request.preview, origin, target=shown, threads=request.threads) as preview,
             writer,
             closing(reconstructed(decoded, loaded.reconstructor, cycle=request.cycle)) as results,
         ):
@@ -207,8 +210,9 @@ def _convert(request: Request, reader: Source, loaded: Loaded, *, names: FrameNa
                 if result.index == last:
                     break
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{writer.written} finished frames stay in {names.folder}") from None
-    return _finish(request, reader, writer, names=names, preview=preview, seconds=time.monotonic() - begin)
+        raise KeyboardInterrupt(writer.left_behind) from None
+    _tell(request, reader, writer)
+    return Summary(writer.written, time.monotonic() - begin, writer.outcome)
 
 
 def _span(request: Request, margin: int) -> tuple[int, int | None]:
@@ -239,17 +243,11 @@ def _record(request: Request, reader: Source, loaded: Loaded, *, response: str) 
     )
 
 
-def _finish(
-    request: Request, reader: Source, writer: ExrWriter, *, names: FrameNames, preview: Preview, seconds: float
-) -> Summary:
+def _tell(request: Request, reader: Source, writer: HdrWriter) -> None:
     for message in reader.faults.messages():
         logger.warning("%s: %s", request.source.name, message)
     if writer.frames_with_gaps:
         logger.warning("%d frames held values that are no numbers; they are 0 in the files", writer.frames_with_gaps)
-    first, last = request.frames.first, request.frames.first + writer.written - 1
+    last = request.frames.first + writer.written - 1
     if request.frames.last is not None and last < request.frames.last:
         logger.warning("--frames asks for frames up to %d, the clip ends with %d", request.frames.last, last)
-    picture = preview.picture()
-    if request.preview and picture is not None:
-        write_png(request.preview, picture)
-    return Summary(writer.written, seconds, names.path(first), names.path(last))

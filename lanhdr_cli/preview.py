@@ -1,5 +1,8 @@
 """One picture that shows what was made of a clip: a short frame, a long frame, the tone-mapped result."""
 
+import math
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -39,25 +42,53 @@ class Preview:
         short = min(frames, key=lambda frame: frame.exposure)
         long = max(frames, key=lambda frame: frame.exposure)
         # Light is averaged, not code values, where pictures are made smaller.
-        result = tone_map(_fit(shown.hdr.radiance))
-        return side_by_side([_fit(short.image), _fit(long.image), result])
+        result = tone_map(fit(shown.hdr.radiance))
+        return side_by_side([fit(short.image), fit(long.image), result])
 
 
-def tone_map(radiance: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class Adaptation:
+    """What an eye would have got used to.
+
+    Args:
+        log_average: Mean of the logarithm of luminance.
+        log_white: Logarithm of the luminance that becomes white.
+    """
+
+    log_average: float
+    log_white: float
+
+    def toward(self, other: "Adaptation", *, keep: float) -> "Adaptation":
+        """Go part of the way; `keep` 1 stays, 0 jumps."""
+        return Adaptation(
+            keep * self.log_average + (1 - keep) * other.log_average,
+            keep * self.log_white + (1 - keep) * other.log_white,
+        )
+
+
+def adaptation(radiance: Tensor) -> Adaptation:
+    """Measure a picture: linear Rec.709, any scale, (3, H, W)."""
+    luminance = _luminance(radiance.clamp(min=0)).clamp(min=FLOOR)
+    return Adaptation(luminance.log().mean().item(), _quantile(luminance, WHITE_QUANTILE).log().item())
+
+
+def tone_map(radiance: Tensor, *, adapted: Adaptation | None = None) -> Tensor:
     """Extended Reinhard operator on luminance (Reinhard et al. 2002, equations 1 and 4), encoded as sRGB.
 
     The key is 0.18 over the log-average luminance; the 99.9 % quantile of luminance becomes white.
 
     Args:
         radiance: Linear Rec.709, any scale, (3, H, W).
+        adapted: What to adapt to, None for the picture itself.
 
     Returns:
         sRGB-encoded, 0..1, (3, H, W).
     """
     radiance = radiance.clamp(min=0)
-    luminance = (radiance * radiance.new_tensor(LUMINANCE_BT709).view(3, 1, 1)).sum(0)
-    scaled = luminance * (KEY / luminance.clamp(min=FLOOR).log().mean().exp())
-    white = _quantile(scaled, WHITE_QUANTILE).clamp(min=1.0)
+    adapted = adapted or adaptation(radiance)
+    luminance = _luminance(radiance)
+    scaled = luminance * (KEY / math.exp(adapted.log_average))
+    white = max(1.0, KEY * math.exp(adapted.log_white - adapted.log_average))
     mapped = scaled * (1 + scaled / white**2) / (1 + scaled)
     return encode_srgb(radiance * (mapped / luminance.clamp(min=FLOOR)))
 
@@ -75,12 +106,19 @@ def side_by_side(pictures: list[Tensor]) -> Tensor:
     return torch.cat(parts[1:], dim=2)
 
 
-def _fit(picture: Tensor) -> Tensor:
-    height, width = picture.shape[1:]
-    if width <= WIDEST:
-        return picture
-    size = (max(1, round(height * WIDEST / width)), WIDEST)
-    return F.interpolate(picture[None], size=size, mode="area")[0]
+def fitted_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of a picture after `fit`."""
+    return (height, width) if width <= WIDEST else (max(1, round(height * WIDEST / width)), WIDEST)
+
+
+def fit(picture: Tensor) -> Tensor:
+    """Make a picture smaller if it is wide, (3, H, W)."""
+    size = fitted_size(picture.shape[1], picture.shape[2])
+    return picture if size == picture.shape[1:] else F.interpolate(picture[None], size=size, mode="area")[0]
+
+
+def _luminance(linear: Tensor) -> Tensor:
+    return (linear * linear.new_tensor(LUMINANCE_BT709).view(3, 1, 1)).sum(0)  # (H, W)
 
 
 def _quantile(values: Tensor, share: float) -> Tensor:

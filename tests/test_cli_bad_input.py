@@ -140,12 +140,12 @@ def test_wrong_usage(clip: Path, untouched: Path, arguments: tuple[str, ...], me
 @pytest.mark.parametrize(
     ("output", "arguments", "message"),
     [
-        ("o.mp4", (), "-o .*o.mp4: HDR10 output comes in a later release; use .exr"),
-        ("o.tiff", (), "can't write .tiff; pass out.exr"),
-        ("o", (), "can't write a name without suffix; pass out.exr, or out/ for a folder"),
+        ("o.webm", (), "-o .*o.webm: can't write .webm; pass out.mp4, .mov or .mkv"),
+        ("o.tiff", (), "can't write .tiff; pass out.mp4"),
+        ("o", (), "can't write a name without suffix; pass out.mp4, .* out.exr, or out/ for a folder"),
         ("a.##.##.exr", (), "has 2 places for a number: keep one"),
         ("o.1001.exr", ("--start-number", "5"), "already starts at 1001: leave out --start-number 5"),
-        ("o.exr", ("--preview", "p.jpg"), "--preview p.jpg: can only write PNG"),
+        ("o.exr", ("--preview", "p.jpg"), "--preview p.jpg: can only write PNG and video"),
         ("o.exr", ("--frames", "6-9"), "--frames begins at 6, .*clip.mp4 has only frames 0-5"),
         ("o.exr", ("--device", "cuda:99"), "--device cuda:99: .* CUDA devices were found: pass --device cpu or auto"),
         ("file/o.exr", (), r"can't write to folder .*file \((Not a directory|File exists)\): choose another place"),
@@ -238,7 +238,7 @@ def test_an_unknown_bug_keeps_its_traceback(
     def broken(*_: object, **__: object) -> None:
         raise AssertionError("a bug")
 
-    monkeypatch.setattr("lanhdr_cli.conversion.frame_names", broken)
+    monkeypatch.setattr("lanhdr_cli.destination.frame_names", broken)
     outcome = convert(clip, *EXPOSURES, "--weights", weights, output=tmp_path / "o.exr")
     assert isinstance(outcome.exception, AssertionError)
 

@@ -83,16 +83,15 @@ def test_existing_files_are_refused_by_name() -> None:
         refuse_existing([Path("a.exr"), Path("b.exr"), Path("c.exr")])
 
 
-def test_output_must_be_exr() -> None:
-    for target in ("out.exr", "OUT.EXR", "dir/", "a.####.exr"):
+def test_output_must_be_exr_or_video() -> None:
+    for target in ("out.exr", "OUT.EXR", "dir/", "a.####.exr", "out.mp4", "a.MOV", "a.mkv"):
         check_output(target)
-    with pytest.raises(MediaError, match=r"out.mp4: HDR10 output comes in a later release; use .exr"):
-        check_output("out.mp4")
-    for target in ("out.tiff", "out"):
-        with pytest.raises(MediaError, match=f"-o {target}: can't write .* pass out.exr, or out/"):
+    for target in ("out.tiff", "out", "out.webm"):
+        with pytest.raises(MediaError, match=f"-o {target}: can't write .* pass out.mp4, .* out.exr, or out/"):
             check_output(target)
     check_preview(Path("a.png"))
-    with pytest.raises(MediaError, match=r"a.jpg: can only write PNG"):
+    check_preview(Path("a.mp4"))
+    with pytest.raises(MediaError, match=r"a.jpg: can only write PNG and video"):
         check_preview(Path("a.jpg"))
 
 

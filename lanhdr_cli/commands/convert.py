@@ -1,4 +1,4 @@
-"""`lanhdr convert`: a clip in, HDR frames out."""
+"""`lanhdr convert`: a clip in, HDR video or frames out."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import click
 
 from lanhdr_cli.commands.camera import camera_of, camera_options
 from lanhdr_cli.commands.reading import reading_of, reading_options
+from lanhdr_cli.commands.video import video_of, video_options
 from lanhdr_cli.params import DEVICE, EXPOSURES, FRAMES, POSITIVE, STOPS, FrameRange, exposure_cycle
 
 EPILOG = """INPUT is a video file, or an image sequence: a folder, 'frames/*.png' (in quotes), shot.####.tif or
@@ -19,7 +20,9 @@ whatever the range, pictures of a sequence keep theirs; a number given belongs t
 
 @click.command(epilog=EPILOG)
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, metavar="NAME", help="EXR frames: out.exr, out.####.exr, dir/ ...")
+@click.option(
+    "-o", "--output", required=True, metavar="NAME", help="out.mp4, out.mov, out.mkv; or EXR frames: out.exr, dir/."
+)
 @click.option("-y", "--overwrite", is_flag=True, help="Replace existing files.")
 @click.option("--exposures", type=EXPOSURES, help="Linear exposures in order of the frames, e.g. 1,8.")
 @click.option("--stops", type=STOPS, help="The same in stops, e.g. 0,3.")
@@ -31,12 +34,16 @@ whatever the range, pictures of a sequence keep theirs; a number given belongs t
     show_default=True,
     help="Primaries of EXR files.",
 )
+@video_options
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights: .safetensors or ckpt.pt.")
 @click.option("--size", type=click.Choice(["lite", "base"]), default="lite", show_default=True, help="Bundled weights.")
 @click.option("--device", type=DEVICE, default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--frames", type=FRAMES, default=FrameRange(), help="Only these, from 0, both ends included: 0-47, 48-.")
 @click.option(
-    "--preview", type=click.Path(path_type=Path), metavar="FILE.png", help="Short, long, result as a picture."
+    "--preview",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="FILE.png: short, long, result as a picture; FILE.mp4: SDR video, input beside result.",
 )
 @click.option("--scale", type=POSITIVE, help="File value of radiance 1.0, the clip level of the shortest exposure.")
 @click.option("--start-number", type=click.IntRange(min=0), help="Number of the first file.")
@@ -54,18 +61,18 @@ def convert(
     verbose: bool,
     **wishes: Any,
 ) -> None:
-    """Turn INPUT, a clip whose exposures repeat, into scene-linear OpenEXR frames.
+    """Turn INPUT, a clip whose exposures repeat, into HDR10 video or scene-linear OpenEXR frames.
 
-    In the files 1.0 is the clip level of the longest exposure; highlights rise above it, up to the ratio of the
-    exposures.
+    1.0 is the clip level of the longest exposure; highlights rise above it, up to the ratio of the exposures. In
+    video 1.0 is shown with --white-nits, and highlights are rolled off to --peak-nits.
     """
     cycle = exposure_cycle(exposures, stops)
     from lanhdr_cli.console import set_verbosity
     from lanhdr_cli.conversion import Request, run
 
     set_verbosity(quiet=quiet, verbose=verbose)
-    reading, camera = reading_of(wishes), camera_of(wishes)
+    reading, camera, video = reading_of(wishes), camera_of(wishes), video_of(wishes)
     show = not (no_progress or quiet)
-    summary = run(Request(cycle=cycle, reading=reading, camera=camera, show_progress=show, **wishes))
+    summary = run(Request(cycle=cycle, reading=reading, camera=camera, video=video, show_progress=show, **wishes))
     if not quiet:
         click.echo(str(summary))

@@ -84,6 +84,20 @@ class ExrWriter:
         self._record = record
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="exr")
         self._under_way: deque[Future[bool]] = deque()
+        self._indices: tuple[int, int] | None = None  # first and last
+
+    @property
+    def outcome(self) -> str:
+        """What was made, for people."""
+        if not self._indices:
+            return f"nothing in {self._names.folder}"
+        first, last = self._names.path(self._indices[0]), self._names.path(self._indices[1])
+        return str(first) if first == last else f"{first} to {last.name}"
+
+    @property
+    def left_behind(self) -> str:
+        """What stays after an interruption, for people."""
+        return f"{self.written} finished frames stay in {self._names.folder}"
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +122,7 @@ class ExrWriter:
         """
         while len(self._under_way) >= UNDER_WAY:
             self._collect()
+        self._indices = (index if self._indices is None else self._indices[0], index)
         header = clip_header(self._record) | frame_header(
             self._record, frame.time, index=index, number=self._names.number(index), exposure=exposure
         )

@@ -175,11 +175,25 @@ def complete_file(path: Path) -> Iterator[Path]:
     Raises:
         MediaError: If the system refuses.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with hidden_file(path) as unfinished:
+        try:
+            yield unfinished
+            os.replace(unfinished, path)
+        except OSError as error:
+            reason = f"can't write {path} ({error.strerror})"
+            raise MediaError(f"{reason}: choose another place or free some space") from error
+
+
+@contextmanager
+def hidden_file(path: Path, part: str = "") -> Iterator[Path]:
+    """Yield a hidden name beside `path`; what is there under it at the end vanishes.
+
+    Args:
+        path: What the file is for.
+        part: Tells several of them apart.
+    """
+    hidden = path.with_name(f".{path.name}.{os.getpid()}{part and '.' + part}.tmp")
     try:
-        yield unfinished
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise MediaError(f"can't write {path} ({error.strerror}): choose another place or free some space") from error
+        yield hidden
     finally:
-        unfinished.unlink(missing_ok=True)
+        hidden.unlink(missing_ok=True)

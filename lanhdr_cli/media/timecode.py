@@ -26,6 +26,10 @@ class TimeCode:
     frame: int
     drop: bool = False
 
+    def __str__(self) -> str:
+        mark = ";" if self.drop else ":"
+        return f"{self.hours:02d}:{self.minutes:02d}:{self.seconds:02d}{mark}{self.frame:02d}"
+
 
 def parse_timecode(text: str) -> TimeCode | None:
     """Read `HH:MM:SS:FF`, with `;` before the frame for dropped numbers; None if it is no time code."""

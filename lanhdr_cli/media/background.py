@@ -1,0 +1,45 @@
+"""A step of work that runs beside the others, in a thread of its own, a bounded number of items behind."""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class Background(Generic[T]):
+    """Calls a function on one item after the other; use it in a `with`.
+
+    Errors of the function surface in `put` or on leaving. On an error waiting items are dropped.
+
+    Args:
+        consume: What to call.
+        depth: How many items may be under way.
+        name: Of the thread.
+    """
+
+    def __init__(self, consume: Callable[[T], None], *, depth: int, name: str) -> None:
+        self._consume = consume
+        self._depth = depth
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._under_way: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            while error is None and self._under_way:
+                self._under_way.popleft().result()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def put(self, item: T) -> None:
+        """Hand over an item; waits while too many are under way."""
+        while len(self._under_way) >= self._depth:
+            self._under_way.popleft().result()
+        self._under_way.append(self._pool.submit(self._consume, item))
