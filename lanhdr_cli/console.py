@@ -12,6 +12,7 @@ from types import FrameType
 import click
 
 LOGGERS = ("lanhdr_cli", "model", "train")
+MEDIA_LOGGER = "lanhdr_cli.media"
 LINE_EVERY_S = 5.0
 TERMINATED = 128 + signal.SIGTERM
 
@@ -21,10 +22,17 @@ Advance = Callable[[], None]
 class StderrHandler(logging.Handler):
     """Prints records as single lines; a warning says that it is one."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one record."""
+        """Print one record; what is said of a clip when it is read again is not repeated."""
         prefix = "Warning: " if record.levelno >= logging.WARNING else ""
-        click.echo(prefix + one_line(record.getMessage()), err=True)
+        line = prefix + one_line(record.getMessage())
+        if not (line in self._told and record.name.startswith(MEDIA_LOGGER)):
+            click.echo(line, err=True)
+        self._told.add(line)
 
 
 def set_verbosity(*, quiet: bool, verbose: bool) -> None:
@@ -62,12 +70,13 @@ def leave_on_termination() -> None:
 
 
 @contextmanager
-def frame_progress(total: int | None, *, show: bool) -> Iterator[Advance]:
+def frame_progress(total: int | None, *, show: bool, label: str = "frame") -> Iterator[Advance]:
     """Show how many frames are done: a bar on a terminal, else a line every five seconds.
 
     Args:
         total: Number of frames, None if unknown.
         show: False for silence.
+        label: What stands before the number.
 
     Yields:
         A function to call after each frame.
@@ -75,19 +84,19 @@ def frame_progress(total: int | None, *, show: bool) -> Iterator[Advance]:
     if not show:
         yield lambda: None
     elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        with _bar(total) as advance:
+        with _bar(total, label) as advance:
             yield advance
     else:
-        yield _Lines(total).advance
+        yield _Lines(total, label).advance
 
 
 @contextmanager
-def _bar(total: int | None) -> Iterator[Advance]:
+def _bar(total: int | None, label: str) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("frame"),
+        TextColumn(label),
         MofNCompleteColumn(),
         BarColumn(),
         TextColumn("{task.fields[fps]:.2f} fps"),
@@ -109,8 +118,9 @@ def _bar(total: int | None) -> Iterator[Advance]:
 class _Lines:
     """Progress for log files."""
 
-    def __init__(self, total: int | None) -> None:
+    def __init__(self, total: int | None, label: str) -> None:
         self._total = total
+        self._label = label
         self._done = 0
         self._begin = self._told = time.monotonic()
 
@@ -120,13 +130,14 @@ class _Lines:
         now = time.monotonic()
         if now - self._told >= LINE_EVERY_S:
             self._told = now
-            click.echo(progress_line(self._done, self._total, elapsed_s=now - self._begin), err=True)
+            line = progress_line(self._done, self._total, elapsed_s=now - self._begin, label=self._label)
+            click.echo(line, err=True)
 
 
-def progress_line(done: int, total: int | None, *, elapsed_s: float) -> str:
+def progress_line(done: int, total: int | None, *, elapsed_s: float, label: str = "frame") -> str:
     """One line of progress, e.g. `frame 12/48, 3.10 fps, ETA 0:00:11`."""
     fps = done / max(elapsed_s, 1e-9)
     if total is None:
-        return f"frame {done}, {fps:.2f} fps"
+        return f"{label} {done}, {fps:.2f} fps"
     minutes, seconds = divmod(round(max(total - done, 0) / fps), 60)
-    return f"frame {done}/{total}, {fps:.2f} fps, ETA {minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+    return f"{label} {done}/{total}, {fps:.2f} fps, ETA {minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

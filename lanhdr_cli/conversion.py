@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from lanhdr_cli.camera import Camera, CameraWishes, find_camera, in_rec709
 from lanhdr_cli.console import frame_progress, version
 from lanhdr_cli.destination import Destination, HdrWriter, origin_of, plan_destination
 from lanhdr_cli.device import DeviceError, resolve_device
+from lanhdr_cli.exposures import Look, checked_exposures, estimated_exposures, known_exposures
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord
 from lanhdr_cli.media.formats import check_output, check_preview
@@ -25,6 +26,7 @@ from lanhdr_cli.media.source import Reading, Source, open_source
 from lanhdr_cli.params import FrameRange
 from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, reconstructed
 from lanhdr_cli.preview_output import open_preview
+from model.cycle import FrameExposures
 from model.exposure import ExposureCycle
 from model.pretrained import bundled_path, load_network
 from model.reconstruct import Reconstructor
@@ -41,7 +43,9 @@ class Request:
     Args:
         source: The clip.
         output: What `-o` says.
-        cycle: Exposures, from the clip's first frame on.
+        cycle: Exposures, from the clip's first frame on; None to find them.
+        exposure_list: File that lists them instead.
+        slips: Whether to look for missing and doubled frames.
         overwrite: Whether existing files may be replaced.
         weights: File of weights, None for the bundled ones.
         size: Which of the bundled ones.
@@ -60,7 +64,9 @@ class Request:
 
     source: Path
     output: str
-    cycle: ExposureCycle
+    cycle: ExposureCycle | None = None
+    exposure_list: Path | None = None
+    slips: bool = True
     overwrite: bool = False
     weights: Path | None = None
     size: Literal["lite", "base"] = "lite"
@@ -79,7 +85,13 @@ class Request:
     @property
     def factor(self) -> float:
         """What radiance is multiplied by; by default the clip level of the longest exposure becomes 1.0."""
-        return self.scale or max(self.cycle.ratios)
+        return self.scale or max(self.known_cycle.ratios)
+
+    @property
+    def known_cycle(self) -> ExposureCycle:
+        """The exposures, once they are known."""
+        assert self.cycle is not None
+        return self.cycle
 
 
 @dataclass(frozen=True)
@@ -124,12 +136,12 @@ def load_reconstructor(request: Request) -> Loaded:
         DeviceError: If the device is not there.
     """
     device = resolve_device(request.device)
-    nexps = len(set(request.cycle.ratios))
+    nexps = len(set(request.known_cycle.ratios))
     path = request.weights or bundled_path(nexps=nexps, size=request.size)
     pretrained = load_network(path, nexps=nexps)
     logger.debug("weights %s on %s", pretrained.name, device)
     # One period more than the window reaches: a frame's state may depend on the frame before.
-    margin = pretrained.network.config.window_length // 2 + request.cycle.period
+    margin = pretrained.network.config.window_length // 2 + request.known_cycle.period
     return Loaded(Reconstructor(pretrained.network, device=device), pretrained.name, margin)
 
 
@@ -154,12 +166,24 @@ def run(request: Request, *, load: Callable[[Request], Loaded] = load_reconstruc
         logger.debug("%s: %s", request.source, reader.info.description)
         destination = _plan(request, reader)
         reopen = partial(open_source, request.source, request.reading, threads=request.threads or 0)
-        camera = find_camera(reader, request.camera, cycle=request.cycle, reopen=reopen)
+        known = known_exposures(reader, cycle=request.cycle, file=request.exposure_list)
+        camera = find_camera(reader, request.camera, cycle=known.cycle if known else None, reopen=reopen)
+        look = Look(
+            *(request.source, request.reading, camera.curve),
+            last=request.frames.last,
+            threads=request.threads,
+            show_progress=request.show_progress,
+        )
+        exposures = known or estimated_exposures(look, slips=request.slips)
+        request = replace(request, cycle=exposures.cycle)
         loaded = load(request)
         for folder in {destination.folder, *([request.preview.parent] if request.preview else [])}:
             prepare_folder(folder)
+        if known and request.slips:
+            exposures = checked_exposures(look, known)
+            request = replace(request, cycle=exposures.cycle)
         try:
-            return _convert(request, reader, loaded, destination=destination, camera=camera)
+            return _convert(request, reader, loaded, destination=destination, camera=camera, exposures=exposures)
         except torch.cuda.OutOfMemoryError as error:
             raise DeviceError(f"{request.device} has too little memory: try --size lite or --device cpu") from error
 
@@ -185,9 +209,17 @@ def _plan(request: Request, reader: Source) -> Destination:
     return destination
 
 
-def _convert(request: Request, reader: Source, loaded: Loaded, *, destination: Destination, camera: Camera) -> Summary:
+def _convert(
+    request: Request,
+    reader: Source,
+    loaded: Loaded,
+    *,
+    destination: Destination,
+    camera: Camera,
+    exposures: FrameExposures,
+) -> Summary:
     first, last = request.frames.first, request.frames.last
-    start, stop = _span(request, loaded.margin)
+    start, stop = _span(request, loaded.margin, exposures)
     total = _expected(request.frames, reader.info.frames)
     origin = origin_of(reader, sound=request.video.sound, cut=last is not None)
     shown = first + ((total or 1) - 1) // 2
@@ -200,7 +232,7 @@ def _convert(request: Request, reader: Source, loaded: Loaded, *, destination: D
             frame_progress(total, show=request.show_progress) as advance,
             open_preview(request.preview, origin, target=shown, threads=request.threads) as preview,
             writer,
-            closing(reconstructed(decoded, loaded.reconstructor, cycle=request.cycle)) as results,
+            closing(reconstructed(decoded, loaded.reconstructor, cycle=exposures)) as results,
         ):
             for result in in_rec709(results, camera.gamut):
                 if result.index >= first:
@@ -215,9 +247,10 @@ def _convert(request: Request, reader: Source, loaded: Loaded, *, destination: D
     return Summary(writer.written, time.monotonic() - begin, writer.outcome)
 
 
-def _span(request: Request, margin: int) -> tuple[int, int | None]:
+def _span(request: Request, margin: int, exposures: FrameExposures) -> tuple[int, int | None]:
     """Frames to decode: those around the range as well, from the start of an exposure period on."""
-    period = request.cycle.period
+    period = exposures.period
+    margin += 0 if exposures.regular else period  # windows reach farther where frames are missing
     start = max(0, request.frames.first - margin) // period * period
     return start, None if request.frames.last is None else request.frames.last + 1 + margin
 
@@ -235,7 +268,7 @@ def _record(request: Request, reader: Source, loaded: Loaded, *, response: str) 
         timecode=reader.info.timecode,
         pixel_aspect=reader.info.pixel_aspect,
         scale=request.factor,
-        exposures=request.cycle.ratios,
+        exposures=request.known_cycle.ratios,
         weights=loaded.name,
         version=version(),
         colorspace=request.colorspace,

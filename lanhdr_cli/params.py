@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,11 +16,6 @@ LARGEST_STOP = 24.0
 HIGHEST_RATE = 100_000
 _RANGE = re.compile(r"(?P<first>\d+)(?:(?P<dash>-)(?P<last>\d+)?)?")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
-
-AUTOMATIC_COMES_LATER = (
-    "the exposures of the clip are needed (finding them automatically comes in a later release): "
-    "pass e.g. --exposures 1,8 or --stops 0,3"
-)
 
 
 @dataclass(frozen=True)
@@ -88,6 +84,21 @@ class NumbersParam(click.ParamType[tuple[float, ...]]):
         return self._lowest <= number <= self._highest and not (self._above and number == self._lowest)
 
 
+class ExposuresParam(click.ParamType[tuple[float, ...] | Path]):
+    """Numbers with commas between them, or a file that lists exposures."""
+
+    name = "LIST|FILE"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...] | Path:
+        """Read a list; what is no list may name a file."""
+        if isinstance(value, Path):
+            return value
+        path = Path(str(value))
+        return path if str(value) and path.is_file() else LINEAR.convert(value, param, ctx)
+
+
 class PositiveParam(click.ParamType[float]):
     """A finite number above 0."""
 
@@ -144,7 +155,8 @@ class DeviceParam(click.ParamType[str]):
         return str(value)
 
 
-EXPOSURES = NumbersParam("LIST", lowest=0, highest=2**LARGEST_STOP, above=True, example="1,8")
+LINEAR = NumbersParam("LIST", lowest=0, highest=2**LARGEST_STOP, above=True, example="1,8")
+EXPOSURES = ExposuresParam()
 STOPS = NumbersParam("LIST", lowest=-LARGEST_STOP, highest=LARGEST_STOP, above=False, example="0,3")
 FRAMES = FrameRangeParam()
 POSITIVE = PositiveParam()
@@ -153,18 +165,20 @@ RATE = RateParam()
 DEVICE = DeviceParam()
 
 
-def exposure_cycle(exposures: tuple[float, ...] | None, stops: tuple[float, ...] | None) -> "ExposureCycle":
-    """Make the cycle from exactly one of two options.
+def exposure_cycle(
+    exposures: tuple[float, ...] | Path | None, stops: tuple[float, ...] | None
+) -> "tuple[ExposureCycle | None, Path | None]":
+    """Make the cycle from one of two options, or pass on the file that lists it; both are None if none is given.
 
     Raises:
-        click.UsageError: If both or none are given.
+        click.UsageError: If both are given.
     """
     from model.exposure import ExposureCycle
 
     if exposures and stops:
         raise click.UsageError("--exposures and --stops say the same in two ways: pass one of them")
+    if isinstance(exposures, Path):
+        return None, exposures
     if exposures:
-        return ExposureCycle.from_ratios(exposures)
-    if stops:
-        return ExposureCycle.from_stops(stops)
-    raise click.UsageError(AUTOMATIC_COMES_LATER)
+        return ExposureCycle.from_ratios(exposures), None
+    return (ExposureCycle.from_stops(stops) if stops else None), None

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
 from lanhdr_cli.media.decode import DecodedFrame
+from model.cycle import FrameExposures
 from model.exposure import ExposureCycle
 from model.frames import HdrFrame, LdrFrame
 
@@ -19,8 +20,10 @@ POLL_S = 0.1
 class FrameReconstructor(Protocol):
     """What makes HDR frames of LDR frames."""
 
-    def reconstruct(self, frames: Iterable[LdrFrame], *, period: int) -> Iterator[HdrFrame]:
-        """Yield one HDR frame per LDR frame, in order, at the same times."""
+    def reconstruct(
+        self, frames: Iterable[LdrFrame], *, period: int, cycle: ExposureCycle | None = None
+    ) -> Iterator[HdrFrame]:
+        """Yield one HDR frame per LDR frame, in order, at the same times; a cycle is given where its order breaks."""
 
 
 @dataclass(frozen=True)
@@ -101,28 +104,30 @@ class Prefetch(Generic[T]):
 
 
 def reconstructed(
-    frames: Iterable[DecodedFrame], reconstructor: FrameReconstructor, *, cycle: ExposureCycle
+    frames: Iterable[DecodedFrame], reconstructor: FrameReconstructor, *, cycle: ExposureCycle | FrameExposures
 ) -> Generator[Reconstructed, None, None]:
-    """Send decoded frames through the network; the exposure of each follows from its position in the clip.
+    """Send decoded frames through the network, each with its exposure.
 
     Args:
         frames: In order; the first need not be the first of the clip.
         reconstructor: Makes the HDR frames.
-        cycle: Exposures from the clip's first frame on.
+        cycle: Exposures from the clip's first frame on, by their order or one by one.
 
     Yields:
         One result per frame, in order.
     """
+    exposures = FrameExposures(cycle) if isinstance(cycle, ExposureCycle) else cycle
     pending: deque[tuple[int, LdrFrame]] = deque()
     passed: deque[LdrFrame] = deque(maxlen=cycle.period - 1)
 
     def exposed() -> Iterator[LdrFrame]:
         for frame in frames:
-            ldr = LdrFrame(frame.image, cycle[frame.index], frame.time)
+            ldr = LdrFrame(frame.image, exposures[frame.index], frame.time)
             pending.append((frame.index, ldr))
             yield ldr
 
-    for hdr in reconstructor.reconstruct(exposed(), period=cycle.period):
+    order = None if exposures.regular else exposures.cycle
+    for hdr in reconstructor.reconstruct(exposed(), period=exposures.period, cycle=order):
         index, ldr = pending.popleft()
         if hdr.time != ldr.time:
             raise RuntimeError(f"the result for frame {index} is of time {hdr.time}, not {ldr.time}")

@@ -89,6 +89,12 @@ class FrameLight:
     steps: tuple[Step, ...]
 
 
+def sampled(image: Tensor) -> Tensor:
+    """Keep as many samples of a picture, (C, H, W), as a glance needs."""
+    stride = max(1, image.shape[-1] // (CELLS_ACROSS * SAMPLES_PER_CELL))
+    return image[:, ::stride, ::stride]
+
+
 def glance(image: Tensor, time: Fraction) -> Glance:
     """Make a frame small.
 
@@ -99,8 +105,7 @@ def glance(image: Tensor, time: Fraction) -> Glance:
     height, width = image.shape[-2:]
     across = min(CELLS_ACROSS, width)
     down = max(1, min(height, round(across * height / width)))
-    stride = max(1, width // (across * SAMPLES_PER_CELL))
-    encoded = image[:, ::stride, ::stride].float().clamp(0, 1)
+    encoded = sampled(image).float().clamp(0, 1)
     cells = F.adaptive_avg_pool2d(torch.cat((encoded.pow(GAMMA), (encoded >= CLIPPED).float())), (down, across))
     linear, clipped = cells.chunk(2)
     return Glance(linear, clipped, time)

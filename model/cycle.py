@@ -35,6 +35,13 @@ class FrameExposures:
     cycle: ExposureCycle
     phases: tuple[int, ...] = (0,)
 
+    @classmethod
+    def from_phases(cls, cycle: ExposureCycle, phases: Sequence[int]) -> "FrameExposures":
+        """Turn a cycle and the places in it so that place 0 is the first frame's."""
+        first, period = phases[0], cycle.period
+        turned = ExposureCycle(tuple(cycle[first + step] for step in range(period)))
+        return cls(turned, tuple((phase - first) % period for phase in phases))
+
     @property
     def period(self) -> int:
         """Number of frames after which the exposures repeat."""
@@ -68,6 +75,7 @@ class ExposureEstimate:
         unevenness: How much steps differ between dark, middle and bright parts, in stops; near 0 if the camera
             response is the one assumed. Response and ratio are ambiguous together, so that this warns of both.
         explained: Share of the brightness steps that agree.
+        seen: Number of steps between neighbors that could be measured.
     """
 
     exposures: FrameExposures
@@ -76,6 +84,7 @@ class ExposureEstimate:
     uncertainty: float
     unevenness: float
     explained: float
+    seen: int
 
     @property
     def sure(self) -> bool:
@@ -136,7 +145,7 @@ def follow_exposures(frames: Sequence[FrameLight], cycle: ExposureCycle) -> Expo
         cycle: Exposures, from the clip's first frame on as far as nothing speaks against it.
     """
     levels = [math.log2(ratio) for ratio in cycle.ratios]
-    return _judge(frames, FrameExposures(cycle, decide_phases(frames, levels, start=0)))
+    return _judge(frames, FrameExposures.from_phases(cycle, decide_phases(frames, levels, start=0)))
 
 
 def _nothing_found(frames: Sequence[FrameLight]) -> str:
@@ -187,7 +196,7 @@ def _fit(frames: Sequence[FrameLight], levels: list[float]) -> ExposureEstimate:
         if len(steps) == len(levels):
             levels = _levels_around(steps)
     cycle = ExposureCycle(tuple(2.0**level for level in levels))
-    return _judge(frames, FrameExposures(cycle, decide_phases(frames, levels)))
+    return _judge(frames, FrameExposures.from_phases(cycle, decide_phases(frames, levels)))
 
 
 def _steps_by_place(frames: Sequence[FrameLight], phases: Sequence[int], levels: Sequence[float]) -> list[list[float]]:
@@ -214,7 +223,7 @@ def _judge(frames: Sequence[FrameLight], exposures: FrameExposures) -> ExposureE
         / (1 + uncertainty / SURE_TO)
     )
     unevenness = _unevenness(frames, exposures.phases, levels=levels, scale=scale)
-    return ExposureEstimate(exposures, slips, confidence, uncertainty, unevenness, explained)
+    return ExposureEstimate(exposures, slips, confidence, uncertainty, unevenness, explained, seen)
 
 
 def _explained(

@@ -21,7 +21,8 @@ THREE = ExposureCycle((1.0, 4.0, 16.0))
 
 def identity(request: Request) -> Loaded:
     """Load a reconstructor that linearises each frame."""
-    return Loaded(Identity(2 * len(set(request.cycle.ratios)) + 1), "identity", 2 * request.cycle.period)
+    cycle = request.known_cycle
+    return Loaded(Identity(2 * len(set(cycle.ratios)) + 1), "identity", 2 * cycle.period)
 
 
 def save_tiny(path: Path, *, nexps: int = 2) -> Path:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from model.exposure import to_radiance
+from model.exposure import ExposureCycle, to_radiance
 from model.frames import HdrFrame, LdrFrame
-from model.window import sliding_windows
+from model.window import exposure_windows, sliding_windows
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,15 @@ class Identity:
 
     length: int = 5
 
-    def reconstruct(self, frames: Iterable[LdrFrame], *, period: int) -> Iterator[HdrFrame]:
+    def reconstruct(
+        self, frames: Iterable[LdrFrame], *, period: int, cycle: ExposureCycle | None = None
+    ) -> Iterator[HdrFrame]:
         """Linearise the middle of each window."""
-        for window in sliding_windows(frames, length=self.length, period=period):
+        windows = (
+            exposure_windows(frames, length=self.length, cycle=cycle)
+            if cycle
+            else sliding_windows(frames, length=self.length, period=period)
+        )
+        for window in windows:
             center = window[len(window) // 2]
             yield HdrFrame(to_radiance(center.image, center.exposure), center.time)

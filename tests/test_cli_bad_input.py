@@ -16,6 +16,7 @@ from converting import TWO, save_tiny
 from lanhdr_cli.conversion import Loaded, Request, run
 from lanhdr_cli.device import DeviceError
 from lanhdr_cli.main import cli
+from model.exposure import ExposureCycle
 from model.frames import HdrFrame, LdrFrame
 
 EXPOSURES = ("--exposures", "1,8")
@@ -110,7 +111,6 @@ def test_a_clip_shorter_than_a_period(tmp_path: Path, weights: Path, untouched: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "finding them automatically comes in a later release.*pass e.g. --exposures 1,8 or --stops 0,3"),
         (("--exposures", "1,8", "--stops", "0,3"), "--exposures and --stops say the same"),
         (("--exposures", "1,x"), "'1,x' is no list of numbers; pass e.g. 1,8"),
         (("--exposures", ""), "'' is no list of numbers; pass e.g. 1,8"),
@@ -223,7 +223,9 @@ def test_files_that_are_no_weights(tmp_path: Path, clip: Path, untouched: Path, 
 
 def test_a_device_with_too_little_memory(clip: Path, untouched: Path) -> None:
     class Greedy:
-        def reconstruct(self, frames: Iterable[LdrFrame], *, period: int) -> Iterator[HdrFrame]:
+        def reconstruct(
+            self, frames: Iterable[LdrFrame], *, period: int, cycle: ExposureCycle | None = None
+        ) -> Iterator[HdrFrame]:
             yield from (HdrFrame(frame.image, frame.time) for frame in islice(frames, 0))
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 

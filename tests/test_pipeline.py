@@ -111,7 +111,9 @@ def test_a_clip_shorter_than_a_period_is_an_error() -> None:
 
 def test_results_out_of_step_are_our_bug() -> None:
     class Skipping:
-        def reconstruct(self, frames: Iterable[LdrFrame], *, period: int) -> Iterator[HdrFrame]:
+        def reconstruct(
+            self, frames: Iterable[LdrFrame], *, period: int, cycle: ExposureCycle | None = None
+        ) -> Iterator[HdrFrame]:
             for number, frame in enumerate(frames):
                 if number != 2:
                     yield HdrFrame(frame.image, frame.time)

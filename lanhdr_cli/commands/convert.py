@@ -24,8 +24,15 @@ whatever the range, pictures of a sequence keep theirs; a number given belongs t
     "-o", "--output", required=True, metavar="NAME", help="out.mp4, out.mov, out.mkv; or EXR frames: out.exr, dir/."
 )
 @click.option("-y", "--overwrite", is_flag=True, help="Replace existing files.")
-@click.option("--exposures", type=EXPOSURES, help="Linear exposures in order of the frames, e.g. 1,8.")
+@click.option(
+    "--exposures",
+    type=EXPOSURES,
+    help="Linear exposures from the first frame on, e.g. 1,8, or a list.  [default: found]",
+)
 @click.option("--stops", type=STOPS, help="The same in stops, e.g. 0,3.")
+@click.option(
+    "--no-slips", is_flag=True, help="Exposures repeat strictly: don't look for frames that are missing or doubled."
+)
 @camera_options
 @click.option(
     "--colorspace",
@@ -53,9 +60,10 @@ whatever the range, pictures of a sequence keep theirs; a number given belongs t
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell what is used.")
 def convert(
-    exposures: tuple[float, ...] | None,
+    exposures: tuple[float, ...] | Path | None,
     stops: tuple[float, ...] | None,
     *,
+    no_slips: bool,
     no_progress: bool,
     quiet: bool,
     verbose: bool,
@@ -66,13 +74,14 @@ def convert(
     1.0 is the clip level of the longest exposure; highlights rise above it, up to the ratio of the exposures. In
     video 1.0 is shown with --white-nits, and highlights are rolled off to --peak-nits.
     """
-    cycle = exposure_cycle(exposures, stops)
+    cycle, listed = exposure_cycle(exposures, stops)
     from lanhdr_cli.console import set_verbosity
     from lanhdr_cli.conversion import Request, run
 
     set_verbosity(quiet=quiet, verbose=verbose)
     reading, camera, video = reading_of(wishes), camera_of(wishes), video_of(wishes)
     show = not (no_progress or quiet)
-    summary = run(Request(cycle=cycle, reading=reading, camera=camera, video=video, show_progress=show, **wishes))
+    wishes.update(cycle=cycle, exposure_list=listed, slips=not no_slips)
+    summary = run(Request(reading=reading, camera=camera, video=video, show_progress=show, **wishes))
     if not quiet:
         click.echo(str(summary))

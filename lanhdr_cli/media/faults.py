@@ -37,11 +37,10 @@ class Faults:
         if self.corrupt:
             found.append(f"{_frames(self.corrupt)} of {self.decoded} are damaged; the decoder filled in what it could")
         if self.undecodable:
-            found.append(f"{self.undecodable} packets could not be decoded; exposures may be out of step behind them")
+            found.append(f"{self.undecodable} packets could not be decoded; frames are missing there")
         if self.gaps:
             found.append(
-                f"{self.gaps} gaps in time, the first before frame {self.first_gap}; if frames were dropped there, "
-                "exposures are out of step from then on"
+                f"{self.gaps} gaps in time, the first before frame {self.first_gap}; frames may be missing there"
             )
         if self.broken_off:
             found.append(f"the file breaks off after frame {self.decoded - 1} ({self.broken_off})")

@@ -1,0 +1,155 @@
+"""Where the exposures of a clip come from: the user, a list beside it, the files themselves, or its brightness."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lanhdr_cli.console import frame_progress
+from lanhdr_cli.media.decode import DecodedFrame
+from lanhdr_cli.media.exposures import find_list, read_exposures
+from lanhdr_cli.media.response import encoded_for_network
+from lanhdr_cli.media.source import Reading, Source, open_source
+from model.brightness import FrameLight, LightMeter, sampled
+from model.cycle import ExposureEstimate, FrameExposures, estimate_exposures, follow_exposures
+from model.errors import ExposureError
+from model.exposure import ExposureCycle
+from model.exposure_list import follow_list
+from model.response import ResponseCurve
+
+LEAST_LOOKED_AT = 120  # frames, however few are to be converted
+LOOK_BEHIND = 12  # frames after the last one wanted that its window may need
+FEWEST_STEPS = 6  # steps of brightness that can contradict what a user says
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How to look at the brightness of a clip.
+
+    Args:
+        source: The clip.
+        reading: How to read it.
+        curve: Response of the camera.
+        last: Last frame that is wanted, None for all.
+        threads: Threads of the decoder, None for its own choice.
+        show_progress: Whether to tell how far it is.
+    """
+
+    source: Path
+    reading: Reading
+    curve: ResponseCurve
+    last: int | None = None
+    threads: int | None = None
+    show_progress: bool = False
+
+
+def known_exposures(reader: Source, *, cycle: ExposureCycle | None, file: Path | None) -> FrameExposures | None:
+    """Take the exposures that the user gives, else a list beside the clip, else what the files say themselves.
+
+    Args:
+        reader: The clip.
+        cycle: What the user typed, if anything.
+        file: The list that the user named, if any.
+
+    Returns:
+        None if nobody says anything.
+
+    Raises:
+        MediaError: If a list can't be understood.
+    """
+    if cycle is not None:
+        return FrameExposures(cycle)
+    if path := file or find_list(reader.folder, reader.name):
+        found = read_exposures(path)
+        logger.info("exposures %s from %s", _listed(found), path)
+        return found
+    if reader.exposures:
+        try:
+            found = follow_list(reader.exposures)
+        except ExposureError as error:
+            logger.warning("exposures noted in the pictures are not used: %s", error)
+            return None
+        logger.info("exposures %s as noted in the pictures", _listed(found))
+        return found
+    return None
+
+
+def estimated_exposures(look: Look, *, slips: bool = True) -> FrameExposures:
+    """Find the exposures in the brightness of the clip, and tell what was found.
+
+    Args:
+        look: How to look.
+        slips: Whether frames may be missing or doubled.
+
+    Raises:
+        ExposureError: If there is no cycle, or it is not sure.
+    """
+    estimate = estimate_exposures(measured_light(look))
+    if not estimate.sure:
+        raise ExposureError(f"not sure of the {estimate.message}: pass {_suggestion(estimate)} if this is right")
+    logger.info(estimate.message)
+    if estimate.warning:
+        logger.warning(estimate.warning)
+    return estimate.exposures if slips else FrameExposures(estimate.exposures.cycle)
+
+
+def checked_exposures(look: Look, exposures: FrameExposures) -> FrameExposures:
+    """Look for missing and doubled frames where the cycle is known but not each frame's place in it.
+
+    Where brightness contradicts the cycle altogether, it is taken as strictly repeating.
+
+    Args:
+        look: How to look.
+        exposures: What is known; returned as it is if it lists more than the cycle.
+    """
+    if len(exposures.phases) > 1:
+        return exposures
+    estimate = follow_exposures(measured_light(look), exposures.cycle)
+    if estimate.sure:
+        _tell_of_breaks(estimate, exposures)
+        return estimate.exposures
+    if estimate.seen >= FEWEST_STEPS and estimate.explained < 0.5:
+        logger.warning(
+            "brightness does not follow the exposures %s (%d%% of its steps agree); they are taken as given",
+            *(_listed(exposures), round(100 * estimate.explained)),
+        )
+    return exposures
+
+
+def measured_light(look: Look) -> list[FrameLight]:
+    """Read the clip once and keep little of each frame.
+
+    Raises:
+        MediaError: If the clip can't be read.
+    """
+    stop = None if look.last is None else max(look.last + 1 + LOOK_BEHIND, LEAST_LOOKED_AT)
+    meter = LightMeter()
+    with open_source(look.source, look.reading, threads=look.threads or 0) as reader:
+        total = reader.info.frames if stop is None else min(stop, reader.info.frames or stop)
+        with frame_progress(total, show=look.show_progress, label="looking for exposures: frame") as advance:
+            found = []
+            for frame in encoded_for_network(_sampled(reader.frames(stop=stop)), look.curve):
+                found.append(meter.measure(frame.image, frame.time))
+                advance()
+    return found
+
+
+def _sampled(frames: Iterator[DecodedFrame]) -> Iterator[DecodedFrame]:
+    return (replace(frame, image=sampled(frame.image)) for frame in frames)
+
+
+def _tell_of_breaks(estimate: ExposureEstimate, given: FrameExposures) -> None:
+    if estimate.exposures.ratios != given.ratios:
+        logger.warning("the first frame is not as given: %s", estimate.message)
+    elif estimate.slips:
+        logger.warning("%s", estimate.message)
+
+
+def _suggestion(estimate: ExposureEstimate) -> str:
+    return "--exposures " + ",".join(f"{ratio:.3g}" for ratio in estimate.exposures.ratios)
+
+
+def _listed(exposures: FrameExposures) -> str:
+    return ", ".join(f"{ratio:g}" for ratio in exposures.ratios)

@@ -1,0 +1,189 @@
+"""`lanhdr convert` without a word about exposures, with lists of them, and with clips that miss frames."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import REC709, counting_clip, frame_of, write_clip
+from converting import TWO, identity, invoke, read_exr
+from test_cycle import lights, shown
+
+from lanhdr_cli.conversion import Request, run
+from lanhdr_cli.exposures import Look, measured_light
+from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.media.exposures import find_list, read_exposures
+from lanhdr_cli.media.source import Reading
+from lanhdr_cli.params import FrameRange
+from model.cycle import estimate_exposures
+from model.response import gamma_curve
+
+SIZE = (96, 64)
+
+
+def alternating_clip(path: Path, exposures: Sequence[float], *, pts: Sequence[int] | None = None) -> Path:
+    """A still scene of smooth light over six stops, filmed with these exposures."""
+    rng = np.random.default_rng(1)
+    coarse = np.kron(rng.normal(size=(8, 12)), np.ones((8, 8)))
+    radiance = 0.04 * 2.0 ** (1.3 * coarse)
+    frames = []
+    for exposure in exposures:
+        noisy = radiance * exposure + rng.normal(scale=4e-4, size=radiance.shape)
+        codes = (16 + 219 * noisy.clip(0, 1) ** (1 / 2.2)).round().astype(np.uint8)
+        neutral = np.full_like(codes, 128)
+        frames.append(frame_of([codes, neutral, neutral], "yuv444p", size=SIZE))
+    return write_clip(path, frames, tags=REC709, pts=pts)
+
+
+def listed_exposures(count: int, *, slip: int | None = None) -> list[float]:
+    """1, 8, 1, 8 ..., one frame missing before `slip`."""
+    return [(1.0, 8.0)[(k + (slip is not None and k >= slip)) % 2] for k in range(count)]
+
+
+def header_exposures(folder: Path) -> list[float]:
+    headers = [read_exr(path)[1] for path in sorted(folder.glob("*.exr"))]
+    return [float(str(header["lanhdr/sourceExposure"])) for header in headers]
+
+
+def test_the_sample_clip_is_found_as_one_to_eight_short_first(sample_clip: Path) -> None:
+    found = estimate_exposures(measured_light(Look(sample_clip, Reading(), gamma_curve(), threads=1)))
+    assert found.exposures.ratios == pytest.approx((1, 8), rel=0.02)
+    assert found.exposures.regular
+    assert found.confidence > 0.95
+    assert found.warning == ""
+
+
+def test_no_option_is_needed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = alternating_clip(tmp_path / "a.mkv", [8.0, 1.0] * 10)
+    with caplog.at_level(logging.INFO):
+        run(Request(source, f"{tmp_path}/out/", frames=FrameRange(2, 5)), load=identity)
+    assert header_exposures(tmp_path / "out") == pytest.approx([8, 1, 8, 1], rel=0.03)
+    assert "from the first frame on, confidence" in caplog.text
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("timed", [True, False])
+def test_each_frame_has_its_own_exposure_although_one_is_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, given: bool, timed: bool
+) -> None:
+    exposures = listed_exposures(18, slip=7)
+    pts = [k + (k >= 7) for k in range(18)] if timed else None
+    source = alternating_clip(tmp_path / "a.mkv", exposures, pts=pts)
+    with caplog.at_level(logging.INFO):
+        run(Request(source, f"{tmp_path}/out/", TWO if given else None), load=identity)
+    assert header_exposures(tmp_path / "out") == pytest.approx(exposures, rel=0.03)
+    assert "frame 7: one frame missing before it" in caplog.text
+    part = Request(source, f"{tmp_path}/part/", TWO if given else None, frames=FrameRange(6, 9))
+    run(part, load=identity)
+    assert header_exposures(tmp_path / "part") == pytest.approx(exposures[6:10], rel=0.03)
+
+
+def test_slips_are_not_looked_for_if_unwanted(tmp_path: Path) -> None:
+    source = alternating_clip(tmp_path / "a.mkv", listed_exposures(12, slip=7))
+    run(Request(source, f"{tmp_path}/out/", TWO, slips=False), load=identity)
+    assert header_exposures(tmp_path / "out") == [1, 8] * 6
+
+
+def test_brightness_that_contradicts_is_told_and_the_user_obeyed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = counting_clip(tmp_path / "a.mkv", count=12)
+    run(Request(source, f"{tmp_path}/out/", TWO), load=identity)
+    assert header_exposures(tmp_path / "out") == [1, 8] * 6
+    assert "brightness does not follow the exposures 1, 8 (0% of its steps agree)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("count", "message"),
+    [(2, "2 frames are too few to find the exposures"), (30, "Error: the clip does not alternate: neighboring frames")],
+)
+def test_clips_without_exposures_are_refused(tmp_path: Path, count: int, message: str) -> None:
+    source = counting_clip(tmp_path / "a.mkv", count=count)
+    outcome = invoke("convert", source, "-o", f"{tmp_path}/out/", "--threads", 1)
+    assert outcome.exit_code == 1
+    assert message in outcome.stderr
+    assert "--exposures 1,8" in outcome.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_sure_is_refused_with_what_to_pass(tmp_path: Path) -> None:
+    source = alternating_clip(tmp_path / "a.mkv", [1.0, 8.0] * 6 + [1.0, 3.0] * 6)
+    outcome = invoke("convert", source, "-o", f"{tmp_path}/out/", "--threads", 1)
+    assert outcome.exit_code == 1
+    assert "Error: not sure of the exposures" in outcome.stderr
+    assert ": pass --exposures 1," in outcome.stderr
+
+
+def test_a_list_beside_the_clip(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = counting_clip(tmp_path / "a.mkv", count=5)
+    (tmp_path / "Exposures.txt").write_text("-3.00\n0.00\n")
+    with caplog.at_level(logging.INFO):
+        run(Request(source, f"{tmp_path}/out/"), load=identity)
+    assert header_exposures(tmp_path / "out") == [1, 8, 1, 8, 1]
+    assert f"exposures 1, 8 from {tmp_path / 'Exposures.txt'}" in caplog.text
+
+
+def test_a_list_on_the_command_line(tmp_path: Path) -> None:
+    source = counting_clip(tmp_path / "a.mkv", count=6)
+    table = tmp_path / "set.csv"
+    table.write_text("frame,time,iso\n0,1/50,800\n1,1/50,100\n2,1/50,800\n3,1/50,100\n4,1/50,100\n5,1/50,800\n")
+    outcome = invoke("convert", source, "-o", f"{tmp_path}/out/", "--exposures", table, "--device", "cpu")
+    assert outcome.exit_code == 0, outcome.output
+    assert header_exposures(tmp_path / "out") == [8, 1, 8, 1, 1, 8]
+
+
+@pytest.mark.parametrize(
+    ("text", "ratios", "phases"),
+    [
+        ("-3.00,0.00", (1, 8), (0,)),
+        ("-2 0 2\n", (1, 4, 16), (0,)),
+        ("# a comment\n0\n3\n", (1, 8), (0,)),
+        ("0 3 0 3 3 0 3 0", (1, 8), (0, 1, 0, 1, 1, 0, 1, 0)),
+        ("frame,exposure\n0,1\n1,4\n2,1\n3,4\n", (1, 4), (0, 1, 0, 1)),
+        ("Frame;Stops\n1;2\n2;0\n3;2\n4;0\n", (4, 1), (0, 1, 0, 1)),
+        ("exposure\n2\n8\n2\n8\n", (1, 4), (0, 1, 0, 1)),
+        ("time,f_number\n0.01,2\n0.01,4\n0.01,2\n0.01,4\n", (4, 1), (0, 1, 0, 1)),
+    ],
+)
+def test_forms_of_lists(tmp_path: Path, text: str, ratios: tuple[float, ...], phases: tuple[int, ...]) -> None:
+    path = tmp_path / "list"
+    path.write_text(text)
+    found = read_exposures(path)
+    assert found.ratios == pytest.approx(ratios)
+    assert found.phases == phases
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no exposures: it should hold stops of one cycle"),
+        (b"1", "needs two values or more, found 1"),
+        (b"0 0", "all exposures are 1"),
+        (b"0 x", r"can't be understood \(its columns are 0_x\)"),
+        (b"0 3\nx", "can't be understood"),
+        (b"name,size\n1,2\n", r"can't be understood \(its columns are name, size\)"),
+        (b"exposure,frame\n1\n", "can't be understood|needs two values"),
+        (b"0 99999", "can't be understood|positive"),
+        (b"\xff\xfe\x00", "can't be read as text"),
+    ],
+)
+def test_what_is_no_list(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "list"
+    path.write_bytes(content)
+    with pytest.raises(MediaError, match=message):
+        read_exposures(path)
+
+
+def test_the_list_of_a_clip_comes_before_that_of_its_folder(tmp_path: Path) -> None:
+    assert find_list(tmp_path, "a") is None
+    (tmp_path / "Exposures.txt").write_text("0 3")
+    (tmp_path / "a.exposures.csv").write_text("exposure\n1\n4\n")
+    assert find_list(tmp_path, "a") == tmp_path / "a.exposures.csv"
+    assert find_list(tmp_path, "b") == tmp_path / "Exposures.txt"
+
+
+def test_the_message_lists_only_the_first_breaks() -> None:
+    found = estimate_exposures(lights(shown(200, slips=(9, 30, 51, 72, 93, 120, 150))))
+    assert "7 breaks in their order: frame 9: one frame missing before it, frame 30" in found.message
+    assert found.message.endswith("and 2 more")
