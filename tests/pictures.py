@@ -9,7 +9,7 @@ import numpy as np
 import OpenEXR
 from numpy.typing import NDArray
 
-Codes = NDArray[np.integer]
+Codes = NDArray[np.uint8] | NDArray[np.uint16]
 CODECS = {".png": "png", ".tif": "tiff", ".jpg": "mjpeg"}
 LAYOUTS = {
     (".png", 1): "rgb24",
@@ -37,8 +37,10 @@ def write_picture(path: Path, codes: Codes) -> Path:
 
 def random_codes(*, size: tuple[int, int] = (32, 24), bits: int = 8, seed: int = 0) -> Codes:
     """Random codes, (H, W, 3)."""
-    kind = np.uint8 if bits == 8 else np.uint16
-    return np.random.default_rng(seed).integers(0, 1 << bits, (size[1], size[0], 3), dtype=kind)
+    generator, shape = np.random.default_rng(seed), (size[1], size[0], 3)
+    if bits == 8:
+        return generator.integers(0, 256, shape, dtype=np.uint8)
+    return generator.integers(0, 65536, shape, dtype=np.uint16)
 
 
 def write_flat(path: Path, level: int, *, size: tuple[int, int] = (32, 24)) -> Path:

@@ -92,7 +92,8 @@ class VideoReader:
     exposures: list[float] | None = None
 
     def __init__(self, path: Path, *, threads: int = 0, hwaccel: str | None = None, strict: bool = False) -> None:
-        self.path, self.paths, self.folder, self.name = path, (path,), path.parent, path.stem
+        self.path, self.folder, self.name = path, path.parent, path.stem
+        self.paths: tuple[Path, ...] = (path,)
         self._threads = threads
         self._hwaccel = hwaccel
         self._strict = strict

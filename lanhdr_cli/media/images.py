@@ -8,7 +8,6 @@ import av
 import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
-from av.video.stream import VideoStream
 from torch import Tensor
 
 from lanhdr_cli.media.errors import MediaError
@@ -59,7 +58,10 @@ def _decode(path: Path, data: bytes, reformatter: VideoReformatter) -> Picture:
     try:
         with av.open(io.BytesIO(data)) as container:
             stream = container.streams.video[0]
-            frame = _first_frame(stream)
+            if stream.codec_context.name == "mjpeg":
+                # Without it the end of a JPEG that was cut off is filled in with gray, silently.
+                stream.codec_context.options = {"err_detect": "explode"}
+            frame = next(container.decode(stream))
             name = stream.codec_context.name
     except (av.FFmpegError, IndexError, StopIteration) as error:
         raise MediaError(f"{path} is damaged or of an unknown kind: {DAMAGED}") from error
@@ -70,13 +72,6 @@ def _decode(path: Path, data: bytes, reformatter: VideoReformatter) -> Picture:
     turns = round(frame.rotation / 90) % 4
     upright = torch.rot90(image, turns, (1, 2)).contiguous() if turns else image
     return Picture(upright, f"{name} {frame.format.name}")
-
-
-def _first_frame(stream: VideoStream) -> av.VideoFrame:
-    if stream.codec_context.name == "mjpeg":
-        # Without it the end of a JPEG that was cut off is filled in with gray, silently.
-        stream.codec_context.options = {"err_detect": "explode"}
-    return next(frame for packet in stream.container.demux(stream) for frame in packet.decode())
 
 
 def _read_exr(path: Path) -> Picture:
