@@ -1,5 +1,6 @@
 """Flicker between exposures: exposures refined on what the frames show, and what flicker is left in a result."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class ExposureCorrection:
 
     def corrected(self, exposure: float) -> float:
         """The exposure that the frames show."""
-        return exposure * 2.0 ** self.stops.get(exposure, 0.0)
+        return exposure * math.exp2(self.stops.get(exposure, 0.0))
 
 
 def measure_correction(frames: Sequence[FrameLight], exposures: Sequence[float]) -> ExposureCorrection:
@@ -62,8 +63,8 @@ def measure_correction(frames: Sequence[FrameLight], exposures: Sequence[float])
         if step is None or not step.measured or exposures[place] == exposures[place - 1]:
             continue
         row = [float(exposures[place] == level) - float(exposures[place - 1] == level) for level in levels[1:]]
-        said = torch.tensor(exposures[place] / exposures[place - 1]).log2()
-        rows.append([*row, 1.0, step.stops - float(said)])
+        said = math.log2(exposures[place] / exposures[place - 1])
+        rows.append([*row, 1.0, step.stops - said])
         errors.append(USUAL_ERROR + SPREAD_COUNTS * step.spread)
     if len(rows) < FEWEST_STEPS * len(levels):
         return ExposureCorrection(dict.fromkeys(levels, 0.0), float("inf"))
