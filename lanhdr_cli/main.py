@@ -13,6 +13,7 @@ INTERRUPTED = 130
 # Name: where the command is, and what it does; said here so that --help imports none of them.
 COMMANDS = {
     "convert": ("lanhdr_cli.commands.convert:convert", "Turn an alternating-exposure clip into HDR frames."),
+    "inspect": ("lanhdr_cli.commands.inspect:inspect", "Tell a clip's format, exposures and what will be seen in it."),
     "train": ("lanhdr_cli.commands.train:train", "Train or fine-tune the network."),
     "weights": ("lanhdr_cli.commands.weights:weights", "List, import and verify weights."),
 }

@@ -56,7 +56,7 @@ def read_picture(path: Path, *, reformatter: VideoReformatter | None = None) -> 
 def _decode(path: Path, data: bytes, reformatter: VideoReformatter) -> Picture:
     # From memory: FFmpeg would read a % in a file's name as the number of a sequence.
     try:
-        with av.open(io.BytesIO(data)) as container:
+        with av.open(io.BytesIO(data), "r") as container:
             stream = container.streams.video[0]
             if stream.codec_context.name == "mjpeg":
                 # Without it the end of a JPEG that was cut off is filled in with gray, silently.
