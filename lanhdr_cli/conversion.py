@@ -13,6 +13,7 @@ import torch
 
 from lanhdr_cli.camera import Camera, CameraWishes, find_camera, in_rec709
 from lanhdr_cli.console import frame_progress, version
+from lanhdr_cli.deflicker import flicker_told
 from lanhdr_cli.destination import Destination, HdrWriter, origin_of, plan_destination
 from lanhdr_cli.device import DeviceError, resolve_device
 from lanhdr_cli.exposures import Look, checked_exposures, estimated_exposures, known_exposures
@@ -46,6 +47,7 @@ class Request:
         cycle: Exposures, from the clip's first frame on; None to find them.
         exposure_list: File that lists them instead.
         slips: Whether to look for missing and doubled frames.
+        deflicker: Whether given exposures may be corrected by what the frames show.
         overwrite: Whether existing files may be replaced.
         weights: File of weights, None for the bundled ones.
         size: Which of the bundled ones.
@@ -67,6 +69,7 @@ class Request:
     cycle: ExposureCycle | None = None
     exposure_list: Path | None = None
     slips: bool = True
+    deflicker: bool = True
     overwrite: bool = False
     weights: Path | None = None
     size: Literal["lite", "base"] = "lite"
@@ -171,6 +174,8 @@ def run(request: Request, *, load: Callable[[Request], Loaded] = load_reconstruc
         look = Look(
             *(request.source, request.reading, camera.curve),
             last=request.frames.last,
+            slips=request.slips,
+            deflicker=request.deflicker,
             threads=request.threads,
             show_progress=request.show_progress,
         )
@@ -179,7 +184,7 @@ def run(request: Request, *, load: Callable[[Request], Loaded] = load_reconstruc
         loaded = load(request)
         for folder in {destination.folder, *([request.preview.parent] if request.preview else [])}:
             prepare_folder(folder)
-        if known and request.slips:
+        if known:
             exposures = checked_exposures(look, known)
             request = replace(request, cycle=exposures.cycle)
         try:
@@ -234,7 +239,7 @@ def _convert(
             writer,
             closing(reconstructed(decoded, loaded.reconstructor, cycle=exposures)) as results,
         ):
-            for result in in_rec709(results, camera.gamut):
+            for result in in_rec709(flicker_told(results, period=exposures.period), camera.gamut):
                 if result.index >= first:
                     writer.write(result.hdr, index=result.index, exposure=result.ldr.exposure)
                     preview.consider(result)

@@ -49,7 +49,9 @@ def flicker_told(results: Iterable[Reconstructed], *, period: int) -> Generator[
         yield from results
         return
     meter = FlickerMeter()
-    for result in results:
-        meter.add(result.hdr.radiance, result.ldr.exposure)
-        yield result
-    logger.debug("brightness jumps by %.5f between exposures (mu-law, 0 to 1)", meter.jump(period))
+    try:
+        for result in results:
+            meter.add(result.hdr.radiance, result.ldr.exposure)
+            yield result
+    finally:  # who asks for a part stops before the end
+        logger.debug("brightness jumps by %.5f between exposures (mu-law, 0 to 1)", meter.jump(period))

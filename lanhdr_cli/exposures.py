@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lanhdr_cli.console import frame_progress
+from lanhdr_cli.deflicker import deflickered
 from lanhdr_cli.media.decode import DecodedFrame
 from lanhdr_cli.media.exposures import find_list, read_exposures
 from lanhdr_cli.media.response import encoded_for_network
@@ -33,6 +34,8 @@ class Look:
         reading: How to read it.
         curve: Response of the camera.
         last: Last frame that is wanted, None for all.
+        slips: Whether frames may be missing or doubled.
+        deflicker: Whether exposures that are said may be slightly off.
         threads: Threads of the decoder, None for its own choice.
         show_progress: Whether to tell how far it is.
     """
@@ -41,6 +44,8 @@ class Look:
     reading: Reading
     curve: ResponseCurve
     last: int | None = None
+    slips: bool = True
+    deflicker: bool = True
     threads: int | None = None
     show_progress: bool = False
 
@@ -96,17 +101,24 @@ def estimated_exposures(look: Look, *, slips: bool = True) -> FrameExposures:
 
 
 def checked_exposures(look: Look, exposures: FrameExposures) -> FrameExposures:
-    """Look for missing and doubled frames where the cycle is known but not each frame's place in it.
+    """Look for missing and doubled frames where each frame's place in the cycle is not known, and correct the cycle.
 
     Where brightness contradicts the cycle altogether, it is taken as strictly repeating.
 
     Args:
         look: How to look.
-        exposures: What is known; returned as it is if it lists more than the cycle.
+        exposures: What is known.
     """
-    if len(exposures.phases) > 1:
+    unknown_places = len(exposures.phases) == 1
+    if not look.deflicker and not (look.slips and unknown_places):
         return exposures
-    estimate = follow_exposures(measured_light(look), exposures.cycle)
+    light = measured_light(look)
+    placed = _placed(light, exposures) if look.slips and unknown_places else exposures
+    return deflickered(light, placed) if look.deflicker else placed
+
+
+def _placed(light: list[FrameLight], exposures: FrameExposures) -> FrameExposures:
+    estimate = follow_exposures(light, exposures.cycle)
     if estimate.sure:
         _tell_of_breaks(estimate, exposures)
         return estimate.exposures

@@ -33,6 +33,7 @@ whatever the range, pictures of a sequence keep theirs; a number given belongs t
 @click.option(
     "--no-slips", is_flag=True, help="Exposures repeat strictly: don't look for frames that are missing or doubled."
 )
+@click.option("--no-deflicker", is_flag=True, help="Take the exposures as given, even if the frames show others.")
 @camera_options
 @click.option(
     "--colorspace",
@@ -64,6 +65,7 @@ def convert(
     stops: tuple[float, ...] | None,
     *,
     no_slips: bool,
+    no_deflicker: bool,
     no_progress: bool,
     quiet: bool,
     verbose: bool,
@@ -81,7 +83,7 @@ def convert(
     set_verbosity(quiet=quiet, verbose=verbose)
     reading, camera, video = reading_of(wishes), camera_of(wishes), video_of(wishes)
     show = not (no_progress or quiet)
-    wishes.update(cycle=cycle, exposure_list=listed, slips=not no_slips)
+    wishes.update(cycle=cycle, exposure_list=listed, slips=not no_slips, deflicker=not no_deflicker)
     summary = run(Request(reading=reading, camera=camera, video=video, show_progress=show, **wishes))
     if not quiet:
         click.echo(str(summary))
