@@ -56,6 +56,25 @@ def test_sixteen_bits_arrive(tmp_path: Path) -> None:
     np.testing.assert_allclose(pixels, (codes / 65535) ** 2.2 * 8, rtol=6e-4)  # half float
 
 
+@pytest.mark.parametrize("listed", ["0.000000\n3.000000\n", "exposure\n" + "1\n8\n" * 4])
+def test_sixteen_bit_tiff_with_a_list_of_exposures_becomes_exr(tmp_path: Path, listed: str) -> None:
+    """Short and long frames of one scene must come out the same where neither clips."""
+    light = np.random.default_rng(0).uniform(0.02, 1.0, (24, 32, 3))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "Exposures.txt").write_text(listed)
+    for number in range(8):
+        codes = (65535 * (light * (1 / 8, 1)[number % 2]) ** (1 / 2.2)).round().astype(np.uint16)
+        write_picture(tmp_path / "in" / f"shot.{number + 1001}.tif", codes)
+    outcome = invoke("convert", tmp_path / "in", "-o", f"{tmp_path}/out/", "--no-progress", "--device", "cpu")
+    assert outcome.exit_code == 0, outcome.output
+    assert "Exposures.txt" in outcome.stderr
+    assert numbers(tmp_path / "out") == [f"shot.{number}.exr" for number in range(1001, 1009)]
+    for number in range(1001, 1009):
+        pixels, header = read_exr(tmp_path / "out" / f"shot.{number}.exr")
+        np.testing.assert_allclose(pixels, light, rtol=2e-3)  # half float, and 16-bit codes of the short frames
+        assert header["lanhdr/sourceExposure"] == pytest.approx((1, 8)[number % 2 == 0], rel=1e-3)
+
+
 def test_the_input_is_not_overwritten(tmp_path: Path) -> None:
     for number in range(1, 4):
         write_linear(tmp_path / f"a.{number:04d}.exr", np.full((24, 32, 3), 0.5, np.float16))

@@ -176,3 +176,19 @@ def test_bayer_and_float_pictures_are_refused() -> None:
     for format in ("bayer_rggb8", "gbrpf32le", "ya8"):
         with pytest.raises(MediaError, match=format):
             coding_of(av.VideoFrame(16, 16, format))
+
+
+@pytest.mark.parametrize(("planar", "interleaved"), [("yuv420p", "nv12"), ("yuv420p10le", "p010le")])
+@pytest.mark.parametrize("color_range", [1, 2])
+def test_layouts_of_hardware_decoders_give_the_same_values(planar: str, interleaved: str, color_range: int) -> None:
+    """Frames that hardware decoded come back to the CPU with the same codes, but chroma interleaved."""
+    size = (64, 36)
+    luma, blue, red = random_planes(planar, size=size)
+    shift = 6 if interleaved == "p010le" else 0  # P010 keeps its ten bits on top
+    chroma = np.stack([blue, red], axis=2).reshape(blue.shape[0], -1)
+    images = []
+    for name, planes in ((planar, [luma, blue, red]), (interleaved, [luma << shift, chroma << shift])):
+        frame = frame_of(planes, name, size=size)
+        frame.colorspace, frame.color_range = 1, color_range
+        images.append(to_rgb(frame, coding_of(frame), reformatter=VideoReformatter()))
+    np.testing.assert_allclose(images[0].numpy(), images[1].numpy(), atol=FLOAT32)
