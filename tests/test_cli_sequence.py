@@ -1,5 +1,6 @@
 """`lanhdr convert` on image sequences."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,45 @@ def test_the_input_is_not_overwritten(tmp_path: Path) -> None:
     assert (code, told.count("\n")) == (1, 1)
     assert "a.0001.exr is the input itself: choose another name for the output" in told
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def spoil(folder: Path, how: str) -> Path:
+    """A sequence with something wrong in it; the path to pass."""
+    for number in range(1, 5):
+        write_flat(folder / f"a.{number}.png", 50 * (1 + number % 2))
+    if how == "a gap":
+        (folder / "a.3.png").unlink()
+    elif how == "mixed sizes":
+        write_flat(folder / "a.3.png", 50, size=(16, 24))
+    elif how == "cut off":
+        (folder / "a.3.png").write_bytes((folder / "a.3.png").read_bytes()[:-30])
+    elif how == "no picture":
+        (folder / "a.3.png").write_text("once upon a time")
+    elif how == "nothing":
+        for path in folder.iterdir():
+            path.unlink()
+    return folder / "a.2.png" if how == "a still" else folder
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("a gap", r"1 of its numbers missing \(3\): find them, or pass --on-missing skip or repeat"),
+        ("mixed sizes", "a.3.png is 16x24, .*a.1.png is 32x24: all pictures of a sequence must have one size"),
+        ("cut off", "a.3.png is damaged or of an unknown kind: replace it"),
+        ("no picture", "a.3.png can't be read as a picture .it is no PNG, TIFF, JPEG or OpenEXR.: replace"),
+        ("nothing", "folder .* holds no pictures: PNG, TIFF, JPEG and OpenEXR are read"),
+        ("a still", r"a.2.png is a single picture: pass its sequence, e.g. '.*a.#.png'"),
+    ],
+)
+@pytest.mark.parametrize("command", ["convert", "inspect"])
+def test_what_is_wrong_with_a_sequence_is_one_line(tmp_path: Path, command: str, how: str, message: str) -> None:
+    source = spoil(tmp_path / "in", how)
+    output = ("-o", f"{tmp_path}/out/", "--exposures", "1,4", "--no-progress") if command == "convert" else ()
+    outcome = invoke(command, source, *output, "-q", "--fps", 24)
+    assert (outcome.exit_code, outcome.stdout) == (1, "")
+    assert re.fullmatch(f"Error: .*{message}.*\n", outcome.stderr), outcome.stderr
+    assert not list(tmp_path.rglob("*.exr"))
 
 
 @pytest.mark.parametrize(
