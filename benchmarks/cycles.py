@@ -6,7 +6,7 @@
 import argparse
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -151,9 +151,10 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", type=int, metavar="N", help="a random choice of N clips")
+    parser.add_argument("--seed", type=int, default=0, help="other scenes and other noise")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    chosen = cases()
+    chosen = [replace(case, seed=case.seed + arguments.seed) for case in cases()]
     if arguments.only:
         chosen = random.Random(0).sample(chosen, arguments.only)
     print(f"{'exposures':<9}{'response':<11}{'light':<8}{'cuts':>4}  {'right':<6}{'slips':<6}{'false':>3} warned")

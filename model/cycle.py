@@ -8,7 +8,7 @@ from statistics import median
 
 from model.brightness import FrameLight
 from model.errors import ExposureError
-from model.exposure import ExposureCycle
+from model.exposure import ExposureCycle, nearest_stop
 from model.phases import LEAST_GAP, Scale, decide_phases, scale_of
 from model.slips import Slip, find_slips
 
@@ -20,6 +20,7 @@ LARGEST_OPEN_END = 0.3  # of the brightness range: a cycle ends where it began
 LEAST_SUPPORT = 0.2
 SURE_TO = 0.12  # stops of uncertainty that halve the confidence
 LARGEST_UNEVENNESS = 0.12  # stops; noise makes up to 0.08, sRGB pictures taken for gamma 2.2 have 0.16 or more
+ODD_UNEVENNESS = 0.06  # of clips whose ratio is next to no whole, half or third stop
 PASS_EXPOSURES = "pass them, e.g. --exposures 1,8"
 
 
@@ -94,7 +95,9 @@ class ExposureEstimate:
     @property
     def warning(self) -> str:
         """What is odd about the ratios, empty if nothing is."""
-        if self.unevenness <= LARGEST_UNEVENNESS:
+        # Two weak signs count as one: cameras are seldom set in odd fractions of a stop.
+        usual = all(nearest_stop(ratio) is not None for ratio in self.exposures.ratios)
+        if self.unevenness <= (LARGEST_UNEVENNESS if usual else ODD_UNEVENNESS):
             return ""
         return (
             f"steps of brightness differ by {self.unevenness:.2f} stops between dark and bright parts: the camera "

@@ -1,7 +1,9 @@
 """Between encoded pictures and radiance: the signal conventions of LAN-HDR (ICCV 2023)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -50,6 +52,21 @@ def match_exposure(ldr: Tensor, exposure: Tensor | float, *, target: Tensor | fl
     """
     ratio = torch.as_tensor(target / exposure, dtype=ldr.dtype, device=ldr.device)
     return (ldr.clamp(0, 1) * ratio.pow(1 / GAMMA)).clamp(0, 1)
+
+
+def nearest_stop(ratio: float, *, within: float = 0.03) -> Fraction | None:
+    """Find the whole, half or third stop that cameras are set in next to a ratio of exposures.
+
+    Args:
+        ratio: Linear, above 0.
+        within: Largest relative deviation.
+
+    Returns:
+        Stops, None if there is none so near.
+    """
+    stops = math.log2(ratio)
+    nearest = min((Fraction(round(stops * parts), parts) for parts in (1, 2, 3)), key=lambda stop: abs(stop - stops))
+    return nearest if abs(2.0 ** (stops - nearest) - 1) <= within else None
 
 
 @dataclass(frozen=True)

@@ -171,3 +171,24 @@ def test_the_place_in_a_cycle_of_four_that_shows_an_exposure_twice() -> None:
 def test_exposures_go_on_behind_the_last_frame() -> None:
     exposures = FrameExposures(ExposureCycle((1.0, 4.0, 16.0)), (0, 1, 2, 0, 0))
     assert [exposures[k] for k in range(8)] == [1, 4, 16, 1, 1, 4, 16, 1]
+
+
+@pytest.mark.parametrize(
+    ("step", "unevenness", "warns"), [(3.0, 0.0, False), (3.0, 0.1, False), (2.8, 0.1, True), (3.0, 0.2, True)]
+)
+def test_a_response_that_does_not_fit_warns(step: float, unevenness: float, warns: bool) -> None:
+    frames = [
+        replace(
+            light,
+            steps=tuple(
+                replace(
+                    one, parts=tuple((1 if one.stops > 0 else -1) * unevenness * part for part in (0, 0.5, 1, 0, 1))
+                )
+                for one in light.steps
+            ),
+        )
+        for light in lights(shown(20, cycle=(0.0, step)))
+    ]
+    found = estimate_exposures(frames)
+    assert found.unevenness == pytest.approx(unevenness)
+    assert ("the camera response is not the one assumed" in found.warning) == warns

@@ -1,10 +1,12 @@
 """Radiance, exposure and the exposure cycle, by their laws and by the conventions of the reference network."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 
 from model.errors import ExposureError, LanHdrError
-from model.exposure import ExposureCycle, match_exposure, to_ldr, to_radiance
+from model.exposure import ExposureCycle, match_exposure, nearest_stop, to_ldr, to_radiance
 
 
 @pytest.fixture
@@ -80,3 +82,20 @@ def test_wrong_cycles_are_refused_with_the_next_step(ratios: list[float], compla
         ExposureCycle.from_ratios(ratios)
     assert isinstance(caught.value, LanHdrError)
     assert "1,8" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "stop"),
+    [
+        (8.0, Fraction(3)),
+        (7.8, Fraction(3)),
+        (0.25, Fraction(-2)),
+        (2.83, Fraction(3, 2)),
+        (10.0, Fraction(10, 3)),
+        (1.0, Fraction(0)),
+        (6.6, None),
+        (7.0, None),
+    ],
+)
+def test_the_nearest_stop(ratio: float, stop: Fraction | None) -> None:
+    assert nearest_stop(ratio) == stop
