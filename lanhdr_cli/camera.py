@@ -64,6 +64,8 @@ def find_camera(
     Raises:
         LanHdrError: If there is nothing of a name, a file can't be read, or a response can't be found.
     """
+    if source.info.description.startswith("exr ") and wishes.response != CameraWishes.response:
+        raise ResponseError(f"{source.path} holds OpenEXR, which is linear already: leave out --response")
     if wishes.response == AUTO:
         with reopen() as again:
             curve = found_response(again.frames(stop=FRAMES_LOOKED_AT), cycle, clip_code=wishes.clip_code)

@@ -159,6 +159,13 @@ def test_a_response_can_not_be_found_without_exposures(tmp_path: Path) -> None:
         find_camera(source, CameraWishes(response="auto"), cycle=None, reopen=lambda: open_source(clip))
 
 
+def test_linear_pictures_have_no_response(tmp_path: Path) -> None:
+    clip = counting_clip(tmp_path / "a.mp4", count=2)
+    with pytest.raises(ResponseError, match="linear already: leave out --response"):
+        camera_of(clip, CameraWishes(response="srgb"), description="exr half 32x24")
+    assert camera_of(clip, description="exr half 32x24").curve.name == "gamma2.2"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
