@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lanhdr_cli.canvas import Canvas, Color
 from lanhdr_cli.inspection import ExposureGroup, Inspection
+from lanhdr_cli.lettering import text_width
 from lanhdr_cli.survey import BINS_PER_STOP, DARKEST_STOP
 
 WIDTH, HEIGHT = 1280, 900
@@ -17,6 +18,8 @@ DARK, GRID, SLIP = (0.15, 0.15, 0.15), (0.88, 0.88, 0.88), (0.85, 0.1, 0.1)
 # Shortest to longest exposure; told apart by people who don't see red or green as well (Okabe and Ito 2008).
 COLORS: tuple[Color, ...] = ((0.0, 0.45, 0.70), (0.90, 0.62, 0.0), (0.0, 0.62, 0.45), (0.80, 0.47, 0.65))
 DARKEST_MEAN = -14.0
+LEAST_SHOWN = 5e-4
+MOST_LARGE_LABELS = 6
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,10 @@ def color_of(found: Inspection, exposure: float) -> Color:
 def _legend(canvas: Canvas, found: Inspection) -> None:
     x: float = LEFT
     for group in found.groups:
-        name = f"x{group.exposure:.3g}: {group.clipped:.1%} clipped, {group.black:.1%} black"
+        name = f"x{group.exposure:.3g}: {group.clipped:.1%} clipped, {group.black:.0%} black"
         canvas.rectangle(x, 56, width=16, height=16, color=color_of(found, group.exposure))
         canvas.text(name if found.exposures else "exposures unknown", x + 24, 64)
-        x += 24 + 12 * (len(name) + 3)
+        x += 48 + text_width(name)
 
 
 def _draw_brightness(canvas: Canvas, found: Inspection) -> None:
@@ -108,23 +111,24 @@ def _mark_slips(axes: Axes, found: Inspection) -> None:
     for index, _ in found.slips:
         x = axes.x(float(found.frames[index].time))
         axes.canvas.rectangle(x - 1, axes.top, width=2, height=axes.bottom - axes.top, color=SLIP)
-        right = x > WIDTH - 160
+        right = x > WIDTH - 260
         axes.canvas.text(
             f"slip, frame {index}",
             x - 8 if right else x + 8,
             axes.top + 10,
             color=SLIP,
-            scale=1,
+            scale=2 if len(found.slips) <= MOST_LARGE_LABELS else 1,
             anchor="right" if right else "left",
         )
 
 
 def _draw_histograms(canvas: Canvas, found: Inspection) -> None:
-    reach = math.log2(found.groups[-1].exposure) if found.groups and found.exposures else 0.0
-    tallest = max((float(group.histogram.max()) for group in found.groups), default=0.0) * 1.08
-    axes = Axes(canvas, 540, 820, (DARKEST_STOP - reach, 0), (0, 100 * max(tallest, 1e-3)))
+    # What is black and what is clipped gathers at the ends; the axis is made for what lies between, they are cut off.
+    tallest = max((float(group.histogram[1:-1].max()) for group in found.groups), default=0.0) * 1.4
+    darkest = min((_darkest(group) for group in found.groups), default=DARKEST_STOP)
+    axes = Axes(canvas, 540, 820, (darkest, 0), (0, 100 * max(tallest, 1e-3)))
     axes.draw(
-        title="Histogram of each exposure: percent of samples per quarter stop",
+        title="Histogram of each exposure: percent of samples per quarter stop, high bars cut off",
         below="stops of light below the shortest exposure's clip level",
         across=range(math.ceil(axes.across[0] / 2) * 2, 1, 2),
         up=_round_values(*axes.up, count=4),
@@ -133,10 +137,18 @@ def _draw_histograms(canvas: Canvas, found: Inspection) -> None:
         _draw_histogram(axes, group, color=color_of(found, group.exposure))
 
 
+def _darkest(group: ExposureGroup) -> int:
+    """Stops below the shortest exposure's clip level where a histogram begins to hold something, even."""
+    filled = (group.histogram > LEAST_SHOWN).nonzero()
+    begin = int(filled[0]) if len(filled) else 0
+    return 2 * math.floor((DARKEST_STOP + begin / BINS_PER_STOP - math.log2(group.exposure)) / 2)
+
+
 def _draw_histogram(axes: Axes, group: ExposureGroup, *, color: Color) -> None:
     # Radiance: the light of a long exposure lies as many stops lower as it is longer.
     shift = math.log2(group.exposure)
-    corners = list(_corners(group.histogram.tolist(), lambda bin: DARKEST_STOP + bin / BINS_PER_STOP - shift))
+    shares = group.histogram.clamp(max=axes.up[1] / 100).tolist()
+    corners = list(_corners(shares, lambda bin: max(axes.across[0], DARKEST_STOP + bin / BINS_PER_STOP - shift)))
     for (x, share), (next_x, _) in zip(corners[::2], corners[1::2], strict=True):
         left, top = axes.x(x), axes.y(100 * share)
         axes.canvas.rectangle(
