@@ -40,7 +40,7 @@ def clip(path: Path, exposures: Sequence[float], **wishes: Any) -> Path:
 
 
 def inspected(path: object, *arguments: object) -> dict[str, Any]:
-    outcome = invoke("inspect", path, "--json", "-q", *arguments)
+    outcome = invoke("inspect", "--threads", 1, path, "--json", "-q", *arguments)
     assert outcome.exit_code == 0, outcome.output
     record = json.loads(outcome.stdout)
     assert isinstance(record, dict)
@@ -86,7 +86,7 @@ def test_a_dropped_frame_is_named_with_its_time(tmp_path: Path) -> None:
     found = inspected(path)
     assert [(slip["frame"], slip["time_s"]) for slip in found["exposures"]["slips"]] == [(12, 0.5)]
     assert [row["frame"] for row in found["frames"] if row["slip"]] == [12]
-    assert "  frame 12 at 0.500 s: " in invoke("inspect", path).stdout
+    assert "  frame 12 at 0.500 s: " in invoke("inspect", "--threads", 1, path).stdout
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_a_dropped_frame_is_named_with_its_time(tmp_path: Path) -> None:
 def test_what_the_weights_do_not_know_is_said(tmp_path: Path, exposures: list[float], warning: str) -> None:
     path = clip(tmp_path / "a.mkv", exposures)
     ratio = round(max(exposures) / min(exposures))
-    outcome = invoke("inspect", path, "--exposures", f"1,{ratio}")
+    outcome = invoke("inspect", "--threads", 1, path, "--exposures", f"1,{ratio}")
     assert outcome.exit_code == 0
     assert any(line.startswith("Warning: ") for line in outcome.stdout.splitlines())
     assert re.search(warning, outcome.stdout)
 
 
 def test_one_exposure_is_no_alternation(tmp_path: Path) -> None:
-    outcome = invoke("inspect", clip(tmp_path / "a.mkv", [1 / 8] * 12))
+    outcome = invoke("inspect", "--threads", 1, clip(tmp_path / "a.mkv", [1 / 8] * 12))
     assert outcome.exit_code == 0
     assert "Exposures    unknown: the clip does not alternate" in outcome.stdout
 
@@ -128,7 +128,7 @@ def test_an_uneven_pace_is_seen(tmp_path: Path) -> None:
 
 
 def test_colors_that_are_assumed_are_marked(tmp_path: Path) -> None:
-    told = invoke("inspect", write_clip(tmp_path / "a.mkv", [gray_frame(99)] * 4)).stdout
+    told = invoke("inspect", "--threads", 1, write_clip(tmp_path / "a.mkv", [gray_frame(99)] * 4)).stdout
     assert "range limited (assumed), matrix smpte170m (assumed), primaries bt709 (assumed)" in told
 
 
@@ -146,7 +146,7 @@ def test_a_sequence_and_what_its_camera_noted(tmp_path: Path) -> None:
 
 
 def test_the_sample_clip_is_fit_for_the_weights(sample_clip: Path) -> None:
-    told = invoke("inspect", sample_clip).stdout
+    told = invoke("inspect", "--threads", 1, sample_clip).stdout
     assert "Nothing speaks against converting this clip." in told
     assert "48, 24 per second (24), at a constant rate, 2.000 s" in told
     assert re.search(r"^Sound +aac, 48000 Hz, stereo", told, re.MULTILINE)
@@ -155,22 +155,22 @@ def test_the_sample_clip_is_fit_for_the_weights(sample_clip: Path) -> None:
 def test_the_picture_shows_slips_and_both_exposures(tmp_path: Path) -> None:
     path = clip(tmp_path / "a.mkv", [1 / 8, 1] * 6 + [1, 1 / 8] * 6)
     plot = tmp_path / "pictures" / "p.png"
-    assert invoke("inspect", path, "--plot", plot).exit_code == 0
+    assert invoke("inspect", "--threads", 1, path, "--plot", plot).exit_code == 0
     with av.open(str(plot)) as container:
         pixels = next(container.decode(video=0)).to_ndarray(format="rgb24").reshape(-1, 3)
     drawn = {tuple(color) for color in np.unique(pixels, axis=0).tolist()}
     assert {(0, 115, 178), (230, 158, 0), (217, 26, 26)} <= drawn
-    refused = invoke("inspect", path, "--plot", plot)
+    refused = invoke("inspect", "--threads", 1, path, "--plot", plot)
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "p.png exists already: pass -y" in refused.stderr
-    assert invoke("inspect", path, "--plot", plot, "-y").exit_code == 0
-    assert "can only write PNG" in invoke("inspect", path, "--plot", tmp_path / "p.jpg").stderr
+    assert invoke("inspect", "--threads", 1, path, "--plot", plot, "-y").exit_code == 0
+    assert "can only write PNG" in invoke("inspect", "--threads", 1, path, "--plot", tmp_path / "p.jpg").stderr
 
 
 def test_a_picture_of_the_sequence_is_not_drawn_over(tmp_path: Path) -> None:
     for number in (1, 2):
         write_picture(tmp_path / f"{number}.png", np.full((24, 32, 3), 99, np.uint8))
     before = (tmp_path / "1.png").read_bytes()
-    outcome = invoke("inspect", tmp_path, "--plot", tmp_path / "1.png", "-y")
+    outcome = invoke("inspect", "--threads", 1, tmp_path, "--plot", tmp_path / "1.png", "-y")
     assert "1.png is the input itself" in outcome.stderr
     assert (tmp_path / "1.png").read_bytes() == before
