@@ -71,11 +71,11 @@ def hlg_encode(nits: Tensor) -> Tensor:
         nits: Light of the display in cd/m2, linear BT.2020, 0..1000, (3, H, W).
 
     Returns:
-        Signal, 0..1, (3, H, W); 203 cd/m2 of gray become 0.75.
+        Signal, 0..1, (3, H, W); 203 cd/m2 of gray become 0.75. Pure colors brighter than HLG can say are dimmed.
     """
     shown = (nits / HLG_PEAK_NITS).clamp(0, 1)
-    luminance = _luminance_bt2020(shown).clamp(min=1e-9)
-    return hlg_oetf((shown * luminance.pow(1 / HLG_GAMMA - 1)).clamp(0, 1))
+    scene = shown * _luminance_bt2020(shown).clamp(min=1e-9).pow(1 / HLG_GAMMA - 1)
+    return hlg_oetf((scene / scene.amax(0, keepdim=True).clamp(min=1)).clamp(max=1))
 
 
 def hlg_decode(signal: Tensor) -> Tensor:

@@ -75,6 +75,10 @@ def test_hlg_decoding_undoes_encoding() -> None:
     # Bright pure colors would need more than full scale before the display's gamma; HLG can't show them.
     picture = 250 * torch.rand(3, 9, 9, generator=torch.Generator().manual_seed(0)).double() ** 3
     torch.testing.assert_close(hlg_decode(hlg_encode(picture)), picture, rtol=1e-5, atol=1e-6)
+    bright = torch.tensor([900.0, 300.0, 0.0], dtype=torch.float64).view(3, 1, 1)
+    dimmed = hlg_decode(hlg_encode(bright))
+    assert 600 < dimmed[0].item() < 900
+    torch.testing.assert_close(dimmed / dimmed[0], bright / bright[0], rtol=1e-5, atol=1e-6)
     scene = torch.linspace(0, 1, 100, dtype=torch.float64)
     torch.testing.assert_close(hlg_oetf_inverse(hlg_oetf(scene)), scene, rtol=1e-6, atol=1e-7)
 

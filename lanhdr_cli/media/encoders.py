@@ -52,6 +52,7 @@ class Encoder:
         quality: Option that `--crf` stands for, None if it has none, and the usual value.
         parameters: Option that holds the library's own parameters, None if they are options themselves.
         fixed: Options that are always set.
+        narrowest: Least width of a picture.
         advice: What to do if it does not start.
     """
 
@@ -65,6 +66,7 @@ class Encoder:
     usual_quality: float = 0.0
     parameters: str | None = None
     fixed: Mapping[str, str] = field(default_factory=dict)
+    narrowest: int = 16
     advice: str = "check --crf, --preset and --enc"
 
 
@@ -74,6 +76,7 @@ ENCODERS = {
         "hevc",
         ("yuv420p10le", "yuv422p10le", "yuv444p10le", "yuv420p12le", "yuv422p12le", "yuv444p12le"),
         tag="hvc1",  # Apple's players take no hev1
+        narrowest=64,  # x265 4.2 writes behind its memory where a row of half size has less than four 8x8 blocks
         preset="medium",
         quality="crf",
         usual_quality=18,

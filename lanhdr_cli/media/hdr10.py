@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lanhdr_cli.media.encode import StreamPlan
 from lanhdr_cli.media.encoders import BT2020_PRIMARIES, HLG_TRANSFER, PQ_TRANSFER, EncodingWishes, encoder_options
+from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
 from lanhdr_cli.media.light_level import LightMeter, MasteringDisplay, StaticMetadata
 from lanhdr_cli.media.video_file import ClipOrigin, VideoFile
@@ -128,6 +129,10 @@ class _HdrPictures:
 def _stream_plan(wishes: VideoWishes, origin: ClipOrigin) -> StreamPlan:
     encoding, info = wishes.encoding, origin.info
     encoder, form = encoding.encoder, FORMATS[encoding.pixel_format]
+    if info.width < encoder.narrowest:
+        raise MediaError(
+            f"pictures are {info.width} wide, {encoding.codec} needs {encoder.narrowest}: write .mkv with --codec ffv1"
+        )
     return StreamPlan(
         encoder.library,
         encoder.decoder,
