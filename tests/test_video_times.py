@@ -29,7 +29,11 @@ def convert(source: Path, target: Path, *, frames: FrameRange = FrameRange(), vi
 
 def video_times(path: Path) -> list[Fraction]:
     with av.open(str(path)) as container:
-        return [frame.pts * frame.time_base for frame in container.decode(video=0) if frame.pts is not None]
+        return [
+            frame.pts * frame.time_base
+            for frame in container.decode(video=0)
+            if frame.pts is not None and frame.time_base
+        ]
 
 
 def grays(count: int) -> list[av.VideoFrame]:

@@ -31,10 +31,11 @@ def planes_of(frame: av.VideoFrame) -> list[NDArray[np.int64]]:
 def exact(signal: torch.Tensor, bits: int, *, standard: str = "ITU-R BT.2020") -> NDArray[np.float64]:
     """Y', Cb, Cr as colour-science has them, not rounded, (3, H, W)."""
     encoded = signal.double().permute(1, 2, 0).numpy()
-    codes: NDArray[np.float64] = colour.RGB_to_YCbCr(
+    codes = colour.RGB_to_YCbCr(
         encoded, colour.WEIGHTS_YCBCR[standard], in_bits=10, out_bits=bits, out_legal=True, out_int=False
     )
-    return codes.transpose(2, 0, 1) * (2**bits - 1)
+    planes: NDArray[np.float64] = np.asarray(codes, np.float64).transpose(2, 0, 1) * (2**bits - 1)
+    return planes
 
 
 @pytest.mark.parametrize("bits", [10, 12])
@@ -52,7 +53,7 @@ def filtered(plane: NDArray[np.float64], row: int, column: int, *, down: int, le
     rows = {-1: 0.25, 0: 0.5, 1: 0.25} if down == 2 and not left else {0: 0.5, 1: 0.5} if down == 2 else {0: 1.0}
     columns = {-1: 0.25, 0: 0.5, 1: 0.25}
     return sum(
-        weight * other * plane[min(max(row + dy, 0), height - 1), min(max(column + dx, 0), width - 1)]
+        weight * other * float(plane[min(max(row + dy, 0), height - 1), min(max(column + dx, 0), width - 1)])
         for dy, weight in rows.items()
         for dx, other in columns.items()
     )
