@@ -1,10 +1,12 @@
 """The lite network: a guided start, corrected and blended at half size, for CPUs and real time."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.blocks import ResBlock, conv3x3
+from model.blocks import conv3x3
 from model.color import MU, mu_law, mu_law_inverse
 from model.guide import Start, halve, merge
 from model.neighbors import AlignedWindow, FrameMotion, align_batch, align_window, follow_motion
@@ -60,9 +62,28 @@ class LiteNet(nn.Module):
 
     def _predict(self, full: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
         height, width = full.shape[-2:]
-        features = F.relu(self.stem(torch.cat((F.pixel_unshuffle(_padded(full, 8), 2), _padded(half, 4)), dim=1)))
+        features = self.stem(torch.cat((F.pixel_unshuffle(_padded(full, 8), 2), _padded(half, 4)), dim=1))
         output = F.pixel_shuffle(self.tail(self.body(features)), 2)[..., :height, :width]
         return output[:, :3], output[:, 3:]
+
+
+class LiteBlock(nn.Module):
+    """Two convolutions beside the identity; begins close to it.
+
+    Its slope below zero keeps channels alive: with none, a high learning rate had silenced nearly all of them.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(width, width)
+        self.conv2 = conv3x3(width, width)
+        with torch.no_grad():
+            self.conv2.weight.mul_(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, width, H, W) to the same shape."""
+        change: Tensor = self.conv2(_activate(self.conv1(x)))
+        return change.add_(x)
 
 
 class HalfSizeBody(nn.Module):
@@ -76,30 +97,34 @@ class HalfSizeBody(nn.Module):
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()
         middle, coarse = width + 2 * growth, width + 4 * growth
-        self.encode_half = ResBlock(width, width)
+        self.encode_half = LiteBlock(width)
         self.down_quarter = conv3x3(width, middle, stride=2)
-        self.encode_quarter = ResBlock(middle, middle)
+        self.encode_quarter = LiteBlock(middle)
         self.down_eighth = conv3x3(middle, coarse, stride=2)
-        self.hallucinate = nn.Sequential(*(ResBlock(coarse, coarse) for _ in range(3)))
+        self.hallucinate = nn.Sequential(*(LiteBlock(coarse) for _ in range(3)))
         self.up_quarter = nn.Conv2d(coarse, 4 * middle, 1)
-        self.decode_quarter = ResBlock(middle, middle)
+        self.decode_quarter = LiteBlock(middle)
         self.up_half = nn.Conv2d(middle, 4 * width, 1)
-        self.decode_half = ResBlock(width, width)
+        self.decode_half = LiteBlock(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, width, H, W) to the same shape; H and W are multiples of 4."""
         half: Tensor = self.encode_half(x)
-        quarter = self.encode_quarter(F.relu(self.down_quarter(half)))
-        eighth = self.hallucinate(F.relu(self.down_eighth(quarter)))
+        quarter = self.encode_quarter(_activate(self.down_quarter(half)))
+        eighth = self.hallucinate(_activate(self.down_eighth(quarter)))
         quarter = self.decode_quarter(quarter + F.pixel_shuffle(self.up_quarter(eighth), 2))
         decoded: Tensor = self.decode_half(half + F.pixel_shuffle(self.up_half(quarter), 2))
         return decoded
 
 
+def _activate(features: Tensor) -> Tensor:
+    return F.leaky_relu(features, 0.1, inplace=True)
+
+
 def _half_size_evidence(start: Start, level: Tensor, exposure: Tensor) -> Tensor:
     """Stack what is known at half size: the deviation of the start in the mu-law domain, constants, agreement."""
-    slope = MU / (1 + MU * halve(start.radiance))
-    deviation = (start.deviation * slope).mean(1, keepdim=True).clamp_max(4)
+    slope = MU / (1 + MU * halve(start.radiance)) / math.log1p(MU)
+    deviation = (start.deviation * slope).mean(1, keepdim=True).clamp_max(1)
     constants = torch.cat((level.log10() / 2, exposure.log2() / 4), dim=1).expand(-1, -1, *slope.shape[-2:])
     return torch.cat((deviation, constants, *start.agreement), dim=1)
 
