@@ -11,8 +11,10 @@ DEVELOPMENT := $(VENV)/.installed-development
 
 demo: $(RUNTIME)
 	mkdir -p demo
-	$(BIN)/lanhdr convert $(CLIP) --exposures 1,8 -o demo/exr/ --preview demo/preview.png -y
+	$(BIN)/lanhdr convert $(CLIP) -o demo/exr/ --preview demo/preview.png -y
+	$(BIN)/lanhdr convert $(CLIP) -o demo/hdr10.mp4 -y
 	@echo "HDR frames: $(CURDIR)/demo/exr/"
+	@echo "HDR10 video: $(CURDIR)/demo/hdr10.mp4"
 	@echo "Preview (short input, long input, result): $(CURDIR)/demo/preview.png"
 
 test: $(DEVELOPMENT)
