@@ -14,30 +14,16 @@ from torch import Tensor
 from model.color import mu_law
 from model.errors import LanHdrError
 from train.baselines import Method, merge_by_flow, merge_by_flow_and_noise, merge_unaligned, reference_alone
+from train.batches import Sample
 from train.metrics import psnr, ssim
 
 
-class Clip(Protocol):
+class Clip(Sample, Protocol):
     """Consecutive frames and their truth."""
 
     @property
     def name(self) -> str:
         """What the table calls it."""
-        ...
-
-    @property
-    def ldr(self) -> Tensor:
-        """Encoded with 1/2.2, 0..1, (T, 3, H, W)."""
-        ...
-
-    @property
-    def exposures(self) -> Tensor:
-        """Linear exposures relative to the shortest, (T)."""
-        ...
-
-    @property
-    def radiance(self) -> Tensor:
-        """True radiance, 1.0 = clip level of the shortest exposure, (T, 3, H, W)."""
         ...
 
 
