@@ -17,7 +17,7 @@ class LiteNet(nn.Module):
     """Correct the physically merged start, seeing it, the reference and all aligned neighbors.
 
     Args:
-        config: Number of exposures and widths: `channels` at half size, `pyramid_channels` twice more a level below.
+        config: Number of exposures and widths: `channels` at half size, each level below adds twice `pyramid_channels`.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
