@@ -82,7 +82,7 @@ class TrainConfig:
             raise TrainError(f"ema_decay is {self.ema_decay}: pass 0 or more and less than 1")
 
     def network_config(self) -> NetworkConfig:
-        """The network that this run trains: a guided one for CPUs, or the published one."""
+        """The network that this run trains: `lite`, or the published one beside a guided start."""
         if self.size == "base":
             return NetworkConfig(nexps=self.nexps, design="lanhdr", output="guided")
         return NetworkConfig(nexps=self.nexps, design="lite", output="guided", channels=48)
