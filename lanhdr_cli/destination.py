@@ -20,7 +20,9 @@ from model.frames import HdrFrame
 class HdrWriter(Protocol):
     """Writes HDR frames beside other work; used in a `with`."""
 
-    written: int
+    @property
+    def written(self) -> int:
+        """Frames that are done."""
 
     @property
     def frames_with_gaps(self) -> int:

@@ -1,4 +1,4 @@
-"""A step of work that runs beside the others, in a thread of its own, a bounded number of items behind."""
+"""A step of work that runs beside the others, in threads of its own, a bounded number of items behind."""
 
 from collections import deque
 from collections.abc import Callable
@@ -10,20 +10,21 @@ T = TypeVar("T")
 
 
 class Background(Generic[T]):
-    """Calls a function on one item after the other; use it in a `with`.
+    """Calls a function on items as they come, by default on one after the other; use it in a `with`.
 
     Errors of the function surface in `put` or on leaving. On an error waiting items are dropped.
 
     Args:
         consume: What to call.
         depth: How many items may be under way.
-        name: Of the thread.
+        name: Of the threads.
+        workers: How many threads; with more than one, items are finished in any order.
     """
 
-    def __init__(self, consume: Callable[[T], None], *, depth: int, name: str) -> None:
+    def __init__(self, consume: Callable[[T], None], *, depth: int, name: str, workers: int = 1) -> None:
         self._consume = consume
         self._depth = depth
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
         self._under_way: deque[Future[None]] = deque()
 
     def __enter__(self) -> Self:

@@ -1,14 +1,12 @@
 """OpenEXR sequences: half float, ZIP, scene-linear; each file complete or absent."""
 
 import logging
-from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import OpenEXR
@@ -16,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lanhdr_cli.media.background import Background
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.output import FrameNames, complete_file
 from lanhdr_cli.media.timecode import TimeCode, advance, parse_timecode
@@ -64,6 +63,12 @@ class ClipRecord:
     response: str = "gamma2.2"
 
 
+class _Job(NamedTuple):
+    path: Path
+    radiance: Tensor
+    header: Mapping[str, object]
+
+
 class ExrWriter:
     """Writes frames in the background; use it in a `with`.
 
@@ -78,13 +83,21 @@ class ExrWriter:
     """
 
     def __init__(self, names: FrameNames, record: ClipRecord) -> None:
-        self.written = 0
-        self.frames_with_gaps = 0
         self._names = names
         self._record = record
-        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="exr")
-        self._under_way: deque[Future[bool]] = deque()
+        self._work: Background[_Job] = Background(self._write, depth=UNDER_WAY, name="exr", workers=WORKERS)
+        self._whole: list[bool] = []  # of each finished frame, whether all its values were numbers
         self._indices: tuple[int, int] | None = None  # first and last
+
+    @property
+    def written(self) -> int:
+        """Number of frames that are finished."""
+        return len(self._whole)
+
+    @property
+    def frames_with_gaps(self) -> int:
+        """Number of finished frames that held values that are no numbers."""
+        return self._whole.count(False)
 
     @property
     def outcome(self) -> str:
@@ -100,17 +113,13 @@ class ExrWriter:
         return f"{self.written} finished frames stay in {self._names.folder}"
 
     def __enter__(self) -> Self:
+        self._work.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            while error is None and self._under_way:
-                self._collect()
-        finally:
-            self._pool.shutdown(cancel_futures=True)
-            self.written += sum(not future.cancelled() and future.exception() is None for future in self._under_way)
+        self._work.__exit__(kind, error, trace)
 
     def write(self, frame: HdrFrame, *, index: int, exposure: float) -> None:
         """Queue one frame; waits while too many are queued.
@@ -120,23 +129,16 @@ class ExrWriter:
             index: Position in the clip, from 0.
             exposure: Exposure of the LDR frame at this position.
         """
-        while len(self._under_way) >= UNDER_WAY:
-            self._collect()
         self._indices = (index if self._indices is None else self._indices[0], index)
         header = clip_header(self._record) | frame_header(
             self._record, frame.time, index=index, number=self._names.number(index), exposure=exposure
         )
-        path = self._names.path(index)
-        self._under_way.append(self._pool.submit(self._write, path, frame.radiance, header=header))
+        self._work.put(_Job(self._names.path(index), frame.radiance, header))
 
-    def _write(self, path: Path, radiance: Tensor, *, header: Mapping[str, object]) -> bool:
+    def _write(self, job: _Job) -> None:
         target, _ = COLORSPACES[self._record.colorspace]
-        converted = convert_primaries(radiance, REC709, target=target)
-        return write_exr(path, converted, self._record.scale, header=header)
-
-    def _collect(self) -> None:
-        self.frames_with_gaps += not self._under_way.popleft().result()
-        self.written += 1
+        converted = convert_primaries(job.radiance, REC709, target=target)
+        self._whole.append(write_exr(job.path, converted, self._record.scale, header=job.header))
 
 
 def write_exr(path: Path, radiance: Tensor, scale: float, *, header: Mapping[str, object]) -> bool:
