@@ -40,20 +40,14 @@ def test_the_real_network_through_the_command_line(tmp_path: Path, tiny_weights:
         assert next(container.decode(video=0)).height == 23
 
 
+def to_exr(source: Path, output: Path, weights: Path) -> tuple[str | Path | int, ...]:
+    """Words of a conversion that takes exposures and weights as given."""
+    return ("convert", source, "-o", output, "--exposures", "1,8", "--weights", weights, "--threads", 1)
+
+
 def test_existing_files_stay_without_y(tmp_path: Path, tiny_weights: Path) -> None:
     source = counting_clip(tmp_path / "a.mp4", count=3)
-    arguments = (
-        "convert",
-        source,
-        "-o",
-        tmp_path / "o.exr",
-        "--exposures",
-        "1,8",
-        "--weights",
-        tiny_weights,
-        "--threads",
-        1,
-    )
+    arguments = to_exr(source, tmp_path / "o.exr", tiny_weights)
     (tmp_path / "o.0002.exr").write_text("precious")
     outcome = invoke(*arguments)
     assert outcome.exit_code == 1
@@ -78,19 +72,7 @@ def test_an_existing_preview_stays_without_y(tmp_path: Path, tiny_weights: Path)
 
 def test_quiet_says_nothing_and_verbose_more(tmp_path: Path, tiny_weights: Path) -> None:
     source = counting_clip(tmp_path / "a.mp4", count=3)
-    arguments = (
-        "convert",
-        source,
-        "-y",
-        "-o",
-        tmp_path / "o.exr",
-        "--exposures",
-        "1,8",
-        "--weights",
-        tiny_weights,
-        "--threads",
-        1,
-    )
+    arguments = (*to_exr(source, tmp_path / "o.exr", tiny_weights), "-y")
     assert invoke(*arguments, "-q").output == ""
     verbose = invoke(*arguments, "-v").stderr
     assert "h264 yuv420p 32x24" in verbose
@@ -100,18 +82,7 @@ def test_quiet_says_nothing_and_verbose_more(tmp_path: Path, tiny_weights: Path)
 def test_a_warning_is_one_line_on_stderr(tmp_path: Path, tiny_weights: Path) -> None:
     frames = [frame_of(random_planes("yuv444p", size=(32, 24)), "yuv444p", size=(32, 24)) for _ in range(3)]
     source = write_clip(tmp_path / "a.mkv", frames)
-    arguments = (
-        "convert",
-        source,
-        "-o",
-        tmp_path / "o.exr",
-        "--exposures",
-        "1,8",
-        "--weights",
-        tiny_weights,
-        "--threads",
-        1,
-    )
+    arguments = to_exr(source, tmp_path / "o.exr", tiny_weights)
     outcome = invoke(*arguments, "--frames", "0-9")
     assert outcome.exit_code == 0
     assert [line.partition(":")[0] for line in outcome.stderr.splitlines()] == ["Warning", "Warning"]
