@@ -103,7 +103,7 @@ class Report:
             path = folder / f"{rank}_{results[0].score.clip}.png"
             frame = results[0].score.frame
             sheet = np.concatenate([_row(result) for result in results if result.score.frame == frame])
-            _write_png(path, sheet)
+            write_png(path, sheet)
             written.append(path)
         return written
 
@@ -127,12 +127,28 @@ def _table(title: str, columns: Sequence[str]) -> Table:
 def _row(result: Result) -> NDArray[np.uint8]:
     output, truth = mu_law(result.radiance), mu_law(result.truth)
     error = ERROR_GAIN * (output - truth).abs()
-    pictures: list[Tensor] = [result.reference, output, truth, error]
-    codes = (torch.cat(pictures, dim=2).clamp(0, 1) * 255).round().to(torch.uint8)  # (3, H, 4W)
+    return picture_row([result.reference, output, truth, error])
+
+
+def picture_row(pictures: Sequence[Tensor]) -> NDArray[np.uint8]:
+    """Put pictures side by side, ready for `write_png`; rows of one width stack by `np.concatenate`.
+
+    Args:
+        pictures: Fit to be shown (encoded or mu-law values), 0..1, beyond it clipped, each (3, H, W).
+
+    Returns:
+        8-bit codes, (H, sum of W, 3).
+    """
+    codes = (torch.cat(list(pictures), dim=2).clamp(0, 1) * 255).round().to(torch.uint8)
     return codes.permute(1, 2, 0).cpu().numpy()
 
 
-def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write 8-bit R, G, B pixels (H, W, 3); folders are made.
+
+    Raises:
+        DatasetError: If the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         encoded, data = cv2.imencode(".png", pixels[..., ::-1])
