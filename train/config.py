@@ -9,6 +9,7 @@ from typing import Any, Literal
 from model.errors import LanHdrError
 from model.network import NetworkConfig
 from train.losses import LossName
+from train.precision import Precision
 
 
 class TrainError(LanHdrError):
@@ -43,6 +44,8 @@ class TrainConfig:
         init: Weights to start from; None means random ones.
         workers: Processes that prepare samples; 0 prepares them between the steps.
         threads: Threads of the network's arithmetic.
+        precision: What convolutions compute in: `float32`, `bf16`, or `auto`, bf16 where the device is fast at it;
+            losses, transforms, the search and the merge stay float32.
         channels_last: Lay pictures out with channels last, faster for some processors.
         log_every: Steps per row of metrics.jsonl.
         validate_every: Steps between validations.
@@ -67,6 +70,7 @@ class TrainConfig:
     init: str | None = None
     workers: int = 1
     threads: int = 2
+    precision: Precision = "auto"
     channels_last: bool = False
     log_every: int = 20
     validate_every: int = 500

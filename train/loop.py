@@ -17,6 +17,7 @@ from train.config import TrainConfig, TrainError
 from train.interrupt import Interrupt
 from train.losses import loss_weights
 from train.metrics import psnr
+from train.precision import autocast, computing_type
 from train.run_folder import Row, RunFolder
 
 Export = Callable[[nn.Module, Row, Path], None]
@@ -71,6 +72,7 @@ class Trainer:
         self._listener: Listener = _nobody
         self._loss = loss_weights(config.loss)
         self._device = next(network.parameters()).device
+        self._dtype = computing_type(config.precision, self._device)
         self._pending: Row = _NOTHING_PENDING.copy()
         self._best = -math.inf
         self._saved_at = self._row_at = time.monotonic()
@@ -126,7 +128,9 @@ class Trainer:
         return rate
 
     def _descend(self, batch: Batch) -> tuple[float, float]:
-        output = mu_law(self.network(batch.ldr, batch.exposures).radiance)  # (2B, 3, H, W)
+        with autocast(self._device, self._dtype):
+            radiance = self.network(batch.ldr, batch.exposures).radiance
+        output = mu_law(radiance.float())  # (2B, 3, H, W)
         truth = mu_law(batch.truth)
         first, second = output.chunk(2)
         first_truth, second_truth = truth.chunk(2)

@@ -27,6 +27,9 @@ _POSITIVE = click.IntRange(min=1)
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate.  [default: 0.0008]")
 @click.option("--warmup", type=click.IntRange(min=0), help="Steps until the highest rate.  [default: 200]")
 @click.option("--loss", type=click.Choice(["log_mse", "paper"]), help="Recipe of the loss.  [default: log_mse]")
+@click.option(
+    "--precision", type=click.Choice(["auto", "float32", "bf16"]), help="Of the convolutions.  [default: auto]"
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Every random draw derives from it.  [default: 0]")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that prepare samples.  [default: 1]")
 @click.option("--threads", type=_POSITIVE, help="Threads of the network's arithmetic.  [default: 2]")

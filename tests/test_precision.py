@@ -1,0 +1,93 @@
+"""bfloat16 reaches the convolutions and nothing else."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from moving import shifted, texture
+from tiny_training import new_run, tiny_config
+from torch import Tensor, nn
+
+from model.color import mu_law
+from model.lite import LiteNet
+from model.network import NetworkConfig
+from train.precision import Precision, autocast, computing_type, fast_at_bf16
+
+CPU = torch.device("cpu")
+
+
+def lite() -> LiteNet:
+    torch.manual_seed(0)
+    network = LiteNet(NetworkConfig(nexps=2, design="lite", output="guided", channels=8, pyramid_channels=4))
+    nn.init.normal_(network.tail.weight, std=0.02)
+    return network
+
+
+def window() -> tuple[Tensor, Tensor]:
+    """A moving noisy scene, (1, 5, 3, 48, 64), with its exposures."""
+    scene = torch.stack([shifted(texture(48, 64), 1.5 * index, -index) for index in range(5)], dim=1)
+    noise = 0.01 * torch.randn(scene.shape, generator=torch.Generator().manual_seed(0))
+    return (scene + noise).clamp(0, 1), torch.tensor([[1.0, 8.0, 1.0, 8.0, 1.0]])
+
+
+def test_convolutions_compute_in_bf16_while_search_and_merge_stay_exact() -> None:
+    network, (ldr, exposures) = lite(), window()
+    seen: list[torch.dtype] = []
+    network.tail.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+    with torch.no_grad():
+        exact = network(ldr, exposures)
+        with autocast(CPU, torch.bfloat16):
+            half = network(ldr, exposures)
+    assert seen == [torch.float32, torch.bfloat16]
+    assert half.radiance.dtype == torch.float32
+    assert torch.equal(half.start, exact.start)
+    start, exact_values, half_values = (mu_law(picture) for picture in (exact.start, exact.radiance, half.radiance))
+    # bfloat16 has 8 bits of mantissa, and a dozen layers round one after the other.
+    assert 0 < (half_values - exact_values).norm() < 0.03 * (exact_values - start).norm()
+
+
+def test_gradients_of_bf16_are_those_of_float32_to_its_rounding() -> None:
+    ldr, exposures = window()
+    gradients = []
+    for dtype in (torch.float32, torch.bfloat16):
+        network = lite()
+        with autocast(CPU, dtype):
+            radiance = network(ldr, exposures).radiance
+        (radiance - 0.1).square().mean().backward()
+        gradients.append(
+            torch.cat([weight.grad.flatten() for weight in network.parameters() if weight.grad is not None])
+        )
+    exact, half = gradients
+    assert half.dtype == torch.float32
+    assert (half - exact).norm() < 0.03 * exact.norm()
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("bf16", torch.bfloat16), ("float32", torch.float32)])
+def test_a_run_computes_in_what_its_config_says(tmp_path: Path, precision: Precision, expected: torch.dtype) -> None:
+    trainer = new_run(tmp_path / "run", tiny_config(precision=precision, steps=1, validation_samples=0))
+    seen: set[torch.dtype] = set()
+    for module in trainer.network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda _module, _inputs, output: seen.add(output.dtype))
+    trainer.run(lambda _row: None)
+    assert seen == {expected}
+    assert all(weight.dtype == torch.float32 for weight in trainer.network.parameters())
+
+
+def test_auto_takes_bf16_where_the_processor_multiplies_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
+    assert not fast_at_bf16(CPU)
+    assert computing_type("auto", CPU) == torch.float32
+    assert computing_type("bf16", CPU) == torch.bfloat16
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    assert computing_type("auto", CPU) == torch.bfloat16
+    assert computing_type("float32", CPU) == torch.float32
+
+
+@pytest.mark.parametrize(("capability", "fast"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_auto_knows_which_gpus_have_bf16(
+    capability: tuple[int, int], fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    assert fast_at_bf16(torch.device("cuda")) is fast
