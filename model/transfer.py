@@ -1,4 +1,4 @@
-"""Light for displays: PQ, HLG, and the roll-off to a display's peak."""
+"""Light for displays: PQ, HLG, the roll-off to a display's peak, and PU21, light as it is seen."""
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ HLG_C = 0.55991073  # 0.5 - a ln(4a)
 HLG_PEAK_NITS = 1000.0
 HLG_GAMMA = 1.2  # of the display with this peak
 LUMINANCE_BT2020 = (0.2627, 0.6780, 0.0593)
+# Mantiuk and Azimi, PU21, Picture Coding Symposium 2021: the fit that the authors recommend, `banding_glare`.
+PU21_P = (0.353487901, 0.3734658629, 8.277049286e-05, 0.9062562627, 0.09150303166, 0.9099517204, 596.3148142)
+PU21_RANGE_NITS = (0.005, 10000.0)
 
 
 def pq_encode(nits: Tensor) -> Tensor:
@@ -89,6 +92,22 @@ def hlg_decode(signal: Tensor) -> Tensor:
     """
     scene = hlg_oetf_inverse(signal)
     return HLG_PEAK_NITS * scene * _luminance_bt2020(scene).clamp(min=1e-12).pow(HLG_GAMMA - 1)
+
+
+def pu21_encode(nits: Tensor) -> Tensor:
+    """Encode light so that equal steps are about equally visible (PU21 `banding_glare`, Mantiuk and Azimi 2021).
+
+    V = p7 (((p1 + p2 Y^p4) / (1 + p3 Y^p4))^p5 - p6)
+
+    Args:
+        nits: Light of the display in cd/m2, any shape; counted as 0.005 below that, as 10000 above.
+
+    Returns:
+        Values from 0 at 0.005 cd/m2 over 256.4 at 100 to 595.4 at 10000, same shape.
+    """
+    p1, p2, p3, p4, p5, p6, p7 = PU21_P
+    power = nits.clamp(*PU21_RANGE_NITS).pow(p4)
+    return (p7 * (((p1 + p2 * power) / (1 + p3 * power)).pow(p5) - p6)).clamp(min=0)
 
 
 def roll_off(nits: Tensor, *, source_peak_nits: float, peak_nits: float) -> Tensor:

@@ -12,6 +12,7 @@ from model.transfer import (
     hlg_oetf_inverse,
     pq_decode,
     pq_encode,
+    pu21_encode,
     roll_off,
 )
 
@@ -117,3 +118,24 @@ def test_without_need_roll_off_does_nothing_but_clip() -> None:
     torch.testing.assert_close(roll_off(picture, source_peak_nits=406, peak_nits=1000), picture)
     clipped = roll_off(picture * 20, source_peak_nits=406, peak_nits=1000)
     torch.testing.assert_close(clipped, picture * 10)
+
+
+@pytest.mark.parametrize(("nits", "value"), [(0.005, 5.4705e-10), (10000, 595.3939), (100, 256.0)])
+def test_pu21_at_published_levels(nits: float, value: float) -> None:
+    # The ends are the authors'; of 100 cd/m2, white of an SDR display, they say "about 256".
+    tolerance = 0.5 if nits == 100 else 1e-4
+    assert pu21_encode(torch.tensor(nits, dtype=torch.float64)).item() == pytest.approx(value, abs=tolerance)
+
+
+def test_pu21_rises_within_its_range_and_stays_outside() -> None:
+    steps = pu21_encode(torch.logspace(-2.3, 4, 500, dtype=torch.float64)).diff()
+    assert (steps > 0).all()
+    assert pu21_encode(torch.tensor([-1.0, 0.0])).tolist() == pytest.approx([0, 0], abs=1e-3)
+    assert torch.equal(pu21_encode(torch.tensor([1e4])), pu21_encode(torch.tensor([1e6])))
+
+
+def test_pu21_is_near_a_logarithm_in_bright_light() -> None:
+    # Weber's law: equal ratios are similar steps from 100 to 1000 cd/m2; in the dark they are seen less.
+    dark, low, high = pu21_encode(torch.tensor([[0.01, 0.02], [100, 200], [500, 1000]])).diff(dim=1)[:, 0].tolist()
+    assert low == pytest.approx(high, rel=0.15)
+    assert dark < 0.1 * low
