@@ -62,3 +62,13 @@ def test_equal_pictures_score_best() -> None:
     truth = torch.rand(1, 3, 9, 9)
     assert psnr(truth, truth).item() == math.inf
     assert ssim(truth, truth).item() == pytest.approx(1, abs=1e-6)
+
+
+def test_a_given_peak_and_span_are_those_of_scikit_image() -> None:
+    truth = 100 + 20 * torch.rand(1, 1, 16, 24)
+    output = truth + torch.randn(truth.shape)
+    a, b = truth[0, 0].double().numpy(), output[0, 0].double().numpy()
+    theirs = structural_similarity(a, b, data_range=256)  # type: ignore[no-untyped-call]
+    assert ssim(output, truth, span=256).item() == pytest.approx(theirs, rel=RELATIVE)
+    theirs = peak_signal_noise_ratio(a, b, data_range=256)  # type: ignore[no-untyped-call]
+    assert psnr(output, truth, peak=256).item() == pytest.approx(theirs, rel=RELATIVE)

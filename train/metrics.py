@@ -1,5 +1,7 @@
 """Scores of pictures: PSNR and SSIM, on mu-law values (`_T` in the papers) or linear ones (`_L`)."""
 
+import math
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -12,35 +14,37 @@ def sample_mse(output: Tensor, truth: Tensor) -> Tensor:
     return (output - truth).square().flatten(1).mean(1)
 
 
-def psnr(output: Tensor, truth: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio with a peak of 1, over all pixels and channels of a sample.
+def psnr(output: Tensor, truth: Tensor, *, peak: float = 1.0) -> Tensor:
+    """Peak signal-to-noise ratio over all pixels and channels of a sample.
 
     Args:
-        output: Values in 0..1, (B, C, H, W).
-        truth: Values in 0..1, shape of `output`.
+        output: Values in 0..peak, (B, C, H, W).
+        truth: Values in 0..peak, shape of `output`.
+        peak: What counts as the full signal.
 
     Returns:
         Decibels, (B); infinite where both are equal.
     """
-    return -10 * sample_mse(output, truth).log10()
+    return 20 * math.log10(peak) - 10 * sample_mse(output, truth).log10()
 
 
-def ssim(output: Tensor, truth: Tensor) -> Tensor:
+def ssim(output: Tensor, truth: Tensor, *, span: float | None = None) -> Tensor:
     """Structural similarity (Wang et al. 2004) with the choices that the published tables were made with.
 
     These are scikit-image's defaults: a uniform 7x7 window, only windows that lie inside the picture, sample
-    covariance, a mean over channels; the data range is max - min of the truth.
+    covariance, a mean over channels; by default the data range is max - min of the truth.
 
     Args:
         output: Values, (B, C, H, W), at least 7x7 pixels.
         truth: Values, shape of `output`.
+        span: Data range, if it is not the truth's own.
 
     Returns:
         Similarity, at most 1, (B).
     """
     x, y = output.double(), truth.double()  # variances are differences of nearly equal numbers
-    span = y.flatten(1).amax(1) - y.flatten(1).amin(1)
-    c1, c2 = ((k * span).square().view(-1, 1, 1, 1) for k in (K1, K2))
+    spans = y.flatten(1).amax(1) - y.flatten(1).amin(1) if span is None else y.new_full((len(y),), span)
+    c1, c2 = ((k * spans).square().view(-1, 1, 1, 1) for k in (K1, K2))
     mean_x, mean_y = _window_mean(x), _window_mean(y)
     unbiased = WINDOW**2 / (WINDOW**2 - 1)
     variance_x = unbiased * (_window_mean(x * x) - mean_x.square())
