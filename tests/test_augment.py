@@ -1,7 +1,10 @@
+import sys
+
 import numpy as np
 import pytest
 
 from train.augment import Capture, draw_capture, expose, exposure_gain
+from train.datasets.pictures import Pixels
 
 
 @pytest.mark.parametrize("exposure", [1.0, 8.0])
@@ -46,6 +49,30 @@ def test_compression_loses_little_and_keeps_the_order_of_colors() -> None:
     assert 0 < np.abs(plain - packed).max() < 0.03
 
 
+def test_video_compression_reaches_the_picture_and_jpeg_stands_in_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    radiance = np.random.default_rng(1).random((4, 32, 32, 3), np.float32)
+    exposures = [1.0, 4.0, 1.0, 4.0]
+
+    def taken(capture: Capture) -> Pixels:
+        return expose(radiance, exposures, capture=capture, rng=np.random.default_rng(0))
+
+    video, still = taken(Capture(h264_crf=24)), taken(Capture(jpeg_quality=70))
+    assert 0.001 < np.abs(video - taken(Capture())).mean() < 0.2
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert (taken(Capture(h264_crf=24)) == still).all()
+
+
+def test_compression_may_depend_on_the_exposure() -> None:
+    radiance = np.random.default_rng(1).random((2, 32, 32, 3), np.float32) ** 4
+    even, sloped = (
+        expose(radiance, [1, 16], capture=Capture(jpeg_quality=70, jpeg_slope=slope), rng=np.random.default_rng(0))
+        for slope in (0.0, 5.0)
+    )
+    plain = expose(radiance, [1, 16], capture=Capture(), rng=np.random.default_rng(0))
+    before, after = (np.abs(passed - plain).mean((1, 2, 3)) for passed in (even, sloped))
+    assert after[0] > before[0] and after[1] < before[1]
+
+
 def test_gain_lets_the_stated_shares_clip() -> None:
     radiance = np.random.default_rng(0).lognormal(0, 2, (300, 300, 3)).astype(np.float32)
     brightest = radiance.max(2)
@@ -64,4 +91,15 @@ def test_drawn_cameras_stay_in_their_ranges_and_differ() -> None:
     assert all(1e-5 <= capture.shot <= 4e-4 and 2e-4 <= capture.read <= 3e-3 for capture in drawn if capture.shot)
     assert {capture.bits for capture in drawn} == {8, 10}
     assert all(set(dict(capture.ratio_errors)) <= {8.0} for capture in drawn)
-    assert 0.15 < np.mean([capture.jpeg_quality is not None for capture in drawn]) < 0.45
+    # shares of 300: three standard deviations are 0.07, 0.06, 0.06 and 0.06
+    for share, wanted in (
+        (np.mean([capture.jpeg_quality is not None for capture in drawn]), 0.2),
+        (np.mean([capture.h264_crf is not None for capture in drawn]), 0.13),
+        (np.mean([bool(capture.ratio_errors) for capture in drawn]), 0.12),
+        (np.mean([capture.gamma != 2.2 for capture in drawn]), 0.15),
+    ):
+        assert share == pytest.approx(wanted, abs=0.07)
+    errors = [error for capture in drawn for _, error in capture.ratio_errors]
+    assert 0.9 <= min(errors) < 0.95 and 1.05 < max(errors) <= 1.1
+    gammas = [capture.gamma / 2.2 for capture in drawn]
+    assert 0.9 <= min(gammas) < 0.95 and 1.05 < max(gammas) <= 1.1
