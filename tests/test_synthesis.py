@@ -16,7 +16,7 @@ from train.datasets.pictures import hdr_picture, ldr_picture
 from train.datasets.sources import Sources
 from train.datasets.videos import Video
 from train.scenes import Scene, draw_scene
-from train.synthesis import CYCLES, MIX, Sample, TrainingSet, draw_exposures
+from train.synthesis import MIX, Sample, TrainingSet, draw_times
 
 PATCH = 48
 
@@ -101,13 +101,28 @@ def test_workers_make_the_same_samples() -> None:
     assert all(_same(one, other) for one, other in zip(here, there, strict=True))
 
 
-@pytest.mark.parametrize("nexps", [2, 3])
-def test_every_cycle_occurs_in_every_phase(nexps: int) -> None:
+def test_one_frame_is_lost_in_a_few_samples() -> None:
     rng = np.random.default_rng(0)
-    seen = {tuple(draw_exposures(rng, nexps=nexps, frames=nexps)) for _ in range(400)}
-    for cycle, share in CYCLES[nexps]:
-        rolls = {cycle[phase:] + cycle[:phase] for phase in range(nexps)}
-        assert share > 0 and rolls <= seen
+    drawn = [np.array(draw_times(rng, 6)) for _ in range(4000)]
+    gaps = [np.diff(times) for times in drawn]
+    assert all(times[0] == -3 and len(times) == 6 for times in drawn)
+    assert all(set(gap.tolist()) <= {1.0, 2.0} and (gap == 2).sum() <= 1 for gap in gaps)
+    # three standard deviations of a share of 4000
+    assert np.mean([gap.max() == 2 for gap in gaps]) == pytest.approx(0.04, abs=3 * (0.04 * 0.96 / 4000) ** 0.5)
+    assert {int(gap.argmax()) for gap in gaps if gap.max() == 2} == set(range(5))
+
+
+def test_video_of_few_frames_bears_a_lost_one() -> None:
+    codes = np.arange(8, dtype=np.uint8)[:, None, None, None] * np.full((1, 40, 40, 3), 30, np.uint8)
+    times = [-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0]
+    video = Sources(videos=(Video("rising", codes),))
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        scene = draw_scene(rng, "ldr_video", sources=video, size=(16, 16), times=times, longest=4)
+        levels = [scene.view.render(time).mean() for time in times]
+        changes = np.diff(levels)
+        # 8 frames cannot fill 9 places: one may stand twice
+        assert len(set(levels)) >= 7 and ((changes >= 0).all() or (changes <= 0).all())
 
 
 def test_four_exposures_are_refused() -> None:

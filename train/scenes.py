@@ -112,10 +112,10 @@ def _over_picture(rng: Generator, picture: Picture, *, motion: Motion, size: Siz
 
 def _over_video(rng: Generator, videos: Sequence[Video], *, size: Size, times: Sequence[float]) -> VideoView:
     video = _one_of(rng, videos)
-    count = len(times)
-    stride = min(int(rng.integers(1, 4)), (len(video.frames) - 1) // (count - 1))
-    start = int(rng.integers(len(video.frames) - stride * (count - 1)))
-    indices = [start + stride * step for step in range(count)]
+    steps, last = round(times[-1] - times[0]), len(video.frames) - 1
+    stride = min(int(rng.integers(1, 4)), max(1, last // steps))
+    start = int(rng.integers(max(1, last - stride * steps + 1)))
+    indices = [min(start + stride * step, last) for step in range(steps + 1)]  # the shortest videos stop early
     if rng.random() < 0.5:
         indices.reverse()
     height, width = video.frames.shape[1:3]

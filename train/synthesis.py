@@ -13,15 +13,13 @@ from model.errors import ExposureError
 from train.augment import draw_capture, expose
 from train.datasets.pictures import Pixels
 from train.datasets.sources import Sources
+from train.exposure_draws import GUIDED_DRAWS
 from train.scenes import Scene, draw_scene
 
 MIX = {"panorama": 0.35, "hdr_photo": 0.15, "ldr_photo": 0.15, "ldr_video": 0.25, "procedural": 0.1}
 
-# exposures relative to the shortest, and how often
-CYCLES: dict[int, tuple[tuple[tuple[float, ...], float], ...]] = {
-    2: (((1, 4), 0.33), ((1, 8), 0.34), ((1, 16), 0.33)),
-    3: (((1, 4, 16), 0.84), ((1, 2, 4), 0.08), ((1, 8, 64), 0.08)),
-}
+# how often a frame was lost and the order of exposures repaired
+DROPPED_SHARE = 0.04
 
 
 class Sample(NamedTuple):
@@ -60,7 +58,7 @@ class TrainingSet:
 
     def __post_init__(self) -> None:
         """Refuse exposure counts that no cycle is known for."""
-        if self.nexps not in CYCLES:
+        if self.nexps not in GUIDED_DRAWS:
             raise ExposureError(f"training needs 2 or 3 exposures, found {self.nexps}: pass --nexps 2 or --nexps 3")
 
     def sample(self, step: int, index: int) -> Sample:
@@ -72,8 +70,8 @@ class TrainingSet:
         """
         cv2.setNumThreads(0)  # patches are too small to share out, and the workers have the cores already
         rng = np.random.Generator(np.random.PCG64(SeedSequence([self.seed, step, index])))
-        exposures = draw_exposures(rng, nexps=self.nexps, frames=self.frames)
-        times = [float(frame - self.frames // 2) for frame in range(self.frames)]
+        exposures = GUIDED_DRAWS[self.nexps].draw(rng, self.frames)
+        times = draw_times(rng, self.frames)
         kinds, shares = self._kinds()
         kind = kinds[rng.choice(len(kinds), p=shares)]
         size = (self.patch, self.patch)
@@ -95,23 +93,10 @@ class TrainingSet:
         return kinds, [share / sum(shares) for share in shares]
 
 
-def draw_exposures(rng: Generator, *, nexps: int, frames: int) -> list[float]:
-    """Draw a cycle and where in it the first frame is; a fifth of the cycles runs backward.
-
-    Args:
-        rng: Source of all randomness.
-        nexps: Number of distinct exposures, 2 or 3.
-        frames: Number of frames.
-
-    Returns:
-        Linear exposure of each frame relative to the shortest of the cycle.
-    """
-    cycles = CYCLES[nexps]
-    cycle, _ = cycles[int(rng.choice(len(cycles), p=[share for _, share in cycles]))]
-    if rng.random() < 0.2:
-        cycle = cycle[::-1]
-    phase = int(rng.integers(nexps))
-    return [float(cycle[(frame + phase) % nexps]) for frame in range(frames)]
+def draw_times(rng: Generator, frames: int) -> list[float]:
+    """Draw the times of the frames, one apart, 0 at the middle one; where a frame was lost, two apart once."""
+    lost = int(rng.integers(1, frames)) if rng.random() < DROPPED_SHARE else frames
+    return [float(frame - frames // 2 + (frame >= lost)) for frame in range(frames)]
 
 
 def _render(rng: Generator, scene: Scene, *, times: list[float], exposures: list[float]) -> Pixels:
