@@ -12,6 +12,9 @@ from model.guide import Start, halve, merge
 from model.neighbors import AlignedWindow, FrameMotion, align_batch, align_window, follow_motion
 from model.network import NetworkConfig, Prediction
 
+# What a channel holds, and the frame that it comes from: its distance to the reference, 0 for all but neighbors.
+Channel = tuple[str, int]
+
 
 class LiteNet(nn.Module):
     """Correct the physically merged start, seeing it, the reference and all aligned neighbors.
@@ -23,10 +26,9 @@ class LiteNet(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        neighbors = config.window_length - 1
-        self.stem = conv3x3(4 * (9 + 3 * neighbors) + 3 + neighbors, config.channels)
+        self.stem = conv3x3(len(stem_channels(config)), config.channels)
         self.body = HalfSizeBody(config.channels, config.pyramid_channels)
-        self.tail = conv3x3(config.channels, 4 * (3 + 3 + neighbors))
+        self.tail = conv3x3(config.channels, len(tail_channels(config)))
         # A last layer of zeros makes the untrained network return the start itself.
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
@@ -65,6 +67,25 @@ class LiteNet(nn.Module):
         features = self.stem(torch.cat((F.pixel_unshuffle(_padded(full, 8), 2), _padded(half, 4)), dim=1))
         output = F.pixel_shuffle(self.tail(self.body(features)), 2)[..., :height, :width]
         return output[:, :3], output[:, 3:]
+
+
+def stem_channels(config: NetworkConfig) -> tuple[Channel, ...]:
+    """Say what each input of the stem holds, in order."""
+    views = [("view", frame) for frame in (0, *config.neighbors)]
+    full = [channel for channel in (("start", 0), ("image", 0), *views) for _ in range(3)]
+    evidence = [("deviation", 0), ("level", 0), ("exposure", 0), *(("agreement", frame) for frame in config.neighbors)]
+    return (*_four_of_each(full), *evidence)
+
+
+def tail_channels(config: NetworkConfig) -> tuple[Channel, ...]:
+    """Say what each output of the tail is for, in order."""
+    gates = [("gate", frame) for frame in (0, *config.neighbors)]
+    return _four_of_each([("correction", 0)] * 3 + [("blur 3", 0), ("blur 5", 0), *gates])
+
+
+def _four_of_each(full: list[Channel]) -> tuple[Channel, ...]:
+    """Repeat channels as a shuffle between full and half size does."""
+    return tuple(channel for channel in full for _ in range(4))
 
 
 class LiteBlock(nn.Module):

@@ -44,6 +44,11 @@ class NetworkConfig:
         """Frames per window: 5 for two exposures, 7 for three."""
         return 2 * self.nexps + 1
 
+    @property
+    def neighbors(self) -> tuple[int, ...]:
+        """Distances of the other frames from the reference, in order of time: -2, -1, 1, 2 in a window of 5."""
+        return tuple(frame for frame in range(-self.nexps, self.nexps + 1) if frame)
+
 
 @dataclass(frozen=True)
 class Prediction:

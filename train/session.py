@@ -15,6 +15,7 @@ from train.datasets.sources import Sources, find_sources
 from train.loop import Export, Trainer
 from train.run_folder import Row, RunFolder
 from train.synthesis import TrainingSet
+from train.transplant import transplant
 
 # Not a seed that anyone trains with, and the same for all runs: their validations compare.
 VALIDATION_SEED = 1_846_011_235
@@ -73,7 +74,15 @@ def _initial_network(config: TrainConfig) -> Network:
     torch.manual_seed(config.seed)
     if config.init is None:
         return build_network(config.network_config())
-    return load_network(config.init, nexps=config.nexps).network
+    network = load_network(config.init).network
+    wanted = config.network_config().design
+    if network.config.design != wanted:
+        sizes = {"lite": "lite", "lanhdr": "base"}
+        raise TrainError(
+            f"{config.init} holds a network of size {sizes[network.config.design]}, the run is to train {config.size}: "
+            f"pass --size {sizes[network.config.design]} or other weights to --init"
+        )
+    return network if network.config.nexps == config.nexps else transplant(network, config.nexps)
 
 
 def _trainer(network: Network, config: TrainConfig, *, path: Path, device: torch.device) -> Trainer:

@@ -1,0 +1,124 @@
+"""A network for another number of exposures answers as the one that it was made from."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model.color import mu_law
+from model.lite import LiteNet
+from model.merge import Merge
+from model.network import NetworkConfig
+from model.pretrained import Network, build_network, bundled_path, load_network
+from train import session
+from train.batches import Batch
+from train.config import TrainConfig, TrainError
+from train.datasets.sources import Sources
+from train.metrics import psnr
+from train.synthesis import TrainingSet
+from train.transplant import transplant
+
+# Which frame of a window of 5 (two exposures) stands in each place of a window of 7, by its role: the inner two
+# neighbors of a side are exposed unlike the reference, the outermost like it.
+ROLES = (0, 1, 1, 2, 3, 3, 4)
+
+
+def lite(nexps: int = 2) -> LiteNet:
+    torch.manual_seed(0)
+    config = NetworkConfig(nexps=nexps, design="lite", output="guided", channels=8, pyramid_channels=4)
+    network = LiteNet(config).eval()
+    nn.init.normal_(network.tail.weight, std=0.02)
+    nn.init.normal_(network.tail.bias, std=0.1)  # type: ignore[arg-type]
+    return network
+
+
+def test_lite_sees_and_corrects_the_same_where_frames_of_one_role_are_equal() -> None:
+    two, random = lite(), torch.Generator().manual_seed(1)
+    three = transplant(two, 3)
+    assert isinstance(three, LiteNet)
+    shared, agreement = torch.rand(1, 6, 16, 24, generator=random), torch.rand(4, 1, 1, 8, 12, generator=random)
+    views = torch.rand(5, 1, 3, 16, 24, generator=random)
+    evidence = torch.rand(1, 3, 8, 12, generator=random)
+    places = [place for place, frame in enumerate(ROLES) if frame != 2]
+    neighbors = [ROLES[place] for place in places]
+    in_two = torch.cat([shared, views[2], *views[[0, 1, 3, 4]]], dim=1), torch.cat([evidence, *agreement], dim=1)
+    ranks = [(0, 1, 3, 4).index(frame) for frame in neighbors]
+    in_three = (
+        torch.cat([shared, views[2], *views[neighbors]], dim=1),
+        torch.cat([evidence, *agreement[ranks]], dim=1),
+    )
+    with torch.no_grad():
+        correction, gates = two._predict(*in_two)
+        other_correction, other_gates = three._predict(*in_three)
+    assert torch.allclose(correction, other_correction, atol=1e-6)
+    assert torch.allclose(gates[:, :3], other_gates[:, :3], atol=1e-6)
+    blended = (gates[:, 3:].unsqueeze(2) * views[[0, 1, 3, 4]].transpose(0, 1)).sum(1)
+    other = (other_gates[:, 3:].unsqueeze(2) * views[neighbors].transpose(0, 1)).sum(1)
+    assert torch.allclose(blended, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("output", ["direct", "guided"])
+def test_base_answers_the_same_where_frames_of_one_role_are_equal(output: str) -> None:
+    torch.manual_seed(0)
+    values = {"nexps": 2, "design": "lanhdr", "output": output, "channels": 8, "pyramid_channels": 4}
+    two = build_network(NetworkConfig(**values)).eval()  # type: ignore[arg-type]
+    three = transplant(two, 3)
+    name = "network.merge" if output == "guided" else "merge"
+    features = torch.rand(5, 1, 8, 12, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        sum_of_two = _summed(two.get_submodule(name), features)
+        sum_of_three = _summed(three.get_submodule(name), features[list(ROLES)])
+    assert torch.allclose(sum_of_two, sum_of_three, atol=1e-5)
+
+
+def _summed(merge: nn.Module, features: Tensor) -> Tensor:
+    assert isinstance(merge, Merge)
+    total: Tensor | None = None
+    for place, frame in enumerate(features):
+        total = merge.head.add(frame, total, place=place)
+    assert total is not None
+    return total
+
+
+@pytest.mark.parametrize("design", ["lite", "lanhdr"])
+def test_there_and_back_is_the_identity(design: str) -> None:
+    torch.manual_seed(0)
+    config = NetworkConfig(design=design, output="guided", channels=8, pyramid_channels=4)  # type: ignore[arg-type]
+    network: Network = lite() if design == "lite" else build_network(config)
+    three = transplant(network, 3)
+    assert three.config.nexps == 3
+    back = transplant(three, 2)
+    assert back.config == network.config
+    for name, tensor in network.state_dict().items():
+        assert torch.allclose(back.state_dict()[name], tensor, atol=1e-7), name
+
+
+def test_bundled_weights_for_two_exposures_help_with_three() -> None:
+    scenes = TrainingSet(Sources(), 3, patch=64, frames=8, seed=5)
+    batch = Batch.of([scenes.sample(0, index) for index in range(6)])
+    pretrained = load_network(bundled_path(nexps=2, size="lite")).network
+    with torch.no_grad():
+        prediction = transplant(pretrained, 3)(batch.ldr, batch.exposures)
+    assert prediction.start is not None
+    start, output = (
+        psnr(mu_law(radiance), mu_law(batch.truth)).mean() for radiance in (prediction.start, prediction.radiance)
+    )
+    assert output > start + 1  # 2.9 dB on larger patches; random weights would not help at all
+
+
+def test_a_run_for_three_exposures_begins_with_weights_for_two(tmp_path: Path) -> None:
+    weights, config = bundled_path(nexps=2, size="lite"), {"patch": 32, "batch": 1, "validation_samples": 0}
+    trainer = session.start(
+        TrainConfig.from_dict({"nexps": 3, "init": str(weights), **config}),
+        tmp_path / "run",
+        device=torch.device("cpu"),
+    )
+    expected = transplant(load_network(weights).network, 3).state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in trainer.network.state_dict().items())
+
+
+def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
+    config = TrainConfig(size="base", init=str(bundled_path(nexps=2, size="lite")))
+    with pytest.raises(TrainError, match=r"holds a network of size lite, the run is to train base: pass --size lite"):
+        session.start(config, tmp_path / "run", device=torch.device("cpu"))
