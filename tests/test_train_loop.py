@@ -31,8 +31,9 @@ def test_a_run_learns_and_leaves_everything_it_promises(tmp_path: Path) -> None:
     assert validated[1]["val_psnr_t"] > validated[0]["val_psnr_t"]
     assert validated[0]["val_start_psnr_t"] == validated[1]["val_start_psnr_t"]
     assert [row["step"] for row in heard if "loss" in row] == list(range(1, 121))
-    names = {"best.safetensors", "config.json", "last.pt", "last.safetensors", "metrics.jsonl"}
+    names = {"best.safetensors", "config.json", "last.pt", "last.safetensors", "metrics.jsonl", "samples"}
     assert {path.name for path in folder.path.iterdir()} == names
+    assert sorted(path.name for path in (folder.path / "samples").iterdir()) == ["step_000060.png", "step_000120.png"]
     assert Checkpoint.load(folder.checkpoint).train_config() == config
 
 

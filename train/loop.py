@@ -15,10 +15,12 @@ from train.batches import Batch, Sample, SampleSource, batches
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig, TrainError
 from train.interrupt import Interrupt
+from train.journal import Journal
 from train.losses import loss_weights
 from train.metrics import psnr
 from train.precision import autocast, computing_type
 from train.run_folder import Row, RunFolder
+from train.samples import SHEET_ROWS
 
 Export = Callable[[nn.Module, Row, Path], None]
 Listener = Callable[[Row], None]
@@ -48,6 +50,7 @@ class Trainer:
         folder: Where everything goes.
         export: Writes averaged weights; called with the network, its figures and the file.
         design: Values of the network's config, for the checkpoint.
+        journal: Takes rows and pictures; by default one into the folder, without TensorBoard.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Trainer:
         folder: RunFolder,
         export: Export,
         design: dict[str, Any],
+        journal: Journal | None = None,
     ) -> None:
         self.network = network.train()
         self.config = config
@@ -69,6 +73,7 @@ class Trainer:
         self._average = WeightAverage(network, config.ema_decay)
         self._optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         self._design = design
+        self._journal = journal or Journal(folder)
         self._listener: Listener = _nobody
         self._loss = loss_weights(config.loss)
         self._device = next(network.parameters()).device
@@ -101,7 +106,7 @@ class Trainer:
         self._saved_at = self._row_at = time.monotonic()
         if self.step == 0:
             self.save()  # a folder that cannot be written shows now, and a divergence finds a state to return to
-        with Interrupt() as interrupt:
+        with self._journal.opened(self.step), Interrupt() as interrupt:
             for batch in batches(self._source, self.config, first_step=self.step):
                 self._advance(batch.to(self._device))
                 if interrupt.requested:
@@ -158,7 +163,7 @@ class Trainer:
         if self.step % self.config.log_every == 0 or self.step == self.config.steps:
             means = {name: pending[name] / pending["steps"] for name in ("loss", "psnr_t")}
             speed = self.config.batch * pending["steps"] / (time.monotonic() - self._row_at)
-            self._folder.append({"step": self.step, **means, "samples_per_s": round(speed, 3), "lr": rate})
+            self._journal.append({"step": self.step, **means, "samples_per_s": round(speed, 3), "lr": rate})
             self._pending, self._row_at = _NOTHING_PENDING.copy(), time.monotonic()
 
     def _validate(self) -> None:
@@ -166,7 +171,9 @@ class Trainer:
             return
         started = time.monotonic()
         row = {"step": self.step, **self._scores()}
-        self._folder.append(row)
+        self._journal.append(row)
+        shown = [batch.to(self._device) for batch in self._validation[:SHEET_ROWS]]
+        self._journal.show(self._average.network, shown, step=self.step)
         self._listener(row)
         if row["val_psnr_t"] > self._best:
             self._best = row["val_psnr_t"]

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.checkpoint import Checkpoint
+from train.checkpoint import Checkpoint, write_whole
 from train.config import TrainConfig, TrainError, write_config
 
 Row = dict[str, float]
@@ -29,6 +29,15 @@ class RunFolder:
     def metrics(self) -> Path:
         """One JSON object per line, in order of steps."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def events(self) -> Path:
+        """Folder of TensorBoard's files."""
+        return self.path / "tensorboard"
+
+    def sample(self, step: int) -> Path:
+        """Pictures of a validation."""
+        return self.path / "samples" / f"step_{step:06d}.png"
 
     def weights(self, name: str) -> Path:
         """Averaged weights: `last` or `best`."""
@@ -69,9 +78,27 @@ class RunFolder:
         except OSError as error:
             raise TrainError(f"{self.metrics} cannot be written ({error}): free some space, then resume") from error
 
+    def write_sample(self, png: bytes, step: int) -> None:
+        """Write pictures of a validation.
+
+        Args:
+            png: Content of the file.
+            step: Number of finished steps.
+
+        Raises:
+            TrainError: If the disk refuses.
+        """
+        path = self.sample(step)
+        write_whole(path, lambda partial: _write(partial, png))
+
     def rows(self) -> list[Row]:
         """Read all complete rows of metrics."""
         if not self.metrics.exists():
             return []
         lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
