@@ -50,16 +50,6 @@ def one_line(message: str) -> str:
     return " ".join(message.split())
 
 
-def version() -> str:
-    """Version of the installed package; `unknown` in a checkout that is not installed."""
-    import importlib.metadata  # slow to import, seldom needed
-
-    try:
-        return importlib.metadata.version("lanhdr")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
-
-
 def leave_on_termination() -> None:
     """Make SIGTERM unwind the stack, so that unfinished files are removed."""
 

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 
 from lanhdr_cli.camera import Camera, CameraWishes, find_camera, in_rec709
-from lanhdr_cli.console import frame_progress, version
+from lanhdr_cli.console import frame_progress
 from lanhdr_cli.deflicker import flicker_told
 from lanhdr_cli.destination import Destination, HdrWriter, origin_of, plan_destination
 from lanhdr_cli.device import DeviceError, resolve_device
@@ -31,6 +31,7 @@ from model.cycle import FrameExposures
 from model.exposure import ExposureCycle
 from model.pretrained import bundled_path, load_network
 from model.reconstruct import Reconstructor
+from train.environment import lanhdr_version
 
 DECODED_AHEAD = 2
 
@@ -275,7 +276,7 @@ def _record(request: Request, reader: Source, loaded: Loaded, *, response: str) 
         scale=request.factor,
         exposures=request.known_cycle.ratios,
         weights=loaded.name,
-        version=version(),
+        version=lanhdr_version(),
         colorspace=request.colorspace,
         response=response,
     )

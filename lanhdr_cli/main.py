@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from lanhdr_cli.console import one_line, version
+from lanhdr_cli.console import one_line
 from model.errors import LanHdrError
+from train.environment import lanhdr_version
 
 INTERRUPTED = 130
 
@@ -54,7 +55,7 @@ class LazyGroup(click.Group):
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        click.echo(f"lanhdr {version()}")
+        click.echo(f"lanhdr {lanhdr_version()}")
         ctx.exit()
 
 

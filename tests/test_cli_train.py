@@ -147,4 +147,4 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 def test_a_resumed_run_refuses_to_change_its_numbers(whole_run: Path) -> None:
     result = invoke("--resume", str(whole_run), "--lr", "0.5")
     assert result.exit_code == 1
-    assert "a resumed run keeps its lr (0.0008)" in result.output
+    assert "a resumed run keeps its lr (0.0008, not 0.5)" in result.output

@@ -10,8 +10,9 @@ from torch import Tensor
 from train.batches import Batch
 from train.config import TrainError
 from train.events import EventFile
+from train.montage import encode_png
 from train.run_folder import Row, RunFolder
-from train.samples import contact_sheet, encode_png
+from train.samples import contact_sheet
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class Journal:
     """
 
     def __init__(self, folder: RunFolder, *, tensorboard: bool = False) -> None:
-        self._folder = folder
+        self.folder = folder
         self._tensorboard = tensorboard
         self._events: EventFile | None = None
         self._given_up: set[str] = set()
@@ -55,7 +56,7 @@ class Journal:
         Raises:
             TrainError: If the disk refuses metrics.jsonl.
         """
-        self._folder.append(row)
+        self.folder.append(row)
         curves = {_curve(name): value for name, value in row.items() if name != "step"}
         self._tell(lambda events: events.add_scalars(curves, int(row["step"])))
 
@@ -71,11 +72,11 @@ class Journal:
             return
         sheet = contact_sheet(network, batches)
         png, size = encode_png(sheet), (sheet.shape[0], sheet.shape[1])
-        self._try("samples", lambda: self._folder.write_sample(png, step))
+        self._try("samples", lambda: self.folder.write_sample(png, step))
         self._tell(lambda events: events.add_picture("held_out", png, size=size, step=step))
 
     def _open(self, step: int) -> None:
-        self._events = EventFile(self._folder.events, step)
+        self._events = EventFile(self.folder.events, step)
 
     def _tell(self, add: Callable[[EventFile], None]) -> None:
         events = self._events

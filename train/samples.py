@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model.color import mu_law
 from train.batches import Batch
-from train.report import ERROR_GAIN, picture_row
+from train.montage import ERROR_GAIN, picture_row
 
 SHEET_ROWS = 4
 TITLE_HEIGHT = 18
@@ -33,13 +33,6 @@ def contact_sheet(network: Callable[[Tensor, Tensor], Any], batches: Sequence[Ba
     titles = list(rows[0])
     sheet = np.concatenate([picture_row(list(row.values())) for row in rows])
     return np.concatenate([_title_bar(titles, width=sheet.shape[1]), sheet])
-
-
-def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Return 8-bit R, G, B codes (H, W, 3) as the content of a PNG file."""
-    encoded, data = cv2.imencode(".png", pixels[..., ::-1])
-    assert encoded
-    return data.tobytes()
 
 
 def _row(network: Callable[[Tensor, Tensor], Any], batch: Batch, *, window: int) -> dict[str, Tensor]:

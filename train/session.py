@@ -7,11 +7,14 @@ from typing import Any
 
 import torch
 
+from model.errors import WeightsError
 from model.network import NetworkConfig
 from model.pretrained import Network, build_network, load_network, save_network
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig, TrainError
 from train.datasets.sources import Sources, find_sources
+from train.environment import describe_environment
+from train.journal import Journal
 from train.loop import Export, Trainer
 from train.run_folder import Row, RunFolder
 from train.synthesis import TrainingSet
@@ -22,24 +25,34 @@ VALIDATION_SEED = 1_846_011_235
 CHANGEABLE = frozenset({"steps", "workers", "threads", "log_every", "validate_every", "checkpoint_minutes"})
 
 
-def start(config: TrainConfig, path: Path, *, device: torch.device) -> Trainer:
+def start(
+    config: TrainConfig, path: Path, *, device: torch.device, tensorboard: bool = False, dry: bool = False
+) -> Trainer:
     """Begin a run.
 
     Args:
         config: What the run is told.
         path: Its folder, made here.
         device: Where the network computes.
+        tensorboard: Whether to write for TensorBoard, which then must be installed.
+        dry: Whether to leave the disk alone: the trainer serves for a plan only.
 
     Raises:
         LanHdrError: If the folder is taken, or data or weights to start from cannot be read.
     """
+    folder = RunFolder(path)
+    folder.demand_free()
     network = _initial_network(config)
-    trainer = _trainer(network, config, path=path, device=device)
-    RunFolder(path).create(config)
+    trainer = _trainer(network, config, journal=Journal(folder, tensorboard=tensorboard), device=device)
+    if not dry:
+        folder.create(config)
+        folder.note_session(describe_environment(device, config.threads), trainer.step)
     return trainer
 
 
-def resume(path: Path, changes: dict[str, Any], *, device: torch.device) -> Trainer:
+def resume(
+    path: Path, changes: dict[str, Any], *, device: torch.device, tensorboard: bool = False, dry: bool = False
+) -> Trainer:
     """Go on with a run from its last checkpoint.
 
     Args:
@@ -47,23 +60,45 @@ def resume(path: Path, changes: dict[str, Any], *, device: torch.device) -> Trai
         changes: Values of the config to replace; only such as leave the numbers of a step alone, and `steps`,
             which stretches the learning rate's schedule.
         device: Where the network computes.
+        tensorboard: Whether to write for TensorBoard, which then must be installed.
+        dry: Whether to leave the disk alone: the trainer serves for a plan only.
 
     Raises:
-        LanHdrError: If there is no checkpoint, a change is not possible, or the data is gone.
+        LanHdrError: If there is no checkpoint or one of another network, a change is not possible, or the data is gone.
     """
-    checkpoint = Checkpoint.load(RunFolder(path).checkpoint)
+    folder = RunFolder(path)
+    checkpoint = Checkpoint.load(folder.checkpoint)
     config = _changed(checkpoint.train_config(), changes)
-    network = build_network(NetworkConfig(**checkpoint.design))
-    trainer = _trainer(network, config, path=path, device=device)
+    network = _stored_network(checkpoint, folder.checkpoint)
+    trainer = _trainer(network, config, journal=Journal(folder, tensorboard=tensorboard), device=device)
     trainer.restore(checkpoint)
-    RunFolder(path).reopen(config, checkpoint)
+    if not dry:
+        folder.reopen(config, checkpoint)
+        folder.note_session(describe_environment(device, config.threads), trainer.step)
     return trainer
+
+
+def _stored_network(checkpoint: Checkpoint, path: Path) -> Network:
+    """Build the network of a checkpoint, with its weights."""
+    try:
+        network = build_network(NetworkConfig(**checkpoint.design))
+        network.load_state_dict(checkpoint.network)
+    except (TypeError, RuntimeError, WeightsError) as error:
+        design = ", ".join(f"{name} {value}" for name, value in checkpoint.design.items())
+        reason = str(error).splitlines()[-1].strip()
+        raise TrainError(
+            f"{path} holds a network ({design}) that this version builds otherwise ({reason}): go on with the version "
+            "that began it, or begin anew"
+        ) from error
+    return network
 
 
 def _changed(config: TrainConfig, changes: dict[str, Any]) -> TrainConfig:
     stored = config.as_dict()
     refused = [
-        f"{name} ({stored[name]})" for name in changes if name not in CHANGEABLE and changes[name] != stored[name]
+        f"{name} ({stored[name]}, not {value})"
+        for name, value in changes.items()
+        if name not in CHANGEABLE and value != stored[name]
     ]
     if refused:
         raise TrainError(f"a resumed run keeps its {', '.join(refused)}: leave it out, or begin with --init instead")
@@ -85,7 +120,7 @@ def _initial_network(config: TrainConfig) -> Network:
     return network if network.config.nexps == config.nexps else transplant(network, config.nexps)
 
 
-def _trainer(network: Network, config: TrainConfig, *, path: Path, device: torch.device) -> Trainer:
+def _trainer(network: Network, config: TrainConfig, *, journal: Journal, device: torch.device) -> Trainer:
     torch.set_num_threads(config.threads)
     sources = find_sources(Path(config.data) if config.data else None)
     held_out = find_sources(Path(config.validation_data)) if config.validation_data else sources
@@ -96,9 +131,10 @@ def _trainer(network: Network, config: TrainConfig, *, path: Path, device: torch
         config,
         source=_training_set(sources, config, seed=config.seed),
         validation=[validation.sample(0, index) for index in range(config.validation_samples)],
-        folder=RunFolder(path),
-        export=_exporter(config, name=path.resolve().name),
+        folder=journal.folder,
+        export=_exporter(config, name=journal.folder.path.resolve().name),
         design=dataclasses.asdict(network.config),
+        journal=journal,
     )
 
 
@@ -110,7 +146,7 @@ def _training_set(sources: Sources, config: TrainConfig, *, seed: int) -> Traini
 def _exporter(config: TrainConfig, *, name: str) -> Export:
     def export(network: Any, figures: Row, path: Path) -> None:
         record = {"name": name, "training": json.dumps(config.as_dict())}
-        record |= {key: f"{value:g}" for key, value in figures.items()}
+        record |= {key: f"{value:.10g}" for key, value in figures.items()}
         save_network(network, path, record=record, half=False)
 
     return export

@@ -1,0 +1,100 @@
+"""Where a run takes place: versions, commit and device, and nothing that gives away the machine's name or user.
+
+Light to import, for the command line asks it for the version.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+Environment = dict[str, str | int | bool | None]
+
+GIT_SECONDS = 10.0
+
+
+def lanhdr_version() -> str:
+    """Version of the installed package; `unknown` in a checkout that is not installed."""
+    import importlib.metadata  # slow to import, seldom needed
+
+    try:
+        return importlib.metadata.version("lanhdr")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def describe_environment(device: "torch.device", threads: int) -> Environment:
+    """Tell what computes here.
+
+    Args:
+        device: Where the network computes.
+        threads: Threads of its arithmetic on a CPU.
+
+    Returns:
+        Values that JSON can hold; `commit` and `modified` are None outside of a checkout.
+    """
+    import platform
+
+    import cv2
+    import numpy as np
+    import torch
+
+    commit, modified = checkout_state(Path(__file__).parent.parent)
+    return {
+        "lanhdr": lanhdr_version(),
+        "commit": commit,
+        "modified": modified,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+    }
+
+
+def checkout_state(root: Path) -> tuple[str | None, bool | None]:
+    """Ask git which commit is checked out.
+
+    Args:
+        root: Folder that holds the packages.
+
+    Returns:
+        The commit, and whether tracked files differ from it; None for both if `root` is not the top of a checkout, or
+        there is no git to ask.
+    """
+    if not (root / ".git").exists():
+        return None, None
+    commit = _git(root, "rev-parse", "HEAD")
+    changes = _git(root, "status", "--porcelain", "--untracked-files=no")
+    return (commit, bool(changes)) if commit is not None and changes is not None else (None, None)
+
+
+def processor_name() -> str:
+    """Name of the processor, as far as the system tells it."""
+    import platform
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    # Variables such as GIT_DIR, set while git runs a hook, would point elsewhere.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=GIT_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
