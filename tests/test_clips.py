@@ -40,6 +40,15 @@ def test_neighbors_move(tmp_path: Path) -> None:
     assert (clip.radiance[0] - clip.radiance[2]).abs().mean() > 1e-3
 
 
+def test_a_limit_leaves_clips_as_they_are(tmp_path: Path) -> None:
+    folder = _picture_folder(tmp_path)
+    both = list(make_clips(folder, 2, size=(48, 64)))
+    (only,) = make_clips(folder, 2, size=(48, 64), limit=1)
+    assert only.name == "one"
+    assert torch.equal(only.ldr, both[0].ldr)
+    assert len(list(make_clips(folder, 2, size=(48, 64), limit=9))) == 2
+
+
 def test_folder_without_pictures_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=tmp_path.name):
         next(make_clips(tmp_path, 2))

@@ -15,7 +15,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from train.augment import Capture, expose, exposure_gain
-from train.datasets.hdr_video import is_pq, read_pq_video
+from train.datasets.hdr_video import is_pq, read_hdr_video
 from train.datasets.inverse_curve import InverseCurve
 from train.datasets.pictures import Picture, Pixels, read_hdr_picture
 from train.datasets.sources import HDR_SUFFIXES, VIDEO_SUFFIXES
@@ -45,15 +45,19 @@ class Clip:
         ldr: Encoded with 1/2.2, 0..1, (T, 3, H, W).
         exposures: Linear, relative to the shortest, (T,).
         radiance: Linear radiance, 1.0 = clip level of the shortest exposure, 0..1, (T, 3, H, W).
+        capture: The camera that took it.
     """
 
     name: str
     ldr: Tensor
     exposures: Tensor
     radiance: Tensor
+    capture: Capture
 
 
-def test_clips(data_dir: Path, nexps: int, *, size: Size = (352, 640), frames: int | None = None) -> Iterator[Clip]:
+def test_clips(
+    data_dir: Path, nexps: int, *, size: Size = (352, 640), frames: int | None = None, limit: int | None = None
+) -> Iterator[Clip]:
     """Make one clip of every HDR picture and every video below a folder: pictures first, each by name of path.
 
     Args:
@@ -61,6 +65,7 @@ def test_clips(data_dir: Path, nexps: int, *, size: Size = (352, 640), frames: i
         nexps: Number of distinct exposures, 2 or 3.
         size: Height and width of camera moves, less for small panoramas; videos are reduced to its longer side.
         frames: Frames of a clip; by default the window's length plus 3, so that 4 middle frames can be scored.
+        limit: Most clips, evenly chosen from the list; a clip is the same whichever others are chosen.
 
     Yields:
         Clips; exposures, phases and cameras vary over them.
@@ -74,7 +79,8 @@ def test_clips(data_dir: Path, nexps: int, *, size: Size = (352, 640), frames: i
         raise DatasetError(f"{data_dir} holds no .hdr, .exr or video: pass a folder that holds test pictures")
     count = frames or 2 * nexps + 4
     found: list[Picture | Path] = [*pictures, *videos]
-    for index, source in enumerate(found):
+    for index in _evenly(len(found), limit=limit):
+        source = found[index]
         exposures, capture = _exposures(index, nexps=nexps, count=count), CAMERAS[(index + index // 3) % len(CAMERAS)]
         name = source.name if isinstance(source, Picture) else source.stem
         rng = np.random.default_rng([zlib.crc32(name.encode()), nexps])
@@ -83,7 +89,12 @@ def test_clips(data_dir: Path, nexps: int, *, size: Size = (352, 640), frames: i
         else:
             radiance = _exposed_video(rng, _read_video(source, count=count, size=size), exposures)
         ldr = expose(radiance, exposures, capture=capture, rng=rng)
-        yield Clip(name, to_tensor(ldr), torch.tensor(exposures), to_tensor(radiance))
+        yield Clip(name, to_tensor(ldr), torch.tensor(exposures), to_tensor(radiance), capture)
+
+
+def _evenly(count: int, *, limit: int | None) -> list[int]:
+    wanted = min(limit or count, count)
+    return [place * count // wanted for place in range(wanted)]
 
 
 def _found(folder: Path, suffixes: frozenset[str]) -> list[Path]:
@@ -133,7 +144,7 @@ def _read_video(path: Path, *, count: int, size: Size) -> Pixels:
     """Read the linear radiance of frames from the first quarter of a video on, (T, H, W, 3)."""
     longest_side = max(size)
     if is_pq(path):
-        return np.asarray(read_pq_video(path, first=4, most_frames=count, longest_side=longest_side).frames)
+        return np.asarray(read_hdr_video(path, first=4, most_frames=count, longest_side=longest_side).frames)
     frames = read_ldr_video(path, first=20, most_frames=count, longest_side=longest_side).frames
     return linear(frames, CURVE.table())
 
