@@ -12,6 +12,8 @@ from train.metrics import psnr, ssim
 from train.perceptual import pu21_psnr, pu21_ssim
 from train.temporal import area_flicker, flicker, temporal_error
 
+NOTHING = "–"  # noqa: RUF001 (a dash where there is no value)
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -66,7 +68,7 @@ class Measure:
 
     def shown(self, value: float | None) -> str:
         """Round as tables do; a dash where there is no value."""
-        return "–" if value is None else f"{value:.{self.digits}f}"  # noqa: RUF001 (a dash for "none")
+        return NOTHING if value is None else f"{value:.{self.digits}f}"
 
 
 def _of_frame(score: Callable[[Tensor, Tensor], Tensor], *, compressed: bool) -> Score:
