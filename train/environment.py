@@ -52,10 +52,17 @@ def describe_environment(device: "torch.device", threads: int) -> Environment:
         "numpy": np.__version__,
         "opencv": cv2.__version__,
         "system": f"{platform.system()} {platform.machine()}",
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
+        "device": device_name(device),
         "cores": os.cpu_count(),
         "threads": threads,
     }
+
+
+def device_name(device: "torch.device") -> str:
+    """Name of what computes."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
 
 
 def checkout_state(root: Path) -> tuple[str | None, bool | None]:

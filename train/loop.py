@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,8 @@ class Trainer:
         self.network = network.train()
         self.config = config
         self.step = 0
-        self._source, self._folder, self._export = source, folder, export
+        self.source = source
+        self._folder, self._export = folder, export
         self._validation = [Batch.of([sample]) for sample in validation]
         self._average = WeightAverage(network, config.ema_decay)
         self._optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
@@ -107,12 +108,23 @@ class Trainer:
         if self.step == 0:
             self.save()  # a folder that cannot be written shows now, and a divergence finds a state to return to
         with self._journal.opened(self.step), Interrupt() as interrupt:
-            for batch in batches(self._source, self.config, first_step=self.step):
+            for batch in batches(self.source, self.config, first_step=self.step):
                 self._advance(batch.to(self._device))
                 if interrupt.requested:
                     break
         self.save()
         return self.step >= self.config.steps
+
+    def rehearse(self) -> Generator[None, None, None]:
+        """Take steps of the run without saving or telling anything, to see what they cost; yields after each.
+
+        The network learns from them all the same, so the trainer is of no use for the run afterwards.
+        """
+        for batch in batches(self.source, self.config, first_step=self.step):
+            self._set_learning_rate()
+            self._descend(batch.to(self._device))
+            self._average.update(self.network, self.step + 1)
+            yield
 
     def _advance(self, batch: Batch) -> None:
         rate = self._set_learning_rate()

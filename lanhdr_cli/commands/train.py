@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lanhdr_cli.console import set_verbosity
 from lanhdr_cli.params import DEVICE
 
 if TYPE_CHECKING:
@@ -38,26 +39,39 @@ _POSITIVE = click.IntRange(min=1)
 @click.option("--validation-samples", type=click.IntRange(min=0), help="Held-out samples.  [default: 16]")
 @click.option("--checkpoint-minutes", type=click.FloatRange(min=0, min_open=True), help="[default: 5]")
 @click.option("--device", type=DEVICE, default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
-def train(output: Path | None, resume: Path | None, device: str, **values: Any) -> None:
+@click.option("--tensorboard/--no-tensorboard", default=True, help="Curves and pictures to look at.  [default: on]")
+@click.option("--dry-run", is_flag=True, help="Take a few steps, print what the run would do and take, leave nothing.")
+def train(
+    output: Path | None, resume: Path | None, device: str, *, tensorboard: bool, dry_run: bool, **values: Any
+) -> None:
     """Train a network into a folder, which afterwards holds weights, metrics and the state to resume from.
 
     Ctrl-C finishes the step, saves, and exits with 130; --resume goes on exactly there.
     """
+    set_verbosity(quiet=False, verbose=False)
     if (output is None) == (resume is None):
         raise click.UsageError("pass either -o FOLDER for a new run or --resume RUN to go on with one")
     given = {name: value for name, value in values.items() if value is not None}
     for name in ("data", "validation_data", "init"):
         if name in given:
             given[name] = str(Path(given[name]).resolve())  # a run may be resumed from another folder
-    trainer = _trainer(output, resume, given, device=device)
-    finished = _run(trainer)
+    trainer = _trainer(output, resume, given, device=device, tensorboard=tensorboard, dry=dry_run)
     folder = output or resume
+    assert folder is not None
+    if dry_run:
+        _print_plan(trainer, folder)
+        return
+    if resume:
+        click.echo(f"going on after step {trainer.step} of {trainer.config.steps}: {folder}", err=True)
+    finished = _run(trainer)
     if not finished:
         raise KeyboardInterrupt(f"saved at step {trainer.step}, go on with: lanhdr train --resume {folder}")
     click.echo(f"finished at step {trainer.step}: {folder}", err=True)
 
 
-def _trainer(output: Path | None, resume: Path | None, given: dict[str, Any], *, device: str) -> "Trainer":
+def _trainer(
+    output: Path | None, resume: Path | None, given: dict[str, Any], *, device: str, tensorboard: bool, dry: bool
+) -> "Trainer":
     from lanhdr_cli.device import resolve_device
 
     try:
@@ -71,10 +85,32 @@ def _trainer(output: Path | None, resume: Path | None, given: dict[str, Any], *,
     from train.config import TrainConfig
 
     place = resolve_device(device)
+    curves = tensorboard and not dry and _tensorboard_usable()
     if resume is not None:
-        return session.resume(resume, given, device=place)
+        return session.resume(resume, given, device=place, tensorboard=curves, dry=dry)
     assert output is not None
-    return session.start(TrainConfig.from_dict(given), output, device=place)
+    return session.start(TrainConfig.from_dict(given), output, device=place, tensorboard=curves, dry=dry)
+
+
+def _tensorboard_usable() -> bool:
+    from train.events import tensorboard_found
+
+    if found := tensorboard_found():
+        return found
+    click.echo(
+        "TensorBoard is not installed, metrics.jsonl alone is written: pip install 'lanhdr[train]' brings it", err=True
+    )
+    return False
+
+
+def _print_plan(trainer: "Trainer", folder: Path) -> None:
+    from lanhdr_cli.training_plan import plan_lines
+    from train.plan import make_plan
+
+    click.echo("taking a few steps to see what they cost", err=True)
+    plan = make_plan(trainer, folder)
+    for line in plan_lines(plan, trainer.config, path=folder):
+        click.echo(line)
 
 
 def _run(trainer: "Trainer") -> bool:
