@@ -103,7 +103,7 @@ def _align(ldr: Tensor, exposures: Tensor) -> tuple[Tensor, Tensor]:
     for place in range(len(ldr)):
         if place != middle:
             flow = optical_flow(ldr[middle], ldr[place], exposures=(exposures[middle], exposures[place]))
-            aligned[place], inside[place] = _fetch(ldr[place], flow)
+            aligned[place], inside[place] = fetch(ldr[place], flow)
     return aligned, inside
 
 
@@ -129,7 +129,16 @@ def _codes(encoded: Tensor) -> NDArray[np.uint8]:
     return (luma(encoded)[0] * 255).round().to(torch.uint8).cpu().numpy()
 
 
-def _fetch(image: Tensor, flow: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+def fetch(image: Tensor, flow: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    """Fetch a picture from where a flow points.
+
+    Args:
+        image: (3, H, W).
+        flow: Displacement in pixels, x and y, (H, W, 2).
+
+    Returns:
+        What was found, the nearest pixel beyond the border, (3, H, W), and 1 where it lies inside, (1, H, W).
+    """
     height, width = flow.shape[:2]
     xs = np.arange(width, dtype=np.float32) + flow[..., 0]
     ys = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
