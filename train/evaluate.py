@@ -1,140 +1,63 @@
-"""Scores methods on clips with known truth; `python -m train.evaluate --data DIR` prints the table."""
+"""Scores methods and weights on clips with known truth; `python -m train.evaluate --data DIR` prints the tables."""
 
+import platform
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 import click
 import torch
 from rich.console import Console
-from torch import Tensor
 
-from model.color import mu_law
 from model.errors import LanHdrError
-from train.baselines import Method, merge_by_flow, merge_by_flow_and_noise, merge_unaligned, reference_alone
-from train.batches import Sample
-from train.metrics import psnr, ssim
+from train.contenders import Contender, baselines, noise_aware_merge, trained
+from train.errors import DatasetError
+from train.measures import BY_KEY
+from train.scoring import ScoreStore
 
 
-class Clip(Sample, Protocol):
-    """Consecutive frames and their truth."""
+@dataclass(frozen=True)
+class Plan:
+    """What the command is asked for; see its help for the meaning.
+
+    Args:
+        data: Folder of held-out pictures and clips.
+        nexps: Exposures in the cycle.
+        weights: Files of weights.
+        only_weights: Whether to leave out the methods that learn nothing.
+        limit: Most clips, evenly chosen.
+        device: Where networks run.
+        threads: Threads of arithmetic.
+        robustness: Whether to disturb the clips.
+        per_clip: Keys of the measures shown clip by clip.
+        cache: Folder of earlier scores.
+        json_path: File for the scores of every frame.
+        markdown: File for the tables.
+        save_pictures: Folder for pictures.
+        worst: Number of pictures.
+    """
+
+    data: Path
+    nexps: int
+    weights: tuple[Path, ...]
+    only_weights: bool
+    limit: int | None
+    device: str
+    threads: int
+    robustness: bool
+    per_clip: tuple[str, ...]
+    cache: Path | None
+    json_path: Path | None
+    markdown: Path | None
+    save_pictures: Path | None
+    worst: int
 
     @property
-    def name(self) -> str:
-        """What the table calls it."""
-        ...
-
-
-@dataclass(frozen=True)
-class Score:
-    """How well one method did on one frame.
-
-    Args:
-        clip: Name of the clip.
-        method: Name of the method.
-        frame: Number of the frame in the clip.
-        role: Which exposure that frame has: `short`, `middle` or `long`.
-        psnr_t: PSNR of mu-law values, dB.
-        ssim_t: SSIM of mu-law values.
-        psnr_l: PSNR of linear values, dB.
-    """
-
-    clip: str
-    method: str
-    frame: int
-    role: str
-    psnr_t: float
-    ssim_t: float
-    psnr_l: float
-
-
-@dataclass(frozen=True)
-class Result:
-    """One reconstructed frame beside its input and truth.
-
-    Args:
-        score: Its score.
-        reference: The frame as captured, (3, H, W).
-        radiance: What the method made, (3, H, W).
-        truth: What it should have made, (3, H, W).
-    """
-
-    score: Score
-    reference: Tensor
-    radiance: Tensor
-    truth: Tensor
-
-
-def evaluate(methods: Mapping[str, Method], clips: Iterable[Clip], *, window_length: int) -> Iterator[Result]:
-    """Run every method on every frame that has a whole window inside its clip.
-
-    Args:
-        methods: By name; each maps (ldr (N, 3, H, W), exposures (N)) to the radiance (3, H, W) of the middle frame.
-        clips: What to run on.
-        window_length: Frames N per window.
-
-    Yields:
-        One result per clip, frame and method.
-    """
-    for clip in clips:
-        for first in range(len(clip.ldr) - window_length + 1):
-            for name, method in methods.items():
-                yield _result(name, method, clip, window=slice(first, first + window_length))
-
-
-@torch.no_grad()
-def _result(name: str, method: Method, clip: Clip, *, window: slice) -> Result:
-    middle = (window.start + window.stop) // 2
-    radiance = method(clip.ldr[window], clip.exposures[window]).clamp(0, 1)
-    output, truth = radiance[None], clip.radiance[middle][None]
-    compressed = mu_law(output), mu_law(truth)
-    score = Score(
-        clip=clip.name,
-        method=name,
-        frame=middle,
-        role=_role(clip.exposures, middle),
-        psnr_t=psnr(*compressed).item(),
-        ssim_t=ssim(*compressed).item(),
-        psnr_l=psnr(output, truth).item(),
-    )
-    return Result(score, clip.ldr[middle], radiance, truth[0])
-
-
-def _role(exposures: Tensor, frame: int) -> str:
-    exposure = exposures[frame]
-    if exposure == exposures.min():
-        return "short"
-    return "long" if exposure == exposures.max() else "middle"
-
-
-def baselines() -> dict[str, Method]:
-    """All methods that learn nothing, by the names of the table."""
-    return {
-        "reference": reference_alone,
-        "unaligned merge": merge_unaligned,
-        "flow merge": merge_by_flow,
-        "noise-aware flow": merge_by_flow_and_noise,
-    }
-
-
-def trained(path: Path, *, nexps: int) -> Iterator[tuple[str, Method]]:
-    """Yield the start of a guided network, then the network, each with its name.
-
-    Raises:
-        WeightsError: If the file is not one of weights for this number of exposures.
-    """
-    from model.pretrained import load_network
-
-    pretrained = load_network(path, nexps=nexps)
-
-    def predict(pick: Callable[..., Tensor]) -> Method:
-        return lambda ldr, exposures: pick(pretrained.network(ldr[None], exposures[None]))[0]
-
-    if pretrained.network.config.output == "guided":
-        yield f"start of {pretrained.name}", predict(lambda prediction: prediction.start)
-    yield pretrained.name, predict(lambda prediction: prediction.radiance)
+    def cost(self) -> str:
+        """What times are measured on, in words."""
+        named = torch.cuda.get_device_name(self.device) if self.device.startswith("cuda") else platform.machine()
+        return f"every window computed anew, networks on {self.device} ({named}), {self.threads} CPU threads"
 
 
 @click.command()
@@ -142,38 +65,98 @@ def trained(path: Path, *, nexps: int) -> Iterator[tuple[str, Method]]:
 @click.option("--nexps", type=click.IntRange(2, 3), default=2, show_default=True, help="Exposures in the cycle.")
 @click.option("--weights", type=click.Path(path_type=Path), multiple=True, help="Weights to score; may be repeated.")
 @click.option("--only-weights", is_flag=True, help="Leave out the methods that learn nothing.")
-@click.option("--save-pictures", type=click.Path(path_type=Path), help="Folder for the best and worst clip's pictures.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="File for the score of every frame.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use so many clips, evenly chosen.")
+@click.option("--device", default="cpu", show_default=True, help="Where networks run: cpu, cuda, cuda:1 ...")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Threads of arithmetic.")
-def main(
-    data: Path,
-    nexps: int,
-    *,
-    weights: tuple[Path, ...],
-    only_weights: bool,
-    save_pictures: Path | None,
-    json_path: Path | None,
-    threads: int,
-) -> None:
-    """Print PSNR_T, SSIM_T and PSNR_L of every method on clips made from a folder, and their means."""
-    from train.clips import test_clips
-    from train.report import Report
-
-    torch.set_num_threads(threads)
-    methods = {} if only_weights else baselines()
-    report = Report()
+@click.option("--robustness", is_flag=True, help="Score the best simple method and the weights on disturbed clips.")
+@click.option("--per-clip", type=click.Choice(list(BY_KEY)), multiple=True, default=("psnr_t",), show_default=True,
+              help="Measure to show clip by clip; may be repeated.")  # fmt: skip
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder that keeps scores; what is there is not run.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="File for the scores of every frame.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="File for the tables in Markdown.")
+@click.option("--save-pictures", type=click.Path(path_type=Path), help="Folder for pictures of the worst places.")
+@click.option("--worst", type=click.IntRange(min=1), default=3, show_default=True, help="Number of these pictures.")
+def main(**options: object) -> None:
+    """Print how well methods reconstruct clips made from a folder: per clip, and the means of all measures."""
+    plan = Plan(**options)  # type: ignore[arg-type]
+    torch.set_num_threads(plan.threads)
     try:
-        for path in weights:
-            methods |= dict(trained(path, nexps=nexps))
-        for result in evaluate(methods, test_clips(data, nexps), window_length=2 * nexps + 1):
-            report.add(result)
-        report.print(Console(width=None if sys.stdout.isatty() else 24 + 20 * len(methods)))
-        if json_path is not None:
-            report.write_json(json_path)
-        if save_pictures is not None:
-            report.write_pictures(save_pictures)
+        _check_device(plan.device)
+        if plan.robustness:
+            _disturb(plan)
+        else:
+            _score(plan)
     except LanHdrError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _score(plan: Plan) -> None:
+    from train.clips import test_clips
+    from train.report import Report, print_sheets, write_markdown, write_scores
+    from train.scoring import evaluate
+
+    contenders = _contenders(plan, [] if plan.only_weights else baselines())
+    report = Report(worst=plan.worst if plan.save_pictures else 0, cost=plan.cost)
+    clips = test_clips(plan.data, plan.nexps, limit=plan.limit)
+    for scored in evaluate(contenders, clips, window_length=2 * plan.nexps + 1, store=_store(plan)):
+        report.add(scored)
+    sheets = report.sheets(plan.per_clip)
+    print_sheets(sheets, _console(columns=len(sheets[-1].columns)))
+    if plan.json_path:
+        write_scores(plan.json_path, report.scores, about=_about(plan))
+    if plan.markdown:
+        write_markdown(plan.markdown, sheets)
+    if plan.save_pictures:
+        report.write_pictures(plan.save_pictures, contenders)
+
+
+def _disturb(plan: Plan) -> None:
+    from train.clips import test_clips
+    from train.disturbances import disturbances
+    from train.report import print_sheets, write_markdown, write_scores
+    from train.robustness import evaluate_disturbed, named_rows, robustness_sheet
+
+    contenders = _contenders(plan, [] if plan.only_weights else [noise_aware_merge()])
+    clips = test_clips(plan.data, plan.nexps, limit=plan.limit)
+    length, store = 2 * plan.nexps + 1, _store(plan)
+    scores = list(evaluate_disturbed(contenders, clips, disturbances(), window_length=length, store=store))
+    sheets = [robustness_sheet(scores)]
+    print_sheets(sheets, _console(columns=len(sheets[0].columns)))
+    if plan.json_path:
+        write_scores(plan.json_path, named_rows(scores), about=_about(plan))
+    if plan.markdown:
+        write_markdown(plan.markdown, sheets)
+
+
+def _contenders(plan: Plan, simple: Sequence[Contender]) -> list[Contender]:
+    entered = [*simple, *trained(plan.weights, nexps=plan.nexps, device=plan.device)]
+    if not entered:
+        raise DatasetError("there is nothing to score: pass --weights FILE or leave out --only-weights")
+    return entered
+
+
+def _store(plan: Plan) -> ScoreStore | None:
+    from train.score_cache import ScoreCache
+
+    return ScoreCache(plan.cache) if plan.cache else None
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise DatasetError(f"device {device} cannot be used ({reason}): pass --device cpu") from error
+
+
+def _console(*, columns: int) -> Console:
+    return Console(width=None if sys.stdout.isatty() else 40 + 12 * columns)
+
+
+def _about(plan: Plan) -> dict[str, object]:
+    units = {key: measure.title for key, measure in BY_KEY.items()}
+    chosen = {key: str(value) for key, value in asdict(plan).items()}
+    return chosen | {"cost": plan.cost, "torch": torch.__version__, "measures": units}
 
 
 if __name__ == "__main__":

@@ -1,133 +1,149 @@
-"""Tables and pictures of an evaluation."""
+"""What an evaluation leaves: tables, a file of all scores, pictures of the worst places."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from model.color import mu_law
+from train.contenders import Contender
 from train.errors import DatasetError
-from train.evaluate import Result, Score
+from train.measures import BY_KEY
+from train.scoring import Case, Crop, Score, ScoredClip, reconstructed
+from train.sheets import Sheet, clip_sheet, mean_sheet
 
 # An error of 0.1 on mu-law values is white in the picture of errors.
 ERROR_GAIN = 10.0
-ROLES = ("short", "middle", "long")
+CAPTION_HEIGHT = 16
 
 
 class Report:
-    """Collects scores, and one frame of the clips that the last method did best and worst on."""
+    """Collects scores, and the frames that the last method did worst on, one of each clip.
 
-    def __init__(self) -> None:
+    Args:
+        worst: How many frames to keep for pictures.
+        cost: What times are measured on, for the table's heading.
+    """
+
+    def __init__(self, *, worst: int = 0, cost: str = "CPU") -> None:
         self.scores: list[Score] = []
-        self._clip: list[Result] = []
-        self._best: list[Result] = []
-        self._worst: list[Result] = []
+        self._worst: list[tuple[Crop, Case]] = []
+        self._count, self._cost = worst, cost
 
-    def add(self, result: Result) -> None:
-        """Take one result; those of a clip come together, the method that matters comes last."""
-        if self._clip and self._clip[0].score.clip != result.score.clip:
-            self._settle()
-        self.scores.append(result.score)
-        self._clip.append(result)
+    def add(self, clip: ScoredClip) -> None:
+        """Take the scores of a clip; the method that matters comes last."""
+        self.scores += clip.scores
+        last = clip.scores[-1].method
+        crops = [score.crop for score in clip.scores if score.method == last]
+        crop, case = max(zip(crops, clip.cases, strict=True), key=lambda pair: pair[0].error)
+        self._worst = sorted([*self._worst, (crop, case)], key=lambda pair: -pair[0].error)[: self._count]
 
-    def _settle(self) -> None:
-        """Keep the finished clip if it is the best or the worst so far; of all others only scores stay."""
-        if self._clip:
-            if not self._best or _quality(self._clip) > _quality(self._best):
-                self._best = self._clip
-            if not self._worst or _quality(self._clip) < _quality(self._worst):
-                self._worst = self._clip
-        self._clip = []
+    def sheets(self, per_clip: Sequence[str] = ("psnr_t",)) -> list[Sheet]:
+        """Tables: some measures (by key) clip by clip, then the means of all."""
+        tables = [clip_sheet(self.scores, BY_KEY[key]) for key in per_clip]
+        return [*tables, mean_sheet(self.scores, cost=self._cost)]
 
-    def print(self, console: Console) -> None:
-        """Print two tables: PSNR_T per clip, and the means per method."""
-        methods = list(dict.fromkeys(score.method for score in self.scores))
-        console.print(self._clip_table(methods), self._mean_table(methods))
+    def write_pictures(self, folder: Path, contenders: Sequence[Contender]) -> list[Path]:
+        """Write `worst1_CLIP.png` and so on: per method a row of input, result, truth and ten times the error.
 
-    def _clip_table(self, methods: Sequence[str]) -> Table:
-        table = _table("PSNR_T per clip, dB", ["clip", *methods])
-        for clip in dict.fromkeys(score.clip for score in self.scores):
-            table.add_row(clip, *(f"{_mean(self._of(method, clip=clip), 'psnr_t'):.2f}" for method in methods))
-        return table
+        Args:
+            folder: Made if it does not exist.
+            contenders: Those that were scored; they run again on these frames.
 
-    def _mean_table(self, methods: Sequence[str]) -> Table:
-        roles = [role for role in ROLES if any(score.role == role for score in self.scores)]
-        table = _table(
-            "Mean over frames; PSNR_T also by the exposure of the reference frame",
-            ["method", "PSNR_T", *(f"of {role}" for role in roles), "SSIM_T", "PSNR_L"],
-        )
-        for method in methods:
-            scores = self._of(method)
-            by_role = [[score for score in scores if score.role == role] for role in roles]
-            table.add_row(
-                method,
-                f"{_mean(scores, 'psnr_t'):.2f}",
-                *(f"{_mean(chosen, 'psnr_t'):.2f}" for chosen in by_role),
-                f"{_mean(scores, 'ssim_t'):.4f}",
-                f"{_mean(scores, 'psnr_l'):.2f}",
-            )
-        return table
-
-    def _of(self, method: str, *, clip: str | None = None) -> list[Score]:
-        return [score for score in self.scores if score.method == method and clip in (None, score.clip)]
-
-    def write_json(self, path: Path) -> None:
-        """Write the score of every frame.
-
-        Raises:
-            DatasetError: If the file cannot be written.
-        """
-        try:
-            path.write_text(json.dumps([asdict(score) for score in self.scores], indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise DatasetError(f"{path} cannot be written ({error.strerror}): choose another place") from error
-
-    def write_pictures(self, folder: Path) -> list[Path]:
-        """Write `best_CLIP.png` and `worst_CLIP.png`: per method a row of input, result, truth and error.
+        Returns:
+            The files, the worst first.
 
         Raises:
             DatasetError: If the folder cannot be written.
         """
-        self._settle()
-        written = []
-        for rank, results in (("best", self._best), ("worst", self._worst)):
-            path = folder / f"{rank}_{results[0].score.clip}.png"
-            frame = results[0].score.frame
-            sheet = np.concatenate([_row(result) for result in results if result.score.frame == frame])
-            write_png(path, sheet)
-            written.append(path)
-        return written
+        paths = []
+        for rank, (crop, case) in enumerate(self._worst, start=1):
+            paths.append(folder / f"worst{rank}_{case.clip}.png")
+            write_png(paths[-1], crop_sheet(contenders, case, crop=crop))
+        return paths
 
 
-def _quality(results: Sequence[Result]) -> float:
-    last = results[-1].score.method
-    return fmean(result.score.psnr_t for result in results if result.score.method == last)
+def print_sheets(sheets: Sequence[Sheet], console: Console) -> None:
+    """Print tables for the terminal."""
+    console.print(*(sheet.console_table() for sheet in sheets))
 
 
-def _mean(scores: Sequence[Score], value: str) -> float:
-    return fmean(getattr(score, value) for score in scores)
+def write_markdown(path: Path, sheets: Sequence[Sheet]) -> None:
+    """Write tables as Markdown.
+
+    Raises:
+        DatasetError: If the file cannot be written.
+    """
+    write_text(path, "\n".join(sheet.markdown() for sheet in sheets))
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(columns[0], title=title, title_justify="left")
-    for column in columns[1:]:
-        table.add_column(column, justify="right", overflow="fold")
-    return table
+def write_scores(path: Path, scores: Sequence[Score], *, about: Mapping[str, object]) -> None:
+    """Write `{"about": ..., "scores": [...]}` as JSON, one entry per method and frame.
+
+    Args:
+        path: The file.
+        scores: Of all frames.
+        about: How the scores came to be.
+
+    Raises:
+        DatasetError: If the file cannot be written.
+    """
+    write_text(path, json.dumps({"about": about, "scores": [_flat(score) for score in scores]}, indent=1) + "\n")
 
 
-def _row(result: Result) -> NDArray[np.uint8]:
-    output, truth = mu_law(result.radiance), mu_law(result.truth)
-    error = ERROR_GAIN * (output - truth).abs()
-    return picture_row([result.reference, output, truth, error])
+def write_text(path: Path, text: str) -> None:
+    """Write a text file.
+
+    Raises:
+        DatasetError: If the file cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be written ({error.strerror}): choose another place") from error
+
+
+def crop_sheet(contenders: Sequence[Contender], case: Case, *, crop: Crop) -> NDArray[np.uint8]:
+    """Show a place of a frame: per method a caption above input, result, truth and ten times the error.
+
+    Args:
+        contenders: Methods.
+        case: The frame.
+        crop: The place.
+
+    Returns:
+        8-bit codes, (rows * (16 + side), 4 * side, 3).
+    """
+    rows = []
+    for contender in contenders:
+        for name, output in zip(contender.names, reconstructed(contender, case), strict=True):
+            rows += [_caption(name, width=4 * crop.side), _row(case, output, crop=crop)]
+    return np.concatenate(rows)
+
+
+def _row(case: Case, radiance: Tensor, *, crop: Crop) -> NDArray[np.uint8]:
+    output, truth = mu_law(radiance), mu_law(case.truth)
+    pictures = [case.reference, output, truth, ERROR_GAIN * (output - truth).abs()]
+    rows, columns = slice(crop.top, crop.top + crop.side), slice(crop.left, crop.left + crop.side)
+    return picture_row([picture[:, rows, columns] for picture in pictures])
+
+
+def _caption(text: str, *, width: int) -> NDArray[np.uint8]:
+    bar = np.zeros((CAPTION_HEIGHT, width, 3), np.uint8)
+    place = (4, CAPTION_HEIGHT - 5)
+    cv2.putText(bar, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
+    return bar
+
+
+def _flat(score: Score) -> dict[str, object]:
+    return {key: value for key, value in asdict(score).items() if key != "values"} | score.values
 
 
 def picture_row(pictures: Sequence[Tensor]) -> NDArray[np.uint8]:
