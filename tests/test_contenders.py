@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from scored import tiny_clip
 
 from model.color import mu_law
 from model.errors import WeightsError
 from model.network import NetworkConfig
 from model.pretrained import build_network, save_network
-from tests.scored import tiny_clip
 from train.contenders import SCORING_SOURCES, baselines, trained
 
 

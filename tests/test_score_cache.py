@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scored import Offset, TinyClip, tiny_clip
 
-from tests.scored import Offset, TinyClip, tiny_clip
 from train.contenders import Contender, contender
 from train.errors import DatasetError
 from train.score_cache import ScoreCache

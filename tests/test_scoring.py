@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from scored import TinyClip, tiny_clip, two_contenders
 
 from model.color import mu_law_inverse
-from tests.scored import TinyClip, tiny_clip, two_contenders
 from train.contenders import Contender, contender
 from train.measures import Pair
 from train.scoring import Score, evaluate, worst_crop

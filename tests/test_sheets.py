@@ -4,8 +4,8 @@ import io
 
 import pytest
 from rich.console import Console
+from scored import tiny_clip, two_contenders
 
-from tests.scored import tiny_clip, two_contenders
 from train.measures import BY_KEY
 from train.scoring import Crop, Score, evaluate
 from train.sheets import Sheet, clip_sheet, mean_sheet, seconds_per_frame
