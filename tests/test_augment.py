@@ -5,6 +5,7 @@ import pytest
 
 from train.augment import Capture, draw_capture, expose, exposure_gain
 from train.datasets.pictures import Pixels
+from train.sample_recipe import GuidedSampling
 
 
 @pytest.mark.parametrize("exposure", [1.0, 8.0])
@@ -86,7 +87,7 @@ def test_gain_lets_the_stated_shares_clip() -> None:
 
 def test_drawn_cameras_stay_in_their_ranges_and_differ() -> None:
     rng = np.random.default_rng(0)
-    drawn = [draw_capture(rng, [1.0, 8.0]) for _ in range(300)]
+    drawn = [draw_capture(rng, [1.0, 8.0], sampling=GuidedSampling()) for _ in range(300)]
     assert any(capture.shot == 0 == capture.read for capture in drawn)
     assert all(1e-5 <= capture.shot <= 4e-4 and 2e-4 <= capture.read <= 3e-3 for capture in drawn if capture.shot)
     assert {capture.bits for capture in drawn} == {8, 10}

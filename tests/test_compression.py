@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from train.compression import h264_available, h264_passed, jpeg_passed
+from train.compression import pyav_available, h264_passed, jpeg_passed
 
 
 def _moving_texture(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -34,6 +34,6 @@ def test_h264_keeps_frames_in_order_and_loses_more_at_higher_crf(size: tuple[int
 
 
 def test_h264_is_not_there_without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert h264_available()
+    assert pyav_available()
     monkeypatch.setitem(sys.modules, "av", None)
-    assert not h264_available()
+    assert not pyav_available()

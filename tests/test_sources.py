@@ -5,7 +5,7 @@ import numpy as np
 import OpenEXR
 import pytest
 
-from train.datasets.hdr_video import is_pq, pq_to_linear, read_pq_video
+from train.datasets.hdr_video import is_pq, pq_to_linear, read_hdr_video
 from train.datasets.inverse_curve import InverseCurve
 from train.datasets.pictures import hdr_picture, read_hdr_picture
 from train.datasets.procedural import dead_leaves
@@ -105,7 +105,7 @@ def test_pq_has_the_values_of_the_standard() -> None:
 def test_hdr10_video_is_read_as_linear_light() -> None:
     path = HDR_VIDEOS / "hdr10-av1.mp4"
     assert is_pq(path)
-    video = read_pq_video(path, first=2, most_frames=2, longest_side=320)
+    video = read_hdr_video(path, first=2, most_frames=2, longest_side=320)
     assert video.frames.shape == (2, 320, 180, 3) and video.frames.dtype == np.float32
     nits = 10_000 * video.frames
     assert nits.min() >= 0 and 1 < np.median(nits) < 500 and 200 < nits.max() < 10_000

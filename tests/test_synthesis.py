@@ -1,5 +1,5 @@
 import pickle
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import cv2
@@ -9,20 +9,20 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 import train.synthesis
-from model.errors import ExposureError
 from model.exposure import to_ldr
 from train.augment import Capture, expose
 from train.datasets.pictures import hdr_picture, ldr_picture
 from train.datasets.sources import Sources
 from train.datasets.videos import Video
+from train.sample_recipe import GUIDED_MIXTURE, guided_samples
 from train.scenes import Scene, draw_scene
-from train.synthesis import MIX, Sample, TrainingSet, draw_times
+from train.synthesis import Sample, TrainingSet, draw_times
 
 PATCH = 48
 
 
 def _set(nexps: int = 2, *, seed: int = 5) -> TrainingSet:
-    return TrainingSet(Sources(), nexps, patch=PATCH, frames=2 * nexps + 2, seed=seed)
+    return TrainingSet(Sources(), guided_samples(nexps), patch=PATCH, frames=2 * nexps + 2, seed=seed)
 
 
 def _same(one: Sample, other: Sample) -> bool:
@@ -71,9 +71,10 @@ def test_mix_is_kept_to_and_renormalised_over_what_exists(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(train.synthesis, "draw_scene", noted)
     everything = _mixed_sources()
-    for sources, wanted in ((everything, MIX), (Sources(videos=everything.videos), {"ldr_video": 0.25 / 0.35})):
+    listed = {kind: weight for kind, weight in asdict(GUIDED_MIXTURE).items() if kind in everything.offered}
+    for sources, wanted in ((everything, listed), (Sources(videos=everything.videos), {"ldr_video": 0.25 / 0.35})):
         kinds.clear()
-        training = TrainingSet(sources, 2, patch=16, frames=6, seed=0)
+        training = TrainingSet(sources, guided_samples(2), patch=16, frames=6, seed=0)
         for index in range(120):
             training.sample(0, index)
         for kind, share in wanted.items():
@@ -94,7 +95,7 @@ class _Step(Dataset[Sample]):
 
 
 def test_workers_make_the_same_samples() -> None:
-    training = TrainingSet(_mixed_sources(), 2, patch=PATCH, frames=6, seed=9)
+    training = TrainingSet(_mixed_sources(), guided_samples(2), patch=PATCH, frames=6, seed=9)
     here = [training.sample(2, index) for index in range(4)]
     cv2.blur(np.zeros((999, 999), np.float32), (3, 3))  # whatever threads OpenCV has before the fork must not matter
     there = DataLoader(_Step(training, 2), batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=60)
@@ -103,7 +104,7 @@ def test_workers_make_the_same_samples() -> None:
 
 def test_one_frame_is_lost_in_a_few_samples() -> None:
     rng = np.random.default_rng(0)
-    drawn = [np.array(draw_times(rng, 6)) for _ in range(4000)]
+    drawn = [np.array(draw_times(rng, 6, dropped_share=0.04)) for _ in range(4000)]
     gaps = [np.diff(times) for times in drawn]
     assert all(times[0] == -3 and len(times) == 6 for times in drawn)
     assert all(set(gap.tolist()) <= {1.0, 2.0} and (gap == 2).sum() <= 1 for gap in gaps)
@@ -112,22 +113,16 @@ def test_one_frame_is_lost_in_a_few_samples() -> None:
     assert {int(gap.argmax()) for gap in gaps if gap.max() == 2} == set(range(5))
 
 
-def test_video_of_few_frames_bears_a_lost_one() -> None:
+def test_clip_too_short_for_a_lost_frame_turns_around() -> None:
     codes = np.arange(8, dtype=np.uint8)[:, None, None, None] * np.full((1, 40, 40, 3), 30, np.uint8)
     times = [-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0]
     video = Sources(videos=(Video("rising", codes),))
     for seed in range(8):
         rng = np.random.default_rng(seed)
         scene = draw_scene(rng, "ldr_video", sources=video, size=(16, 16), times=times, longest=4)
-        levels = [scene.view.render(time).mean() for time in times]
-        changes = np.diff(levels)
-        # 8 frames cannot fill 9 places: one may stand twice
-        assert len(set(levels)) >= 7 and ((changes >= 0).all() or (changes <= 0).all())
-
-
-def test_four_exposures_are_refused() -> None:
-    with pytest.raises(ExposureError, match="found 4"):
-        _set(4)
+        changes = np.diff([scene.view.render(time).mean() for time in times])
+        # 8 frames cannot fill 9 places: the turn is seen at one end, or falls between two frames, which are then alike
+        assert (changes[1:-1] != 0).all() and len(set(np.sign(changes[1:-1]))) == 1
 
 
 def test_noise_free_picture_is_the_exposed_radiance_within_one_code() -> None:

@@ -16,6 +16,7 @@ from train.batches import Batch
 from train.config import TrainConfig, TrainError
 from train.datasets.sources import Sources
 from train.metrics import psnr
+from train.sample_recipe import guided_samples
 from train.synthesis import TrainingSet
 from train.transplant import transplant
 
@@ -95,7 +96,7 @@ def test_there_and_back_is_the_identity(design: str) -> None:
 
 
 def test_bundled_weights_for_two_exposures_help_with_three() -> None:
-    scenes = TrainingSet(Sources(), 3, patch=64, frames=8, seed=5)
+    scenes = TrainingSet(Sources(), guided_samples(3), patch=64, frames=8, seed=5)
     batch = Batch.of([scenes.sample(0, index) for index in range(6)])
     pretrained = load_network(bundled_path(nexps=2, size="lite")).network
     with torch.no_grad():

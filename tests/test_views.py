@@ -89,7 +89,7 @@ def test_video_frames_follow_the_order_asked_for() -> None:
     frames = np.stack([np.full((60, 80, 3), 10 * index, np.uint8) for index in range(10)])
     table = np.arange(256, dtype=np.float32)
     camera = Camera((40, 30), 1.3, 0.0, STILL, SIZE)
-    view = view_video(Video("steps", frames), camera, indices=[8, 5, 2], first=-1.0, table=table)
+    view = view_video(Video("steps", frames).load([8, 5, 2]), camera, first=-1.0, table=table)
     assert [round(float(view.render(time).mean())) for time in (-1.0, 0.0, 1.0)] == [80, 50, 20]
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.random import Generator
 
 from model.exposure import GAMMA
-from train.compression import h264_available, h264_passed, jpeg_passed
+from train.compression import h264_passed, jpeg_passed, pyav_available
 from train.datasets.pictures import Pixels
+from train.sample_recipe import GuidedSampling
 
 
 @dataclass(frozen=True)
@@ -81,25 +82,28 @@ def exposure_gain(
     return float(max(min(1 / (longest * long_level), 1 / short_level), darkest / (longest * middle)))
 
 
-def draw_capture(rng: Generator, exposures: Sequence[float]) -> Capture:
+def draw_capture(rng: Generator, exposures: Sequence[float], *, sampling: GuidedSampling) -> Capture:
     """Draw a camera: shot noise 1e-5..4e-4 and read noise 2e-4..3e-3 log-uniform, mostly 8 bits.
 
-    A few are not what they are taken for: 12 % state exposures that are off by up to 10 %, 15 % have an exponent that
-    is; a third compress, as JPEG or as H.264.
+    Args:
+        rng: Source of all randomness.
+        exposures: Stated exposures.
+        sampling: How many cameras are noisy, are not what they are taken for, or compress.
     """
-    noisy = rng.random() < 0.92
+    noisy = rng.random() < sampling.noisy_share
     stated = sorted(set(exposures))[1:]
-    errors = rng.uniform(0.9, 1.1, len(stated)).tolist()
+    errors = (1 + rng.uniform(-1, 1, len(stated)) * sampling.wrong_exposure).tolist()
+    wrong_gamma = GAMMA * (1 + float(rng.uniform(-1, 1)) * sampling.wrong_response)
     compression = rng.random()
     return Capture(
         shot=_log_uniform(rng, 1e-5, 4e-4) if noisy else 0.0,
         read=_log_uniform(rng, 2e-4, 3e-3) if noisy else 0.0,
-        gamma=GAMMA * float(rng.uniform(0.9, 1.1)) if rng.random() < 0.15 else GAMMA,
-        ratio_errors=tuple(zip(stated, errors, strict=True)) if rng.random() < 0.12 else (),
+        gamma=wrong_gamma if rng.random() < sampling.wrong_response_share else GAMMA,
+        ratio_errors=tuple(zip(stated, errors, strict=True)) if rng.random() < sampling.wrong_exposure_share else (),
         bits=10 if rng.random() < 0.15 else 8,
-        jpeg_quality=int(rng.integers(60, 98)) if compression < 0.2 else None,
+        jpeg_quality=int(rng.integers(60, 98)) if compression < sampling.jpeg_share else None,
         jpeg_slope=float(rng.uniform(-4, 4)),
-        h264_crf=int(rng.integers(14, 31)) if compression > 0.87 else None,
+        h264_crf=int(rng.integers(14, 31)) if compression >= 1 - sampling.h264_share else None,
     )
 
 
@@ -126,7 +130,7 @@ def _compressed(encoded: Pixels, exposures: Sequence[float], *, capture: Capture
     if capture.jpeg_quality is None and capture.h264_crf is None:
         return encoded
     codes = np.rint(encoded * 255).astype(np.uint8)
-    if capture.h264_crf is not None and h264_available():
+    if capture.h264_crf is not None and pyav_available():
         passed = h264_passed(codes, capture.h264_crf)
     else:
         passed = jpeg_passed(codes, _qualities(exposures, capture=capture))

@@ -35,7 +35,7 @@ def _jpeg(codes: Codes, quality: int) -> Codes:
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
 
 
-def h264_available() -> bool:
+def pyav_available() -> bool:
     """Whether PyAV is installed, which nothing else in training needs."""
     try:
         import av  # noqa: F401

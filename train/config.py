@@ -10,6 +10,9 @@ from model.errors import LanHdrError
 from model.network import NetworkConfig
 from train.losses import LossName
 from train.precision import Precision
+from train.sample_recipe import SampleRecipe, guided_samples
+
+Schedule = Literal["cosine", "constant"]
 
 
 class TrainError(LanHdrError):
@@ -29,15 +32,19 @@ class TrainConfig:
     Args:
         nexps: Number of exposures in the cycle, 2 or 3.
         size: `lite`, for CPUs and real time, or `base`, the published size.
+        output: `guided` corrects a merged start, `direct` is the published network; see `NetworkConfig`.
         loss: `log_mse` (per-sample logarithm of the squared error) or `paper` (L1, frequency, temporal).
         steps: Length of the run and of its learning-rate schedule, in optimizer steps.
         batch: Samples per step; each brings two consecutive windows.
         patch: Side of the square patches, in pixels.
         lr: Highest learning rate of AdamW, reached after the warm-up.
-        warmup: Steps over which the learning rate rises from 0; a cosine takes it to 0 afterwards.
+        warmup: Steps over which the learning rate rises from 0.
+        schedule: What happens to it afterwards: a `cosine` takes it to 0, or it stays `constant`.
         weight_decay: Decoupled weight decay of AdamW.
         clip_norm: Largest norm of the gradient of all parameters together.
         ema_decay: Decay per step of the averaged weights, in [0, 1).
+        recipe: Name or file of the recipe that the values come from; for the record, all it says is here.
+        samples: How samples are drawn; None means as `guided_samples` says.
         seed: Every random draw derives from this, the step and the sample's index.
         data: Folder of pictures and clips; None means procedural scenes.
         validation_data: Folder of held-out pictures; None means other draws from the training data.
@@ -55,15 +62,19 @@ class TrainConfig:
 
     nexps: int = 2
     size: Literal["lite", "base"] = "lite"
+    output: Literal["guided", "direct"] = "guided"
     loss: LossName = "log_mse"
     steps: int = 20_000
     batch: int = 4
     patch: int = 128
     lr: float = 8e-4
     warmup: int = 200
+    schedule: Schedule = "cosine"
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     ema_decay: float = 0.999
+    recipe: str | None = None
+    samples: SampleRecipe | None = None
     seed: int = 0
     data: str | None = None
     validation_data: str | None = None
@@ -86,10 +97,14 @@ class TrainConfig:
             raise TrainError(f"ema_decay is {self.ema_decay}: pass 0 or more and less than 1")
 
     def network_config(self) -> NetworkConfig:
-        """The network that this run trains: `lite`, or the published one beside a guided start."""
+        """The network that this run trains: `lite`, or the published one, by itself or beside a guided start."""
         if self.size == "base":
-            return NetworkConfig(nexps=self.nexps, design="lanhdr", output="guided")
-        return NetworkConfig(nexps=self.nexps, design="lite", output="guided", channels=48)
+            return NetworkConfig(nexps=self.nexps, design="lanhdr", output=self.output)
+        return NetworkConfig(nexps=self.nexps, design="lite", output=self.output, channels=48)
+
+    def sample_recipe(self) -> SampleRecipe:
+        """How this run draws its samples."""
+        return self.samples or guided_samples(self.nexps)
 
     def as_dict(self) -> dict[str, Any]:
         """All values by name, as JSON can hold them."""
@@ -100,12 +115,13 @@ class TrainConfig:
         """Make a config of stored values.
 
         Raises:
-            TrainError: If a name is unknown or a value is out of range.
+            LanHdrError: If a name is unknown or a value is out of range.
         """
         unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
         if unknown:
             raise TrainError(f"the stored config has unknown values {unknown}: it is from another version, start anew")
-        return cls(**values)
+        samples = values.get("samples")
+        return cls(**values | {"samples": SampleRecipe.from_dict(samples) if isinstance(samples, dict) else samples})
 
 
 def write_config(config: TrainConfig, path: Path) -> None:

@@ -5,3 +5,7 @@ from model.errors import LanHdrError
 
 class DatasetError(LanHdrError):
     """A folder or file of training or test pictures is missing, empty or unreadable."""
+
+
+class RecipeError(LanHdrError):
+    """A recipe cannot be read, has a key that nobody knows, or a value that makes no sense."""

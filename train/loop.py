@@ -27,14 +27,16 @@ Listener = Callable[[Row], None]
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Rise linearly over the warm-up, then fall along half a cosine to 0 at the end of the run.
+    """Rise linearly over the warm-up, then fall along half a cosine to 0 at the end of the run, or stay there.
 
     Args:
-        config: Decides the highest value, the warm-up and the length.
+        config: Decides the highest value, the warm-up, the schedule and the length.
         step: Number of finished steps.
     """
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
+    if config.schedule == "constant":
+        return config.lr
     progress = (step - config.warmup) / max(1, config.steps - config.warmup)
     return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 

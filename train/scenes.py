@@ -8,11 +8,11 @@ import numpy as np
 from numpy.random import Generator
 
 from train.augment import draw_white_balance, exposure_gain
+from train.datasets.clip import Clip, draw_indices
 from train.datasets.inverse_curve import draw_curve
 from train.datasets.pictures import Picture, Pixels
 from train.datasets.procedural import dead_leaves
-from train.datasets.sources import Sources
-from train.datasets.videos import Video
+from train.datasets.sources import CLIP_KINDS, Sources
 from train.layers import Layer, draw_layer
 from train.motion import STILL, Motion, draw_motion, draw_speed
 from train.views import Camera, PlaneView, Size, VideoView, View, view_panorama, view_picture, view_video
@@ -65,7 +65,7 @@ def draw_scene(
 
     Args:
         rng: Source of all randomness.
-        kind: `panorama`, `hdr_photo`, `ldr_photo`, `ldr_video` or `procedural`.
+        kind: One of the kinds of `Mixture`.
         sources: What scenes are made of.
         size: Height and width in pixels.
         times: Times in frames at which it will be rendered, about 0.
@@ -73,7 +73,7 @@ def draw_scene(
     """
     view = _draw_view(rng, kind, sources=sources, size=size, times=times)
     gain = np.float32(_draw_gain(rng, view.render(0.0), longest=longest)) * draw_white_balance(rng)
-    count = int(rng.random() < 0.25) if kind == "ldr_video" else int(rng.choice(4, p=[0.2, 0.35, 0.3, 0.15]))
+    count = int(rng.random() < 0.25) if kind in CLIP_KINDS else int(rng.choice(4, p=[0.2, 0.35, 0.3, 0.15]))
     layers = (_draw_layer(rng, sources, size=size, longest=longest) for _ in range(count))
     return Scene(view.exposed(gain), tuple(layers))
 
@@ -82,8 +82,8 @@ def _draw_view(rng: Generator, kind: str, *, sources: Sources, size: Size, times
     motion = STILL if rng.random() < 0.12 else draw_motion(rng, draw_speed(rng))
     if kind == "panorama":
         return _inside_panorama(rng, sources.panoramas, motion=motion, size=size, times=times)
-    if kind == "ldr_video":
-        return _over_video(rng, sources.videos, size=size, times=times)
+    if kind in CLIP_KINDS:
+        return _over_video(rng, sources.clips(kind), size=size, times=times)
     pictures = {"hdr_photo": sources.hdr_photos, "ldr_photo": sources.ldr_photos}.get(kind, ())
     picture = _one_of(rng, pictures) if pictures else dead_leaves(rng)
     return _over_picture(rng, picture, motion=motion, size=size, times=times)
@@ -110,21 +110,19 @@ def _over_picture(rng: Generator, picture: Picture, *, motion: Motion, size: Siz
     return view_picture(picture, camera, times=times, table=table)
 
 
-def _over_video(rng: Generator, videos: Sequence[Video], *, size: Size, times: Sequence[float]) -> VideoView:
-    video = _one_of(rng, videos)
-    steps, last = round(times[-1] - times[0]), len(video.frames) - 1
-    stride = min(int(rng.integers(1, 4)), max(1, last // steps))
-    start = int(rng.integers(max(1, last - stride * steps + 1)))
-    indices = [min(start + stride * step, last) for step in range(steps + 1)]  # the shortest videos stop early
+def _over_video(rng: Generator, clips: Sequence[Clip], *, size: Size, times: Sequence[float]) -> VideoView:
+    clip = _one_of(rng, clips)
+    indices = draw_indices(rng, clip.count, wanted=round(times[-1] - times[0]) + 1, longest_stride=3)
     if rng.random() < 0.5:
         indices.reverse()
-    height, width = video.frames.shape[1:3]
+    frames = clip.load(indices)
+    height, width = frames[0].shape[:2]
     coarsest = max(1.0, min(3.0, height / (1.2 * size[0]), width / (1.2 * size[1])))
     scale = float(np.exp(rng.uniform(0, np.log(coarsest))))
     center = (_place(rng, width, reach=scale * size[1]), _place(rng, height, reach=scale * size[0]))
     motion = STILL if rng.random() < 0.5 else draw_motion(rng, draw_speed(rng) / 2)
     camera = Camera(center, scale, 0.0, motion, size)
-    return view_video(video, camera, indices=indices, first=float(times[0]), table=draw_curve(rng).table())
+    return view_video(frames, camera, first=float(times[0]), table=draw_curve(rng).table())
 
 
 def _draw_gain(rng: Generator, radiance: Pixels, *, longest: float) -> float:

@@ -140,7 +140,7 @@ def _trainer(network: Network, config: TrainConfig, *, journal: Journal, device:
 
 def _training_set(sources: Sources, config: TrainConfig, *, seed: int) -> TrainingSet:
     frames = config.network_config().window_length + 1
-    return TrainingSet(sources, config.nexps, patch=config.patch, frames=frames, seed=seed)
+    return TrainingSet(sources, config.sample_recipe(), patch=config.patch, frames=frames, seed=seed)
 
 
 def _exporter(config: TrainConfig, *, name: str) -> Export:

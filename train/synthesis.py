@@ -1,6 +1,6 @@
 """Training samples made on the fly: alternating exposures of synthetic motion, with the truth."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -9,17 +9,12 @@ import torch
 from numpy.random import Generator, SeedSequence
 from torch import Tensor
 
-from model.errors import ExposureError
 from train.augment import draw_capture, expose
 from train.datasets.pictures import Pixels
-from train.datasets.sources import Sources
-from train.exposure_draws import GUIDED_DRAWS
+from train.datasets.sources import CLIP_KINDS, LDR_KINDS, Sources
+from train.paper import draw_frames, draw_rescaling, expose_with_noise, flipped_and_turned
+from train.sample_recipe import GuidedSampling, PaperSampling, SampleRecipe
 from train.scenes import Scene, draw_scene
-
-MIX = {"panorama": 0.35, "hdr_photo": 0.15, "ldr_photo": 0.15, "ldr_video": 0.25, "procedural": 0.1}
-
-# how often a frame was lost and the order of exposures repaired
-DROPPED_SHARE = 0.04
 
 
 class Sample(NamedTuple):
@@ -42,24 +37,17 @@ class TrainingSet:
 
     Args:
         sources: What scenes are made of.
-        nexps: Number of distinct exposures, 2 or 3.
+        samples: How they are drawn.
         patch: Height and width of a sample in pixels.
         frames: Consecutive frames of a sample; two windows need the window's length plus 1.
         seed: Seed of all randomness.
-        mix: How often each kind of scene is drawn; re-normalised over what the sources offer.
     """
 
     sources: Sources
-    nexps: int
+    samples: SampleRecipe
     patch: int
     frames: int
     seed: int
-    mix: dict[str, float] = field(default_factory=lambda: dict(MIX))
-
-    def __post_init__(self) -> None:
-        """Refuse exposure counts that no cycle is known for."""
-        if self.nexps not in GUIDED_DRAWS:
-            raise ExposureError(f"training needs 2 or 3 exposures, found {self.nexps}: pass --nexps 2 or --nexps 3")
 
     def sample(self, step: int, index: int) -> Sample:
         """Make one sample; the same arguments give the same sample in any process.
@@ -70,38 +58,57 @@ class TrainingSet:
         """
         cv2.setNumThreads(0)  # patches are too small to share out, and the workers have the cores already
         rng = np.random.Generator(np.random.PCG64(SeedSequence([self.seed, step, index])))
-        exposures = GUIDED_DRAWS[self.nexps].draw(rng, self.frames)
-        times = draw_times(rng, self.frames)
-        kinds, shares = self._kinds()
-        kind = kinds[rng.choice(len(kinds), p=shares)]
+        exposures = self.samples.exposures.draw(rng, self.frames)
+        shares = self.samples.mixture.shares(self.sources.offered)
+        kind = list(shares)[rng.choice(len(shares), p=list(shares.values()))]
+        if isinstance(self.samples.sampling, PaperSampling):
+            return self._published(rng, kind, exposures=exposures, sampling=self.samples.sampling)
+        return self._guided(rng, kind, exposures=exposures, sampling=self.samples.sampling)
+
+    def _guided(self, rng: Generator, kind: str, *, exposures: list[float], sampling: GuidedSampling) -> Sample:
+        times = draw_times(rng, self.frames, dropped_share=sampling.dropped_share)
         size = (self.patch, self.patch)
         scene = draw_scene(rng, kind, sources=self.sources, size=size, times=times, longest=max(exposures))
-        radiance = _flipped(rng, _render(rng, scene, times=times, exposures=exposures))
-        ldr = expose(radiance, exposures, capture=draw_capture(rng, exposures), rng=rng)
+        blurred = rng.random() < sampling.blurred_share
+        radiance = _flipped(rng, _render(rng, scene, times=times, exposures=exposures, blurred=blurred))
+        capture = draw_capture(rng, exposures, sampling=sampling)
+        ldr = expose(radiance, exposures, capture=capture, rng=rng)
         return Sample(to_tensor(ldr), torch.tensor(exposures, dtype=torch.float32), to_tensor(radiance))
 
-    def _kinds(self) -> tuple[list[str], list[float]]:
-        offered = {
-            "panorama": bool(self.sources.panoramas),
-            "hdr_photo": bool(self.sources.hdr_photos),
-            "ldr_photo": bool(self.sources.ldr_photos),
-            "ldr_video": bool(self.sources.videos),
-            "procedural": True,
-        }
-        kinds = [kind for kind, share in self.mix.items() if offered[kind] and share > 0] or ["procedural"]
-        shares = [self.mix.get(kind, 1.0) or 1.0 for kind in kinds]
-        return kinds, [share / sum(shares) for share in shares]
+    def _published(self, rng: Generator, kind: str, *, exposures: list[float], sampling: PaperSampling) -> Sample:
+        """Sample as the paper does; what it has none of, still pictures, a moving camera makes clips of."""
+        if kind in CLIP_KINDS:
+            clips = self.sources.clips(kind)
+            clip = clips[int(rng.integers(len(clips)))]
+            frames = draw_frames(rng, clip, frames=self.frames, patch=self.patch, sampling=sampling)
+        else:
+            times, size = draw_times(rng, self.frames, dropped_share=0), (self.patch, self.patch)
+            scene = draw_scene(rng, kind, sources=self.sources, size=size, times=times, longest=max(exposures))
+            frames = _render(rng, scene, times=times, exposures=exposures, blurred=False)
+        middle = (self.frames - 1) // 2
+        is_hdr = kind not in LDR_KINDS
+        frames = flipped_and_turned(rng, frames)
+        factor = draw_rescaling(rng, frames[middle], exposures[middle], is_hdr=is_hdr, sampling=sampling)
+        radiance = np.clip(frames * np.float32(factor), 0, 1)
+        ldr = expose_with_noise(rng, radiance, exposures, sampling=sampling)
+        return Sample(to_tensor(ldr), torch.tensor(exposures, dtype=torch.float32), to_tensor(radiance))
 
 
-def draw_times(rng: Generator, frames: int) -> list[float]:
-    """Draw the times of the frames, one apart, 0 at the middle one; where a frame was lost, two apart once."""
-    lost = int(rng.integers(1, frames)) if rng.random() < DROPPED_SHARE else frames
+def draw_times(rng: Generator, frames: int, *, dropped_share: float) -> list[float]:
+    """Draw the times of the frames, one apart, 0 at the middle one; where a frame was lost, two apart once.
+
+    Args:
+        rng: Source of all randomness.
+        frames: Number of frames.
+        dropped_share: How often a frame was lost and the order of exposures repaired.
+    """
+    lost = int(rng.integers(1, frames)) if rng.random() < dropped_share else frames
     return [float(frame - frames // 2 + (frame >= lost)) for frame in range(frames)]
 
 
-def _render(rng: Generator, scene: Scene, *, times: list[float], exposures: list[float]) -> Pixels:
-    """Render all frames, (T, P, P, 3) in 0..1; some are blurred by motion, in time with the exposure or all alike."""
-    shutter = float(rng.uniform(0.1, 0.7)) if rng.random() < 0.35 else 0.0
+def _render(rng: Generator, scene: Scene, *, times: list[float], exposures: list[float], blurred: bool) -> Pixels:
+    """Render all frames, (T, P, P, 3) in 0..1; motion may blur them, in time with the exposure or all alike."""
+    shutter = float(rng.uniform(0.1, 0.7)) if blurred else 0.0
     by_time = rng.random() < 0.5
     longest = max(exposures)
     shutters = [shutter * exposure / longest if by_time else shutter for exposure in exposures]

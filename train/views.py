@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.datasets.pictures import Picture, Pixels, Stored
-from train.datasets.videos import Video
 from train.motion import Motion
 
 # Brighter than this times the clip level of the shortest exposure is of no consequence; limiting it before
@@ -132,28 +131,25 @@ class VideoView:
         return replace(self, frames=tuple(np.minimum(frame * gain, LIMIT) for frame in self.frames))
 
 
-def view_video(
-    video: Video, camera: Camera, *, indices: Sequence[int], first: float, table: Pixels | None
-) -> VideoView:
+def view_video(frames: Sequence[Stored], camera: Camera, *, first: float, table: Pixels | None) -> VideoView:
     """Cut out of a video what a camera will see of it, reduced by area averaging to the camera's scale.
 
     Args:
-        video: The video.
+        frames: Frames of one size in the order of time, (H, W, 3) each; 8-bit codes or linear radiance.
         camera: The camera; its scale is at least 1.
-        indices: Frames of the video in the order of time.
-        first: Time of the first.
+        first: Time of the first frame; the next is one later.
         table: Linear radiance of each 8-bit code, (256,), or None if the frames are linear.
     """
-    times = [first + step for step in range(len(indices))]
-    box = bounding_box(camera, times, shape=video.frames.shape[1:])
+    times = [first + step for step in range(len(frames))]
+    box = bounding_box(camera, times, shape=frames[0].shape)
     size = (max(2, round((box[2] - box[0]) / camera.scale)), max(2, round((box[3] - box[1]) / camera.scale)))
     ratio = size[0] / (box[2] - box[0])
     center = (camera.center[0] * ratio, camera.center[1] * ratio)
     smaller = replace(camera, center=center, scale=camera.scale * ratio)
     origin = (round(box[0] * ratio), round(box[1] * ratio))
-    cuts = (linear(video.frames[index, box[1] : box[3], box[0] : box[2]], table) for index in indices)
-    frames = tuple(np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_AREA), np.float32) for cut in cuts)
-    return VideoView(frames, origin, smaller, first)
+    cuts = (linear(frame[box[1] : box[3], box[0] : box[2]], table) for frame in frames)
+    reduced = (np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_AREA), np.float32) for cut in cuts)
+    return VideoView(tuple(reduced), origin, smaller, first)
 
 
 @dataclass(frozen=True)

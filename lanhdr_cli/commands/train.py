@@ -18,16 +18,21 @@ _POSITIVE = click.IntRange(min=1)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the new run, e.g. runs/lite2.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with the run in this folder.")
 @click.option("--init", type=click.Path(dir_okay=False), help="Start from these weights, for two or three exposures.")
-@click.option("--nexps", type=click.IntRange(2, 3), help="Number of exposures in the cycle.  [default: 2]")
-@click.option("--size", type=click.Choice(["lite", "base"]), help="Size of the network.  [default: lite]")
+@click.option("--recipe", metavar="NAME|FILE.toml", help="What and how to train.  [default: guided_2e or guided_3e]")
+@click.option("--nexps", type=click.IntRange(2, 3), help="Number of exposures in the cycle.  [default: the recipe's]")
+@click.option("--size", type=click.Choice(["lite", "base"]), help="Size of the network.  [default: the recipe's]")
 @click.option("--data", type=click.Path(file_okay=False), help="Pictures and clips; without it, procedural scenes.")
 @click.option("--validation-data", type=click.Path(file_okay=False), help="Held-out pictures.")
-@click.option("--steps", type=_POSITIVE, help="Length of the run; with --resume, its new length.  [default: 20000]")
-@click.option("--batch", type=_POSITIVE, help="Samples per step, two windows each.  [default: 4]")
-@click.option("--patch", type=click.IntRange(min=32), help="Side of the patches in pixels.  [default: 128]")
-@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate.  [default: 0.0008]")
-@click.option("--warmup", type=click.IntRange(min=0), help="Steps until the highest rate.  [default: 200]")
-@click.option("--loss", type=click.Choice(["log_mse", "paper"]), help="Recipe of the loss.  [default: log_mse]")
+@click.option(
+    "--steps", type=_POSITIVE, help="Length of the run; with --resume, its new length.  [default: the recipe's]"
+)
+@click.option("--batch", type=_POSITIVE, help="Samples per step, two windows each.  [default: the recipe's]")
+@click.option("--patch", type=click.IntRange(min=32), help="Side of the patches in pixels.  [default: the recipe's]")
+@click.option(
+    "--lr", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate.  [default: the recipe's]"
+)
+@click.option("--warmup", type=click.IntRange(min=0), help="Steps until the highest rate.  [default: the recipe's]")
+@click.option("--loss", type=click.Choice(["log_mse", "paper"]), help="Recipe of the loss.  [default: the recipe's]")
 @click.option(
     "--precision", type=click.Choice(["auto", "float32", "bf16"]), help="Of the convolutions.  [default: auto]"
 )
@@ -52,6 +57,8 @@ def train(
     if (output is None) == (resume is None):
         raise click.UsageError("pass either -o FOLDER for a new run or --resume RUN to go on with one")
     given = {name: value for name, value in values.items() if value is not None}
+    if given.get("recipe", "").endswith(".toml"):
+        given["recipe"] = str(Path(given["recipe"]).resolve())
     for name in ("data", "validation_data", "init"):
         if name in given:
             given[name] = str(Path(given[name]).resolve())  # a run may be resumed from another folder
@@ -82,14 +89,16 @@ def _trainer(
         raise click.ClickException(
             "training needs OpenCV, which is not installed: pip install 'lanhdr[train]'"
         ) from error
-    from train.config import TrainConfig
+    from train.recipe import resolved_config
 
     place = resolve_device(device)
     curves = tensorboard and not dry and _tensorboard_usable()
     if resume is not None:
         return session.resume(resume, given, device=place, tensorboard=curves, dry=dry)
     assert output is not None
-    return session.start(TrainConfig.from_dict(given), output, device=place, tensorboard=curves, dry=dry)
+    return session.start(
+        resolved_config(given, recipe=given.get("recipe")), output, device=place, tensorboard=curves, dry=dry
+    )
 
 
 def _tensorboard_usable() -> bool:

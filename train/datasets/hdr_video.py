@@ -1,19 +1,21 @@
-"""HDR10 video as linear light; reads with PyAV, which only these functions need."""
+"""HDR video, PQ or HLG, as linear light; reads with PyAV, which only these functions need."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from model.transfer import hlg_oetf_inverse
 from train.datasets.videos import Video
 from train.errors import DatasetError
 
 if TYPE_CHECKING:
     import av
 
-PQ, BT2020 = 16, 9  # code points of ITU-T H.273 for the transfer and for primaries and matrix
+PQ, HLG, BT2020 = 16, 18, 9  # code points of ITU-T H.273 for the transfers, and for primaries and matrix
 LIMITED, FULL = 1, 2  # FFmpeg's color_range
 
 # ITU-R BT.2087: linear BT.2020 to linear BT.709
@@ -26,22 +28,30 @@ def is_pq(path: Path) -> bool:
     Raises:
         DatasetError: If the file cannot be opened as a video.
     """
-    with _opened(path) as container:
-        context = container.streams.video[0].codec_context
-        return bool(context.color_trc == PQ and context.color_primaries == BT2020)
+    return _tags(path) == (PQ, BT2020)
 
 
-def read_pq_video(path: Path, *, first: int = 0, most_frames: int = 72, longest_side: int = 960) -> Video:
-    """Decode frames of an HDR10 video to linear Rec.709, reduced by area averaging in linear light.
+def is_hdr(path: Path) -> bool:
+    """Whether a video's stream says PQ or HLG transfer and BT.2020 primaries.
+
+    Raises:
+        DatasetError: If the file cannot be opened as a video.
+    """
+    return _tags(path) in ((PQ, BT2020), (HLG, BT2020))
+
+
+def read_hdr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest_side: int = 960) -> Video:
+    """Decode frames of an HDR10 or HLG video to linear Rec.709, reduced by area averaging in linear light.
 
     Args:
-        path: A 10-bit 4:2:0 video, PQ and BT.2020 non-constant luminance.
+        path: A 10-bit 4:2:0 video, PQ or HLG, BT.2020 non-constant luminance.
         first: Frames to leave out at the beginning.
         most_frames: Frames to decode.
         longest_side: Frames wider or higher than this are reduced to it.
 
     Returns:
-        Float32 frames, (N, H, W, 3), 1.0 = 10,000 cd/m2; colors outside Rec.709 are clipped at 0.
+        Float32 frames, (N, H, W, 3); 1.0 = 10,000 cd/m2 of PQ, or the brightest light of the scene that HLG can say;
+        colors outside Rec.709 are clipped at 0.
 
     Raises:
         DatasetError: If nothing can be decoded.
@@ -58,12 +68,23 @@ def read_pq_video(path: Path, *, first: int = 0, most_frames: int = 72, longest_
     return Video(path.stem, np.stack(frames))
 
 
+def hlg_to_linear(code: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Undo the OETF of HLG (ITU-R BT.2100): 0..1 to linear light of the scene, 0..1."""
+    return np.asarray(hlg_oetf_inverse(torch.from_numpy(np.clip(code, 0, 1))).numpy(), np.float32)
+
+
 def pq_to_linear(code: NDArray[np.float32]) -> NDArray[np.float32]:
     """Apply the EOTF of SMPTE ST 2084: 0..1 to 0..1, where 1.0 = 10,000 cd/m2."""
     m1, m2 = 2610 / 16384, 2523 / 4096 * 128
     c1, c2, c3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
     root = np.clip(code, 0, 1) ** np.float32(1 / m2)
     return np.asarray((np.maximum(root - c1, 0) / (c2 - c3 * root)) ** np.float32(1 / m1), np.float32)
+
+
+def _tags(path: Path) -> tuple[int, int]:
+    with _opened(path) as container:
+        context = container.streams.video[0].codec_context
+        return int(context.color_trc), int(context.color_primaries)
 
 
 def _opened(path: Path) -> "av.container.InputContainer":
@@ -93,7 +114,8 @@ def _linear(frame: "av.VideoFrame") -> NDArray[np.float32]:
     # ITU-R BT.2020: 0.2627 R + 0.6780 G + 0.0593 B
     red, blue = y + 1.4746 * cr, y + 1.8814 * cb
     green = (y - 0.2627 * red - 0.0593 * blue) / 0.6780
-    linear = pq_to_linear(np.stack([red, green, blue], -1))
+    to_linear = hlg_to_linear if frame.color_trc == HLG else pq_to_linear
+    linear = to_linear(np.stack([red, green, blue], -1))
     return np.maximum(linear @ BT2020_TO_BT709.T.astype(np.float32), 0)
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from train.datasets.whole_files import demand_whole
 from train.errors import DatasetError
 
 HALF_MAX = 65504.0
@@ -77,7 +78,7 @@ def read_hdr_picture(path: Path) -> Picture:
     Raises:
         DatasetError: If the file cannot be read or has no color.
     """
-    pixels = _read_exr(path) if path.suffix.lower() == ".exr" else _read_with_opencv(path)
+    pixels = read_radiance(path)
     height, width = pixels.shape[:2]
     return hdr_picture(path.stem, pixels, panorama=width == 2 * height)
 
@@ -88,7 +89,26 @@ def read_ldr_picture(path: Path) -> Picture:
     Raises:
         DatasetError: If the file cannot be read.
     """
-    return ldr_picture(path.stem, _read_with_opencv(path, flags=cv2.IMREAD_COLOR))
+    return ldr_picture(path.stem, read_codes(path))
+
+
+def read_radiance(path: Path) -> Stored:
+    """Read linear R, G, B of a Radiance .hdr or an OpenEXR picture as it is, (H, W, 3).
+
+    Raises:
+        DatasetError: If the file cannot be read or has no color.
+    """
+    return _read_exr(path) if path.suffix.lower() == ".exr" else _read_with_opencv(path)
+
+
+def read_codes(path: Path) -> Stored:
+    """Read 8-bit R, G, B of a JPEG, PNG or other picture, (H, W, 3).
+
+    Raises:
+        DatasetError: If the file is cut short, which OpenCV would fill up with gray, or cannot be read.
+    """
+    demand_whole(path)
+    return _read_with_opencv(path, flags=cv2.IMREAD_COLOR)
 
 
 def _levels(full: Stored) -> list[Stored]:

@@ -1,20 +1,37 @@
 """Finds what a folder of training pictures offers."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
+import numpy as np
+
+from train.compression import pyav_available
+from train.datasets.clip import Clip, ClipFolders
+from train.datasets.hdr_frames import split_runs
+from train.datasets.hdr_patches import find_patches
+from train.datasets.hdr_video import is_hdr, read_hdr_video
+from train.datasets.listed import Findings, shortened
+from train.datasets.listing import HDR_SUFFIXES, LDR_SUFFIXES, VIDEO_SUFFIXES, Listing, list_folder
 from train.datasets.pictures import Picture, read_hdr_picture, read_ldr_picture
 from train.datasets.videos import Video, read_ldr_video
+from train.datasets.vimeo90k import find_septuplets
 from train.errors import DatasetError
 
-HDR_SUFFIXES = frozenset({".hdr", ".exr"})
-LDR_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"})
-FEWEST_FRAMES = 8
+__all__ = ["HDR_SUFFIXES", "LDR_SUFFIXES", "VIDEO_SUFFIXES", "Sources", "find_sources"]
 
+CLIP_KINDS = ("ldr_video", "hdr_video", "hdr_clip", "hdr_patch", "vimeo90k")
+LDR_KINDS = ("ldr_photo", "ldr_video", "vimeo90k")
+FEWEST_FRAMES = 8
+# Videos are held decoded: 4,000 frames of 960x540 are 6 GB; where there are many videos, each gives fewer frames.
+FRAMES_PER_VIDEO, FRAMES_IN_ALL = 72, 4000
+
+Split = Literal["train", "validation"]
 T = TypeVar("T")
+NOTHING = Findings()
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,24 +43,56 @@ class Sources:
         hdr_photos: Other HDR pictures.
         ldr_photos: 8-bit pictures.
         videos: 8-bit videos of 8 frames or more.
+        hdr_videos: PQ and HLG videos, linear.
+        hdr_clips: Folders of numbered HDR frames.
+        hdr_patches: Patches of HDR video.
+        vimeo90k: Septuplets.
+        findings: What there is to say about the folder.
     """
 
     panoramas: tuple[Picture, ...] = ()
     hdr_photos: tuple[Picture, ...] = ()
     ldr_photos: tuple[Picture, ...] = ()
     videos: tuple[Video, ...] = ()
+    hdr_videos: tuple[Video, ...] = ()
+    hdr_clips: tuple[Clip, ...] = ()
+    hdr_patches: Sequence[Clip] = ()
+    vimeo90k: Sequence[Clip] = ()
+    findings: Findings = NOTHING
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
         """All still pictures."""
         return self.panoramas + self.hdr_photos + self.ldr_photos
 
+    @property
+    def offered(self) -> frozenset[str]:
+        """Kinds of scenes that can be made, as `Mixture` names them."""
+        stills = {"panorama": self.panoramas, "hdr_photo": self.hdr_photos, "ldr_photo": self.ldr_photos}
+        kinds = [kind for kind, pictures in stills.items() if pictures]
+        return frozenset([*kinds, *(kind for kind in CLIP_KINDS if self.clips(kind)), "procedural"])
 
-def find_sources(data_dir: Path | None) -> Sources:
-    """Load every picture and video below a folder, known by suffix, into memory.
+    def clips(self, kind: str) -> Sequence[Clip]:
+        """All clips of one of `CLIP_KINDS`."""
+        clips: dict[str, Sequence[Clip]] = {
+            "ldr_video": self.videos,
+            "hdr_video": self.hdr_videos,
+            "hdr_clip": self.hdr_clips,
+            "hdr_patch": self.hdr_patches,
+            "vimeo90k": self.vimeo90k,
+        }
+        return clips[kind]
+
+
+def find_sources(data_dir: Path | None, split: Split = "train") -> Sources:
+    """Find every picture and clip below a folder, by suffix and layout; several sets may lie side by side.
+
+    Pictures and video files are loaded into memory; of Vimeo-90K, HDR patches and folders of HDR frames only names are.
+    What is found is logged, and what is missing as warnings.
 
     Args:
         data_dir: The folder, or None for procedural scenes alone.
+        split: Which list of a set that has several is used.
 
     Raises:
         DatasetError: If the folder is missing, holds nothing usable, or a file in it cannot be read.
@@ -52,23 +101,79 @@ def find_sources(data_dir: Path | None) -> Sources:
         return Sources()
     if not data_dir.is_dir():
         raise DatasetError(f"{data_dir} is not a folder: pass one that holds .hdr, .exr, .jpg, .png or .mp4 files")
-    hdr = _read_all(data_dir, HDR_SUFFIXES, read=read_hdr_picture)
-    found = Sources(
-        panoramas=tuple(picture for picture in hdr if picture.panorama),
-        hdr_photos=tuple(picture for picture in hdr if not picture.panorama),
-        ldr_photos=_read_all(data_dir, LDR_SUFFIXES, read=read_ldr_picture),
-        videos=_long_enough(_read_all(data_dir, VIDEO_SUFFIXES, read=read_ldr_video)),
-    )
-    if not (found.pictures or found.videos):
+    listing = list_folder(data_dir)
+    found = _load(listing, split)
+    if found.offered == {"procedural"}:
         suffixes = ", ".join(sorted(HDR_SUFFIXES | LDR_SUFFIXES | VIDEO_SUFFIXES))
-        raise DatasetError(f"{data_dir} holds no usable picture or video: put files with {suffixes} into it")
+        problems = "".join(f" ({line})" for line in found.findings.missing)
+        raise DatasetError(f"{data_dir} holds no usable picture or video{problems}: put files with {suffixes} into it")
+    _tell(data_dir, found.findings)
     return found
 
 
-def _read_all(folder: Path, suffixes: frozenset[str], *, read: Callable[[Path], T]) -> tuple[T, ...]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+def _load(listing: Listing, split: Split) -> Sources:
+    runs, singles, findings = split_runs(listing.hdr)
+    hdr = _read_all(singles, read=read_hdr_picture)
+    videos, more = _read_videos(listing.videos)
+    septuplets, of_vimeo = _joined([find_septuplets(folder, split) for folder in listing.vimeo90k])
+    patches, of_patches = _joined([find_patches(folder, split) for folder in listing.patches])
+    sources = Sources(
+        panoramas=tuple(picture for picture in hdr if picture.panorama),
+        hdr_photos=tuple(picture for picture in hdr if not picture.panorama),
+        ldr_photos=_read_all(listing.ldr, read=read_ldr_picture),
+        videos=tuple(video for video in videos if video.encoded),
+        hdr_videos=tuple(video for video in videos if not video.encoded),
+        hdr_clips=tuple(runs),
+        hdr_patches=patches,
+        vimeo90k=septuplets,
+    )
+    counted = _counted(sources)
+    return replace(sources, findings=counted + of_vimeo + of_patches + findings + more + listing.findings())
+
+
+def _counted(sources: Sources) -> Findings:
+    counts = {
+        "HDR panoramas": len(sources.panoramas),
+        "HDR photos": len(sources.hdr_photos),
+        "LDR photos": len(sources.ldr_photos),
+        "LDR videos": len(sources.videos),
+        "HDR videos": len(sources.hdr_videos),
+        "sequences of HDR frames": len(sources.hdr_clips),
+    }
+    return Findings(found=tuple(f"{what}: {count:,}" for what, count in counts.items() if count))
+
+
+def _tell(data_dir: Path, findings: Findings) -> None:
+    log.info("%s holds %s", data_dir, "; ".join(findings.found))
+    for line in findings.missing:
+        log.warning("%s", line)
+
+
+def _joined(found: list[tuple[ClipFolders, Findings]]) -> tuple[Sequence[Clip], Findings]:
+    if not found:
+        return (), NOTHING
+    folders = tuple(folder for clips, _ in found for folder in clips.folders)
+    return ClipFolders(found[0][0].kind, folders), sum((findings for _, findings in found), NOTHING)
+
+
+def _read_all(paths: Sequence[Path], *, read: Callable[[Path], T]) -> tuple[T, ...]:
     return tuple(read(path) for path in paths)
 
 
-def _long_enough(videos: tuple[Video, ...]) -> tuple[Video, ...]:
-    return tuple(video for video in videos if len(video.frames) >= FEWEST_FRAMES)
+def _read_videos(paths: Sequence[Path]) -> tuple[list[Video], Findings]:
+    most_frames = max(FEWEST_FRAMES, min(FRAMES_PER_VIDEO, FRAMES_IN_ALL // max(1, len(paths))))
+    videos = [_read_video(path, most_frames=most_frames) for path in paths]
+    short = [f"{video.name} ({video.count})" for video in videos if video.count < FEWEST_FRAMES]
+    lines = {
+        f"{len(short)} videos of less than {FEWEST_FRAMES} frames are left out: {shortened(short)}": short,
+        "without the package av, PQ and HLG video is taken for LDR: pip install av": paths and not pyav_available(),
+    }
+    missing = tuple(line for line, holds in lines.items() if holds)
+    return [video for video in videos if video.count >= FEWEST_FRAMES], Findings(missing=missing)
+
+
+def _read_video(path: Path, *, most_frames: int) -> Video:
+    if pyav_available() and is_hdr(path):
+        video = read_hdr_video(path, most_frames=most_frames)
+        return replace(video, frames=video.frames.astype(np.float16))
+    return read_ldr_video(path, most_frames=most_frames)

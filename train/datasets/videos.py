@@ -1,5 +1,6 @@
 """Videos in memory; LDR ones are decoded once into bytes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,25 @@ class Video:
 
     Args:
         name: File name without suffix.
-        frames: R, G, B, (N, H, W, 3); uint8 encoded, or float32 linear radiance of any scale.
+        frames: R, G, B, (N, H, W, 3); uint8 encoded, or float linear radiance of any scale.
     """
 
     name: str
     frames: Stored
+
+    @property
+    def count(self) -> int:
+        """Number of frames."""
+        return len(self.frames)
+
+    @property
+    def encoded(self) -> bool:
+        """Whether the pixels are 8-bit codes of an unknown camera response."""
+        return self.frames.dtype == np.uint8
+
+    def load(self, indices: Sequence[int]) -> list[Stored]:
+        """Return frames by index, not copied."""
+        return [self.frames[index] for index in indices]
 
 
 def read_ldr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest_side: int = 960) -> Video:
