@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from train.config import TrainConfig
-from train.plan import Plan
+from train.plan import Plan, kinds_in_words
 
 GIB = 2**30
 
@@ -39,7 +39,7 @@ def hours(seconds: float) -> str:
 
 
 def _data(plan: Plan, config: TrainConfig) -> str:
-    found = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in plan.found.items())
+    found = kinds_in_words(plan.found)
     return f"{found} in {config.data}" if found else "procedural scenes alone; --data FOLDER brings pictures and clips"
 
 

@@ -32,6 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_environment_samples_and_curves(run: Path) -> None:
     (session,) = json.loads((run / "environment.json").read_text())
     assert (session["from_step"], session["torch"], session["threads"]) == (0, torch.__version__, 1)
+    assert session["data"] == {}
     assert (run / "samples" / "step_000002.png").is_file()
     assert (run / "tensorboard").is_dir() == tensorboard_found()
 

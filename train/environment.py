@@ -6,12 +6,13 @@ Light to import, for the command line asks it for the version.
 import os
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
-Environment = dict[str, str | int | bool | None]
+# Values that JSON can hold.
+Environment = dict[str, Any]
 
 GIT_SECONDS = 10.0
 

@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +105,12 @@ def found_in(source: object) -> dict[str, int]:
         return {}
     kinds = {field.name: getattr(sources, field.name) for field in dataclasses.fields(sources)}
     return {name: len(items) for name, items in kinds.items() if isinstance(items, Sized) and len(items)}
+
+
+def kinds_in_words(found: Mapping[str, int]) -> str:
+    """List what was found, `34 panoramas, 11 HDR photos`."""
+    names = {kind: kind.replace("_", " ").replace("hdr", "HDR").replace("ldr", "LDR") for kind in found}
+    return ", ".join(f"{count} {names[kind]}" for kind, count in found.items())
 
 
 def peak_memory() -> int | None:

@@ -13,9 +13,10 @@ from model.pretrained import Network, build_network, load_network, save_network
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig, TrainError
 from train.datasets.sources import Sources, find_sources
-from train.environment import describe_environment
+from train.environment import Environment, describe_environment
 from train.journal import Journal
 from train.loop import Export, Trainer
+from train.plan import found_in
 from train.run_folder import Row, RunFolder
 from train.synthesis import TrainingSet
 from train.transplant import transplant
@@ -46,7 +47,7 @@ def start(
     trainer = _trainer(network, config, journal=Journal(folder, tensorboard=tensorboard), device=device)
     if not dry:
         folder.create(config)
-        folder.note_session(describe_environment(device, config.threads), trainer.step)
+        folder.note_session(_circumstances(trainer, device), trainer.step)
     return trainer
 
 
@@ -74,8 +75,13 @@ def resume(
     trainer.restore(checkpoint)
     if not dry:
         folder.reopen(config, checkpoint)
-        folder.note_session(describe_environment(device, config.threads), trainer.step)
+        folder.note_session(_circumstances(trainer, device), trainer.step)
     return trainer
+
+
+def _circumstances(trainer: Trainer, device: torch.device) -> Environment:
+    """Tell with what and on what a session trains."""
+    return describe_environment(device, trainer.config.threads) | {"data": found_in(trainer.source)}
 
 
 def _stored_network(checkpoint: Checkpoint, path: Path) -> Network:

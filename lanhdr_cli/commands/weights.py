@@ -1,4 +1,4 @@
-"""`lanhdr weights`: what is bundled, what a file holds, and published checkpoints as files of our own."""
+"""`lanhdr weights`: what is bundled, what a file holds, and checkpoints and runs as files to give away."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,13 +8,14 @@ import click
 
 if TYPE_CHECKING:
     from model.pretrained import Pretrained
+    from train.export import Which
 
 FILE = click.Path(path_type=Path)
 
 
 @click.group()
 def weights() -> None:
-    """List, import and verify weights."""
+    """List, import, export and verify weights."""
 
 
 @weights.command("list")
@@ -48,6 +49,48 @@ def import_checkpoint(checkpoint: Path, output: Path, *, overwrite: bool, half: 
     prepare_folder(output.parent)
     save_network(loaded.network, output, record={"name": output.stem, **loaded.record}, half=half)
     click.echo(f"{output}: {loaded.network.config.nexps} exposures, {_size(loaded)}")
+
+
+@weights.command("export")
+@click.argument("run", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, metavar="FILE.safetensors", help="File to write.")
+@click.option("--which", type=click.Choice(["best", "last"]), help="By held-out score, or the newest.  [default: best]")
+@click.option("--name", help="What the weights call themselves.  [default: the file's, without its suffix]")
+@click.option("--license", "licence", help="Under which the weights are given away.")
+@click.option("--note", "notes", multiple=True, help="A known limit, for the model card; may be repeated.")
+@click.option("--float32", is_flag=True, help="Store full precision, at twice the size.")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace existing files.")
+def export(
+    run: Path,
+    output: Path,
+    *,
+    which: "Which | None",
+    name: str | None,
+    licence: str | None,
+    notes: tuple[str, ...],
+    float32: bool,
+    overwrite: bool,
+) -> None:
+    """Turn the averaged weights of a RUN's folder into a file to give away, with a model card beside it."""
+    from lanhdr_cli.media.formats import check_weights
+    from lanhdr_cli.media.output import prepare_folder, refuse_existing, refuse_sources
+    from lanhdr_cli.training_command import training_command
+    from train.export import read_run, record_of, write_weights
+    from train.model_card import CardWishes, model_card, write_card
+
+    check_weights(output)
+    card = output.with_suffix(".md")
+    if not overwrite:
+        refuse_existing([path for path in (output, card) if path.exists()])
+    found = read_run(run, which)
+    refuse_sources([output], [found.source])
+    prepare_folder(output.parent)
+    wishes = CardWishes(name or output.stem, output.name, licence=licence, notes=notes, half=not float32)
+    write_weights(
+        found, output, record=record_of(found, name=wishes.name, licence=licence, notes=notes), half=not float32
+    )
+    write_card(model_card(found, wishes, command=training_command(found.config)), card)
+    click.echo(f"{output}: {found.source.stem} of {run}, step {found.step}; {card}")
 
 
 @weights.command("verify")

@@ -6,6 +6,7 @@ from lanhdr_cli.media.errors import MediaError
 
 EXR_SUFFIX = ".exr"
 PREVIEW_SUFFIX = ".png"
+WEIGHTS_SUFFIX = ".safetensors"
 PICTURE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr"})
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of video that is written, as FFmpeg says them
 
@@ -57,3 +58,13 @@ def check_plot(path: PurePath) -> None:
     """
     if path.suffix.lower() != PREVIEW_SUFFIX:
         raise MediaError(f"--plot {path}: can only write PNG; pass e.g. --plot plot.png")
+
+
+def check_weights(path: PurePath) -> None:
+    """Make sure that weights are to be written as safetensors.
+
+    Raises:
+        MediaError: If not.
+    """
+    if path.suffix.lower() != WEIGHTS_SUFFIX:
+        raise MediaError(f"-o {path}: weights are written as {WEIGHTS_SUFFIX}; pass e.g. weights{WEIGHTS_SUFFIX}")
