@@ -12,8 +12,8 @@ from train.robustness import evaluate_disturbed, named_rows, robustness_sheet
 from train.scoring import Crop, Score
 
 
-def score(method: str, psnr_t: float) -> Score:
-    return Score("a", method, 2, "short", {"psnr_t": psnr_t}, Crop(0, 0, 1, 0))
+def score(method: str, psnr_t: float, *, seconds: float | None = 0.1) -> Score:
+    return Score("a", method, 2, "short", {"psnr_t": psnr_t, "flicker": 0.5}, Crop(0, 0, 1, 0), seconds)
 
 
 def make_clip(name: str) -> Clip:
@@ -24,12 +24,13 @@ def make_clip(name: str) -> Clip:
 def test_the_sheet_shows_what_each_method_lost() -> None:
     sheet = robustness_sheet([
         ("undisturbed", score("old", 36.0)), ("undisturbed", score("new", 40.0)),
+        ("undisturbed", score("start of new", 38.0, seconds=None)), ("rain", score("start of new", 3.0, seconds=None)),
         ("rain", score("old", 35.5)), ("rain", score("new", 37.0)),
     ])  # fmt: skip
-    assert sheet.columns == ("disturbance", "old", "lost", "new", "lost")
+    assert sheet.columns == ("disturbance", "old", "lost", "flicker, %", "new", "lost", "flicker, %")
     assert sheet.rows == (
-        ("undisturbed", "36.00", "–", "40.00", "–"),  # noqa: RUF001
-        ("rain", "35.50", "0.50", "37.00", "3.00"),
+        ("undisturbed", "36.00", "–", "0.500", "40.00", "–", "0.500"),  # noqa: RUF001
+        ("rain", "35.50", "0.50", "0.500", "37.00", "3.00", "0.500"),
     )
 
 

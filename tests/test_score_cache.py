@@ -8,6 +8,7 @@ from scored import Offset, TinyClip, tiny_clip
 
 from train.contenders import Contender, contender
 from train.errors import DatasetError
+from train.measures import BY_KEY
 from train.score_cache import ScoreCache
 from train.scoring import Score, evaluate
 
@@ -42,6 +43,14 @@ def test_whatever_changes_is_computed_again(change: str, tmp_path: Path) -> None
     }
     run(replace(entry, fingerprint="new") if change == "code" else entry, changed.get(change, CLIP), tmp_path)
     assert method.calls == (5 if change == "frames" else 4)
+
+
+def test_scores_of_other_measures_are_told_apart(tmp_path: Path) -> None:
+    entry = contender("m", Offset(-0.01))
+    for keys in (["psnr_t"], ["psnr_l", "psnr_t"], ["psnr_t"]):
+        chosen = [BY_KEY[key] for key in keys]
+        (scored,) = evaluate([entry], [CLIP], window_length=5, store=ScoreCache(tmp_path), measures=chosen)
+        assert list(scored.scores[0].values) == keys
 
 
 def test_a_damaged_file_is_replaced(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What is measured of every frame, in one list: tables and files go through it and name none themselves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -103,15 +103,16 @@ BY_KEY = {measure.key: measure for measure in MEASURES}
 
 
 @torch.no_grad()
-def measure(now: Pair, before: Pair | None) -> dict[str, float]:
-    """Take all measures of a frame; those that are not defined for it are left out.
+def measure(now: Pair, before: Pair | None, *, measures: Sequence[Measure] = MEASURES) -> dict[str, float]:
+    """Take measures of a frame; those that are not defined for it are left out.
 
     Args:
         now: The frame.
         before: The frame before it in its clip, None for the first.
+        measures: Which ones.
 
     Returns:
         Figures by key.
     """
-    found = {entry.key: entry.score(now, before) for entry in MEASURES}
+    found = {entry.key: entry.score(now, before) for entry in measures}
     return {key: float(value) for key, value in found.items() if value is not None}

@@ -10,7 +10,7 @@ from train.measures import BY_KEY, NOTHING
 from train.scoring import Score, ScoreStore, evaluate
 from train.sheets import Sheet, mean, methods_of
 
-KEY = "psnr_t"
+LOST, SHOWN = BY_KEY["psnr_t"], BY_KEY["flicker"]
 
 
 def evaluate_disturbed(
@@ -36,30 +36,32 @@ def evaluate_disturbed(
     for clip in clips:
         for disturbance in disturbances:
             disturbed = disturbance.apply(clip)
-            for scored in evaluate(contenders, disturbed, window_length=window_length, store=store):
-                yield from ((disturbance.name, score) for score in scored.scores)
+            wanted = (LOST, SHOWN)  # not all: SSIM takes longer than most methods
+            scored = evaluate(contenders, disturbed, window_length=window_length, store=store, measures=wanted)
+            yield from ((disturbance.name, score) for found in scored for score in found.scores)
 
 
 def robustness_sheet(scores: Sequence[tuple[str, Score]]) -> Sheet:
-    """PSNR_T per disturbance and method, and what was lost against the first disturbance, which is none.
+    """PSNR_T per disturbance and method, what was lost against the first disturbance, which is none, and flicker.
 
     Args:
-        scores: Of all disturbances, with their names.
+        scores: Of all disturbances, with their names; methods without a time, made on the way by others, are left out.
     """
     names = tuple(dict.fromkeys(name for name, _ in scores))
-    by_name = {name: [score for other, score in scores if other == name] for name in names}
+    timed = [(name, score) for name, score in scores if score.seconds is not None]
+    by_name = {name: [score for other, score in timed if other == name] for name in names}
     methods = methods_of(by_name[names[0]])
-    columns = [column for method in methods for column in (method, "lost")]
+    columns = [column for method in methods for column in (method, "lost", SHOWN.title)]
     rows = tuple((name, *_cells(by_name[name], by_name[names[0]], methods=methods)) for name in names)
-    return Sheet(f"{BY_KEY[KEY].title}, and what disturbances cost of it", ("disturbance", *columns), rows)
+    return Sheet(f"{LOST.title}, and what disturbances cost of it", ("disturbance", *columns), rows)
 
 
 def _cells(scores: Sequence[Score], undisturbed: Sequence[Score], *, methods: Sequence[str]) -> Iterator[str]:
-    show = BY_KEY[KEY].shown
     for method in methods:
-        value, whole = (mean(chosen, KEY, method=method) for chosen in (scores, undisturbed))
-        yield show(value)
-        yield NOTHING if value is None or whole is None or scores is undisturbed else show(whole - value)
+        value, whole = (mean(chosen, LOST.key, method=method) for chosen in (scores, undisturbed))
+        yield LOST.shown(value)
+        yield NOTHING if value is None or whole is None or scores is undisturbed else LOST.shown(whole - value)
+        yield SHOWN.shown(mean(scores, SHOWN.key, method=method))
 
 
 def named_rows(scores: Sequence[tuple[str, Score]]) -> list[Score]:

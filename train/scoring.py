@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from train.batches import Sample
 from train.contenders import Contender
-from train.measures import Pair, measure
+from train.measures import MEASURES, Measure, Pair, measure
 
 CROP = 160
 CROP_STEP = 16
@@ -118,7 +118,12 @@ class ScoreStore(Protocol):
 
 
 def evaluate(
-    contenders: Sequence[Contender], clips: Iterable[Clip], *, window_length: int, store: ScoreStore | None = None
+    contenders: Sequence[Contender],
+    clips: Iterable[Clip],
+    *,
+    window_length: int,
+    store: ScoreStore | None = None,
+    measures: Sequence[Measure] = MEASURES,
 ) -> Iterator[ScoredClip]:
     """Score all contenders on every frame that has a whole window inside its clip; each window is computed anew.
 
@@ -127,6 +132,7 @@ def evaluate(
         clips: What to run on.
         window_length: Frames N per window.
         store: What is known from earlier runs is not computed again.
+        measures: What to measure.
 
     Yields:
         One clip after the other.
@@ -135,7 +141,7 @@ def evaluate(
         found = tuple(cases(clip, window_length))
         scores: list[Score] = []
         for contender in contenders:
-            scores += _recalled_or_scored(contender, found, store=store)
+            scores += _recalled_or_scored(contender, found, store=store, measures=measures)
         yield ScoredClip(found, tuple(scores))
 
 
@@ -153,17 +159,20 @@ def reconstructed(contender: Contender, case: Case) -> tuple[Tensor, ...]:
         return tuple(output.clamp(0, 1).cpu() for output in contender.run(case.ldr, case.exposures))
 
 
-def _recalled_or_scored(contender: Contender, found: Sequence[Case], *, store: ScoreStore | None) -> Sequence[Score]:
-    recalled = store.recall(contender, found) if store else None
-    if recalled is not None:
-        return recalled
-    scores = _scored(contender, found)
-    if store:
-        store.keep(contender, found, scores=scores)
+def _recalled_or_scored(
+    contender: Contender, found: Sequence[Case], *, store: ScoreStore | None, measures: Sequence[Measure]
+) -> Sequence[Score]:
+    if store is None:
+        return _scored(contender, found, measures=measures)
+    told_apart = replace(contender, fingerprint=" ".join([contender.fingerprint, *(entry.key for entry in measures)]))
+    scores = store.recall(told_apart, found)
+    if scores is None:
+        scores = _scored(contender, found, measures=measures)
+        store.keep(told_apart, found, scores=scores)
     return scores
 
 
-def _scored(contender: Contender, found: Sequence[Case]) -> list[Score]:
+def _scored(contender: Contender, found: Sequence[Case], *, measures: Sequence[Measure]) -> list[Score]:
     by_name: dict[str, list[Score]] = {name: [] for name in contender.names}
     before: dict[str, Pair] = {}
     for case in found:
@@ -172,7 +181,7 @@ def _scored(contender: Contender, found: Sequence[Case]) -> list[Score]:
         seconds = time.perf_counter() - began
         for name, output in zip(contender.names, outputs, strict=True):
             now = Pair(output, case.truth)
-            values = measure(now, before.get(name))
+            values = measure(now, before.get(name), measures=measures)
             by_name[name].append(Score(case.clip, name, case.frame, case.role, values, worst_crop(now)))
             before[name] = now
         last = by_name[contender.names[-1]]
