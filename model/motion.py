@@ -7,9 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.color import luma
-from model.exposure import match_exposure
+from model.exposure import GAMMA, match_exposure
 
 CLIP_LEVEL = 0.985
+# Signal, in units of the shorter exposure's clip level, below which its frame holds noise and bias more than picture.
+TOE = 0.002
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class SearchConfig:
     radius: int = 1
     window: int = 7
     smoothing: int = 5
-    stiffness: float = 5e-3
+    stiffness: float = 2e-3
     warps: int = 1
     sweeps: int = 4
 
@@ -72,6 +74,9 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
 def matched_lumas(first: Tensor, second: Tensor, exposures: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Bring two frames to the longer of their exposures, so that they look and clip alike.
 
+    Noise that black cuts off below makes the darks of the brightened frame brighter than they are; a toe, where the
+    code values grow with the signal and not with its root, keeps that from being taken for motion.
+
     Args:
         first: Encoded with 1/2.2, (B, 3, H, W).
         second: As `first`.
@@ -81,10 +86,17 @@ def matched_lumas(first: Tensor, second: Tensor, exposures: tuple[Tensor, Tensor
         Luma of both, 0..1, (B, 1, H, W) each.
     """
     longer = torch.maximum(*exposures)
+    toe = TOE * longer / torch.minimum(*exposures)
     return (
-        luma(match_exposure(first, exposures[0], target=longer)),
-        luma(match_exposure(second, exposures[1], target=longer)),
+        _with_toe(luma(match_exposure(first, exposures[0], target=longer)), toe),
+        _with_toe(luma(match_exposure(second, exposures[1], target=longer)), toe),
     )
+
+
+def _with_toe(encoded: Tensor, toe: Tensor) -> Tensor:
+    """Encode anew, with the darks below `toe` nearly linear; 0 and 1 stay."""
+    black = toe.pow(1 / GAMMA)
+    return ((encoded.pow(GAMMA) + toe).pow(1 / GAMMA) - black) / ((1 + toe).pow(1 / GAMMA) - black)
 
 
 def search_motion(reference: Tensor, moved: Tensor, config: SearchConfig = SearchConfig()) -> Tensor:
@@ -154,14 +166,18 @@ def _refine(reference: Tensor, moved: Tensor, flow: Tensor, *, config: SearchCon
 
 
 def _moments(reference: Tensor, warped: Tensor, window: int) -> tuple[Tensor, ...]:
+    """Gather covariances, not products: a constant difference, as of a wrong exposure ratio, is no motion."""
     padded = F.pad((warped + reference) / 2, [1] * 4, mode="replicate")
     gx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     gy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
     error = warped - reference
     # Clipped pixels know nothing, and those that differ by far more than noise belong to something else.
     weight = ((reference < CLIP_LEVEL) & (warped < CLIP_LEVEL)).to(error) / (1 + (error / 0.1).square())
-    products = torch.cat((gx * gx, gx * gy, gy * gy, gx * error, gy * error), dim=1) * weight
-    return torch.split(_mean(products, window), 1, dim=1)
+    terms = (gx * gx, gx * gy, gy * gy, gx * error, gy * error, gx, gy, error, torch.ones_like(error))
+    *products, x, y, e, total = torch.split(_mean(torch.cat(terms, dim=1) * weight, window), 1, dim=1)
+    share = 1 / total.clamp_min(1e-3)
+    means = (x * x, x * y, y * y, x * e, y * e)
+    return tuple(product.addcmul(share, mean, value=-1) for product, mean in zip(products, means, strict=True))
 
 
 def _mean(values: Tensor, window: int) -> Tensor:

@@ -42,6 +42,22 @@ def test_search_finds_a_shift_across_exposures_and_noise() -> None:
     assert inner.norm(dim=1).median() < 0.5
 
 
+def test_noise_in_the_dark_is_no_motion() -> None:
+    scene = texture(120, 160)[:, :1].expand(-1, 3, -1, -1).pow(2.2)
+    sky = (torch.arange(160.0) + 0.5 * torch.arange(120.0).unsqueeze(1) > 110).float()
+    radiance = 0.004 * scene * (1 - sky) + (0.03 + 0.02 * scene) * sky  # a black rock before a bright sky
+    generator = torch.Generator().manual_seed(1)
+    exposures = torch.tensor(1.0).view(1, 1, 1, 1), torch.tensor(16.0).view(1, 1, 1, 1)
+    frames = []
+    for exposure in exposures:
+        noise = 0.002 / exposure * torch.randn(radiance.shape, generator=generator)
+        frames.append((to_ldr(radiance + noise, exposure) * 255).round() / 255)
+    flow = search_motion(*matched_lumas(frames[0], frames[1], exposures))
+    # Nothing moves. Black cuts the noise off below, so the rock looks brighter in the short frame: without a toe and
+    # without taking means off, the search moved it by 0.55 pixels.
+    assert flow.norm(dim=1)[0][sky < 1].mean() < 0.45
+
+
 def test_two_motions_keep_their_borders() -> None:
     scene, object_ = texture(128, 128)[:, :1], texture(128, 128, seed=5)[:, :1]
     mask = torch.zeros(1, 1, 128, 128)
