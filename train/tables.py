@@ -66,7 +66,7 @@ def _table(value: Any, *, place: str, key: str) -> Mapping[str, Any]:
 def _one_of(kinds: tuple[Any, ...], value: Any, *, place: str, key: str) -> Any:
     if value is None and type(None) in kinds:
         return None
-    tables = [kind for kind in kinds if dataclasses.is_dataclass(kind)]
+    tables = [kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
     if len(tables) <= 1:
         return _value(next(kind for kind in kinds if kind is not type(None)), value, place=place, key=key)
     by_word = {get_args(get_type_hints(kind)["protocol"])[0]: kind for kind in tables}

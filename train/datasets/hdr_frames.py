@@ -116,5 +116,5 @@ def _read_frame(path: Path) -> Stored:
     scale = LONGEST_SIDE / max(pixels.shape[:2])
     if scale < 1:
         size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.float32)
     return np.asarray(pixels.clip(0, HALF_MAX), np.float16)
