@@ -17,8 +17,9 @@ from tiny_training import TinyNetwork, TinySource, tiny_config
 from train.batches import Batch
 from train.events import EventFile, tensorboard_found
 from train.journal import Journal
+from train.montage import CAPTION_HEIGHT
 from train.run_folder import RunFolder
-from train.samples import TITLE_HEIGHT, contact_sheet
+from train.samples import contact_sheet
 
 needs_tensorboard = pytest.mark.skipif(not tensorboard_found(), reason="TensorBoard is not installed")
 
@@ -96,8 +97,8 @@ def test_without_tensorboard_rows_and_sheets_are_written(tmp_path: Path) -> None
 def test_a_sheet_shows_inputs_start_output_truth_and_error() -> None:
     batches = held_out(6)
     sheet = contact_sheet(TinyNetwork().eval(), batches)
-    assert sheet.shape == (TITLE_HEIGHT + 4 * 8, 6 * 8, 3)  # four rows at most, of 8x8 pixels
-    rows = torch.from_numpy(sheet[TITLE_HEIGHT:]).reshape(4, 8, 6, 8, 3).permute(0, 2, 4, 1, 3) / 255
+    assert sheet.shape == (CAPTION_HEIGHT + 4 * 8, 6 * 8, 3)  # four rows at most, of 8x8 pixels
+    rows = torch.from_numpy(sheet[CAPTION_HEIGHT:]).reshape(4, 8, 6, 8, 3).permute(0, 2, 4, 1, 3) / 255
     # Exposures are 1, 8, 1, 8, 1, so the middle frame is the short one of first windows and the long one of second.
     torch.testing.assert_close(rows[0, 0], batches[0].ldr[0, 2], atol=0.5 / 255, rtol=0)
     torch.testing.assert_close(rows[0, 1], batches[0].ldr[0, 1], atol=0.5 / 255, rtol=0)
@@ -126,7 +127,7 @@ def test_sheets_are_in_color(tmp_path: Path) -> None:
     Journal(folder).show(TinyNetwork().eval(), [batch], step=1)
     read = cv2.imread(str(folder.sample(1)))
     assert read is not None
-    assert read[TITLE_HEIGHT + 3, 3].tolist() == [0, 128, 255]  # OpenCV's order is blue, green, red
+    assert read[CAPTION_HEIGHT + 3, 3].tolist() == [0, 128, 255]  # OpenCV's order is blue, green, red
 
 
 def test_a_folder_that_refuses_samples_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

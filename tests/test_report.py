@@ -11,7 +11,8 @@ from scored import tiny_clip, two_contenders
 
 from model.color import mu_law
 from train.errors import DatasetError
-from train.report import Report, picture_row, write_markdown, write_png, write_scores
+from train.montage import picture_row
+from train.report import Report, write_markdown, write_png, write_scores
 from train.scoring import evaluate
 from train.sheets import Sheet
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 # In a picture of errors 0.1 on mu-law values is white.
 ERROR_GAIN = 10.0
+CAPTION_HEIGHT = 16
 
 
 def picture_row(pictures: Sequence[Tensor]) -> NDArray[np.uint8]:
@@ -30,3 +31,20 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     encoded, data = cv2.imencode(".png", pixels[..., ::-1])
     assert encoded
     return data.tobytes()
+
+
+def caption(titles: Sequence[str], *, width: int) -> NDArray[np.uint8]:
+    """Make a bar of words to put on top of pictures, each over its column.
+
+    Args:
+        titles: Words of the columns, which are of one width.
+        width: Width of all columns.
+
+    Returns:
+        8-bit codes, (16, width, 3).
+    """
+    bar = np.zeros((CAPTION_HEIGHT, width, 3), np.uint8)
+    for index, title in enumerate(titles):
+        place = (index * width // len(titles) + 4, CAPTION_HEIGHT - 5)
+        cv2.putText(bar, title, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
+    return bar

@@ -5,9 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
@@ -16,12 +14,9 @@ from model.color import mu_law
 from train.contenders import Contender
 from train.errors import DatasetError
 from train.measures import BY_KEY
+from train.montage import ERROR_GAIN, caption, encode_png, picture_row
 from train.scoring import Case, Crop, Score, ScoredClip, reconstructed
 from train.sheets import Sheet, clip_sheet, mean_sheet
-
-# An error of 0.1 on mu-law values is white in the picture of errors.
-ERROR_GAIN = 10.0
-CAPTION_HEIGHT = 16
 
 
 class Report:
@@ -124,7 +119,7 @@ def crop_sheet(contenders: Sequence[Contender], case: Case, *, crop: Crop) -> ND
     rows = []
     for contender in contenders:
         for name, output in zip(contender.names, reconstructed(contender, case), strict=True):
-            rows += [_caption(name, width=4 * crop.side), _row(case, output, crop=crop)]
+            rows += [caption([name], width=4 * crop.side), _row(case, output, crop=crop)]
     return np.concatenate(rows)
 
 
@@ -135,28 +130,8 @@ def _row(case: Case, radiance: Tensor, *, crop: Crop) -> NDArray[np.uint8]:
     return picture_row([picture[:, rows, columns] for picture in pictures])
 
 
-def _caption(text: str, *, width: int) -> NDArray[np.uint8]:
-    bar = np.zeros((CAPTION_HEIGHT, width, 3), np.uint8)
-    place = (4, CAPTION_HEIGHT - 5)
-    cv2.putText(bar, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
-    return bar
-
-
 def _flat(score: Score) -> dict[str, object]:
     return {key: value for key, value in asdict(score).items() if key != "values"} | score.values
-
-
-def picture_row(pictures: Sequence[Tensor]) -> NDArray[np.uint8]:
-    """Put pictures side by side, ready for `write_png`; rows of one width stack by `np.concatenate`.
-
-    Args:
-        pictures: Fit to be shown (encoded or mu-law values), 0..1, beyond it clipped, each (3, H, W).
-
-    Returns:
-        8-bit codes, (H, sum of W, 3).
-    """
-    codes = (torch.cat(list(pictures), dim=2).clamp(0, 1) * 255).round().to(torch.uint8)
-    return codes.permute(1, 2, 0).cpu().numpy()
 
 
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
@@ -167,8 +142,6 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        encoded, data = cv2.imencode(".png", pixels[..., ::-1])
-        assert encoded
-        path.write_bytes(data.tobytes())
+        path.write_bytes(encode_png(pixels))
     except OSError as error:
         raise DatasetError(f"{path} cannot be written ({error.strerror}): choose another folder") from error

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,10 +10,9 @@ from torch import Tensor
 
 from model.color import mu_law
 from train.batches import Batch
-from train.montage import ERROR_GAIN, picture_row
+from train.montage import ERROR_GAIN, caption, picture_row
 
 SHEET_ROWS = 4
-TITLE_HEIGHT = 18
 
 
 @torch.no_grad()
@@ -27,12 +25,12 @@ def contact_sheet(network: Callable[[Tensor, Tensor], Any], batches: Sequence[Ba
             first and their second window, so that all exposures of the cycle become references.
 
     Returns:
-        8-bit codes, all but the inputs of mu-law values, (18 + rows * H, columns * W, 3).
+        8-bit codes, all but the inputs of mu-law values, (16 + rows * H, columns * W, 3).
     """
     rows = [_row(network, batch, window=index % 2) for index, batch in enumerate(batches[:SHEET_ROWS])]
     titles = list(rows[0])
     sheet = np.concatenate([picture_row(list(row.values())) for row in rows])
-    return np.concatenate([_title_bar(titles, width=sheet.shape[1]), sheet])
+    return np.concatenate([caption(titles, width=sheet.shape[1]), sheet])
 
 
 def _row(network: Callable[[Tensor, Tensor], Any], batch: Batch, *, window: int) -> dict[str, Tensor]:
@@ -49,11 +47,3 @@ def _nearest(exposures: Tensor, exposure: Tensor) -> int:
     """Find the frame with an exposure that is nearest to the middle of the window."""
     found = (exposures == exposure).nonzero().flatten()
     return int(found[(found - len(exposures) // 2).abs().argmin()])
-
-
-def _title_bar(titles: Sequence[str], *, width: int) -> NDArray[np.uint8]:
-    bar = np.zeros((TITLE_HEIGHT, width, 3), np.uint8)
-    for index, title in enumerate(titles):
-        place = (index * width // len(titles) + 2, TITLE_HEIGHT - 5)
-        cv2.putText(bar, title, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
-    return bar
