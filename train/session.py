@@ -123,13 +123,18 @@ def _initial_network(config: TrainConfig) -> Network:
             f"{config.init} holds a network of size {sizes[network.config.design]}, the run is to train {config.size}: "
             f"pass --size {sizes[network.config.design]} or other weights to --init"
         )
+    if network.config.output != config.output:
+        raise TrainError(
+            f"{config.init} holds a network of {network.config.output} output, the recipe is for {config.output}: pass "
+            f"--recipe {'lanhdr' if network.config.output == 'direct' else 'guided'}_{config.nexps}e or other weights"
+        )
     return network if network.config.nexps == config.nexps else transplant(network, config.nexps)
 
 
 def _trainer(network: Network, config: TrainConfig, *, journal: Journal, device: torch.device) -> Trainer:
     torch.set_num_threads(config.threads)
     sources = find_sources(Path(config.data) if config.data else None)
-    held_out = find_sources(Path(config.validation_data)) if config.validation_data else sources
+    held_out = find_sources(Path(config.validation_data), "validation") if config.validation_data else sources
     validation = _training_set(held_out, config, seed=VALIDATION_SEED)
     layout = torch.channels_last if config.channels_last else torch.preserve_format
     return Trainer(
