@@ -79,7 +79,7 @@ def tiny_trainer(path: Path, config: TrainConfig, *, source: TinySource | None =
         source=source or TinySource(),
         validation=[TinySource(seed=1).sample(0, index) for index in range(2)],
         folder=RunFolder(path),
-        export=_export,
+        export=export_state,
         design={},
     )
 
@@ -90,5 +90,5 @@ def new_run(path: Path, config: TrainConfig, *, source: TinySource | None = None
     return tiny_trainer(path, config, source=source)
 
 
-def _export(network: nn.Module, record: Row, path: Path) -> None:
+def export_state(network: nn.Module, record: Row, path: Path) -> None:
     torch.save({"record": record, "state": network.state_dict()}, path)

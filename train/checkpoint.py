@@ -28,7 +28,6 @@ class Checkpoint:
         network: State of the network.
         average: State of the network with averaged weights.
         optimizer: State of the optimizer.
-        rng: State of torch's generator on the CPU.
         pending: Sums for the row of metrics that is not complete yet.
         best: Highest validation score so far, in dB; -inf before the first.
     """
@@ -39,7 +38,6 @@ class Checkpoint:
     network: dict[str, Tensor]
     average: dict[str, Tensor]
     optimizer: dict[str, Any]
-    rng: Tensor
     pending: dict[str, float]
     best: float
 
@@ -73,6 +71,7 @@ class Checkpoint:
             raise TrainError(f"{path} cannot be read as a checkpoint: the file is damaged or foreign") from error
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise TrainError(f"{path} is not a checkpoint of this trainer (format {FORMAT}): pass a run's folder")
+        values.pop("rng", None)  # the generator's state, which is drawn anew for every step now
         return cls(**values)
 
 

@@ -20,7 +20,8 @@ class TrainError(LanHdrError):
 
 
 _POSITIVE = (
-    "steps", "batch", "patch", "lr", "clip_norm", "threads", "log_every", "validate_every", "checkpoint_minutes"
+    "steps", "batch", "patch", "lr", "clip_norm", "threads", "log_every", "validate_every", "checkpoint_minutes",
+    "accumulate",
 )  # fmt: skip
 _NOT_NEGATIVE = ("warmup", "weight_decay", "workers", "validation_samples")
 
@@ -53,6 +54,9 @@ class TrainConfig:
         threads: Threads of the network's arithmetic.
         precision: What convolutions compute in: `float32`, `bf16`, or `auto`, bf16 where the device is fast at it;
             losses, transforms, the search and the merge stay float32.
+        accumulate: Parts of a batch that are computed one after the other, in a fraction of the memory.
+        checkpointing: Compute again in the backward pass what takes much memory to keep.
+        compile: Compile the network by torch.compile.
         channels_last: Lay pictures out with channels last, faster for some processors.
         log_every: Steps per row of metrics.jsonl.
         validate_every: Steps between validations.
@@ -82,6 +86,9 @@ class TrainConfig:
     workers: int = 1
     threads: int = 2
     precision: Precision = "auto"
+    accumulate: int = 1
+    checkpointing: bool = False
+    compile: bool = False
     channels_last: bool = False
     log_every: int = 20
     validate_every: int = 500

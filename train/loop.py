@@ -1,24 +1,28 @@
-"""The training loop: one process, exact resume, averaged weights, held-out validation."""
+"""The training loop: exact resume, averaged weights, held-out validation; alone or with other processes."""
 
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.random import SeedSequence
+from torch import nn
 
 from model.color import mu_law
 from train.average import WeightAverage
-from train.batches import Batch, Sample, SampleSource, batches
+from train.batches import Batch, Sample, SampleSource, Share, Waited, batches, on_device
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig, TrainError
+from train.descent import Descent
+from train.distributed import ALONE, Team
+from train.faults import NotFiniteError, memory_advised
 from train.interrupt import Interrupt
 from train.journal import Journal
-from train.losses import loss_weights
 from train.metrics import psnr
-from train.precision import autocast, computing_type
 from train.run_folder import Row, RunFolder
 from train.samples import SHEET_ROWS
 
@@ -48,11 +52,15 @@ class Trainer:
         network: Called with (ldr (B, N, 3, H, W), exposures (B, N)); its answer has `radiance` (B, 3, H, W).
         config: What the run is told.
         source: Where samples come from.
-        validation: Fixed held-out samples.
+        validation: Fixed held-out samples, those of them that fall to this process.
         folder: Where everything goes.
         export: Writes averaged weights; called with the network, its figures and the file.
         design: Values of the network's config, for the checkpoint.
         journal: Takes rows and pictures; by default one into the folder, without TensorBoard.
+        team: The processes that train together; the first of them alone writes anything.
+
+    Raises:
+        TrainError: If the batch does not divide among the processes.
     """
 
     def __init__(
@@ -66,6 +74,7 @@ class Trainer:
         export: Export,
         design: dict[str, Any],
         journal: Journal | None = None,
+        team: Team = ALONE,
     ) -> None:
         self.network = network.train()
         self.config = config
@@ -74,14 +83,14 @@ class Trainer:
         self._folder, self._export = folder, export
         self._validation = [Batch.of([sample]) for sample in validation]
         self._average = WeightAverage(network, config.ema_decay)
-        self._optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        self._team, self._share = team, Share.of(config, team)
+        self._descent = Descent(network, config, team)
         self._design = design
         self._journal = journal or Journal(folder)
         self._listener: Listener = _nobody
-        self._loss = loss_weights(config.loss)
-        self._device = next(network.parameters()).device
-        self._dtype = computing_type(config.precision, self._device)
+        self._device = self._descent.device
         self._pending: Row = _NOTHING_PENDING.copy()
+        self._waited_s = 0.0
         self._best = -math.inf
         self._saved_at = self._row_at = time.monotonic()
 
@@ -90,8 +99,7 @@ class Trainer:
         self.step, self._best, self._pending = checkpoint.step, checkpoint.best, dict(checkpoint.pending)
         self.network.load_state_dict(checkpoint.network)
         self._average.network.load_state_dict(checkpoint.average)
-        self._optimizer.load_state_dict(checkpoint.optimizer)
-        torch.set_rng_state(checkpoint.rng)
+        self._descent.optimizer.load_state_dict(checkpoint.optimizer)
 
     def run(self, listener: Listener) -> bool:
         """Train until the end of the schedule, or until interrupted; save either way.
@@ -105,14 +113,14 @@ class Trainer:
         Raises:
             TrainError: If the loss is not finite (the last checkpoint is left as it was), or the disk refuses.
         """
-        self._listener = listener
+        self._listener = listener if self._team.leads else _nobody
         self._saved_at = self._row_at = time.monotonic()
         if self.step == 0:
             self.save()  # a folder that cannot be written shows now, and a divergence finds a state to return to
-        with self._journal.opened(self.step), Interrupt() as interrupt:
-            for batch in batches(self.source, self.config, first_step=self.step):
-                self._advance(batch.to(self._device))
-                if interrupt.requested:
+        with self._journal.opened(self.step), Interrupt() as interrupt, self._memory_advised():
+            steps = self._steps()
+            for parts in steps:
+                if self._advance(parts, waited_s=steps.seconds, interrupt=interrupt):
                     break
         self.save()
         return self.step >= self.config.steps
@@ -122,53 +130,49 @@ class Trainer:
 
         The network learns from them all the same, so the trainer is of no use for the run afterwards.
         """
-        for batch in batches(self.source, self.config, first_step=self.step):
-            self._set_learning_rate()
-            self._descend(batch.to(self._device))
-            self._average.update(self.network, self.step + 1)
-            yield
+        with self._memory_advised():
+            for parts in self._steps():
+                self._descend(parts)
+                self._average.update(self.network, self.step + 1)
+                yield
 
-    def _advance(self, batch: Batch) -> None:
-        rate = self._set_learning_rate()
-        loss, psnr_t = self._descend(batch)
+    def _memory_advised(self) -> AbstractContextManager[None]:
+        return memory_advised(self.config, processes=self._team.size)
+
+    def _steps(self) -> Waited[list[Batch]]:
+        pinned = self._device.type == "cuda"
+        steps = batches(self.source, self.config, share=self._share, first_step=self.step, pinned=pinned)
+        return Waited(on_device(steps, self._device))
+
+    def _advance(self, parts: Sequence[Batch], *, waited_s: float, interrupt: Interrupt) -> bool:
+        """Take a step and do what is due after it; return whether to stop, which all processes answer alike."""
+        rate, began = learning_rate(self.config, self.step), time.monotonic()
+        figures = [*self._descend(parts), waited_s, float(interrupt.requested)]
+        loss, psnr_t, waited_s, requests = (total / self._team.size for total in self._team.sums(figures))
         self.step += 1
         self._average.update(self.network, self.step)
-        self._listener({"step": self.step, "loss": loss, "psnr_t": psnr_t, "lr": rate})
+        waiting = waited_s / (waited_s + time.monotonic() - began)
+        self._listener({"step": self.step, "loss": loss, "psnr_t": psnr_t, "lr": rate, "waiting": waiting})
+        self._waited_s += waited_s
         self._log(loss, psnr_t, rate=rate)
         if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
             self._validate()
         if time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes:
             self.save()
+        return requests > 0 if self._team.size > 1 else interrupt.requested
 
-    def _set_learning_rate(self) -> float:
-        rate = learning_rate(self.config, self.step)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        return rate
-
-    def _descend(self, batch: Batch) -> tuple[float, float]:
-        with autocast(self._device, self._dtype):
-            radiance = self.network(batch.ldr, batch.exposures).radiance
-        output = mu_law(radiance.float())  # (2B, 3, H, W)
-        truth = mu_law(batch.truth)
-        first, second = output.chunk(2)
-        first_truth, second_truth = truth.chunk(2)
-        loss = self._loss.total(first, second, truth=first_truth, next_truth=second_truth)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
-        self._demand_finite(loss=loss, gradient=norm)
-        self._optimizer.step()
-        return loss.item(), psnr(output.detach(), truth).mean().item()
-
-    def _demand_finite(self, **values: Tensor) -> None:
-        for name, value in values.items():
-            if not torch.isfinite(value):
-                weights = self._folder.weights("last")
-                raise TrainError(
-                    f"the {name} is {value.item()} at step {self.step + 1}; {self._folder.checkpoint} keeps the last "
-                    f"good state: start again with --init {weights} and a lower --lr than {self.config.lr:g}"
-                )
+    def _descend(self, parts: Sequence[Batch]) -> tuple[float, float]:
+        # What a network draws at random depends on seed, step and process alone, so nothing of it need be kept.
+        seeds = SeedSequence([self.config.seed, self.step, self._team.rank])
+        torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
+        try:
+            return self._descent.step(parts, learning_rate(self.config, self.step))
+        except NotFiniteError as error:
+            raise TrainError(
+                f"the {error.name} is {error.value} at step {self.step + 1}, it began in {error.place}; "
+                f"{self._folder.checkpoint} keeps the last good state: start again with --init "
+                f"{self._folder.weights('last')} and a lower --lr than {self.config.lr:g}"
+            ) from error
 
     def _log(self, loss: float, psnr_t: float, *, rate: float) -> None:
         pending = self._pending
@@ -176,57 +180,72 @@ class Trainer:
             pending[name] += value
         if self.step % self.config.log_every == 0 or self.step == self.config.steps:
             means = {name: pending[name] / pending["steps"] for name in ("loss", "psnr_t")}
-            speed = self.config.batch * pending["steps"] / (time.monotonic() - self._row_at)
-            self._journal.append({"step": self.step, **means, "samples_per_s": round(speed, 3), "lr": rate})
-            self._pending, self._row_at = _NOTHING_PENDING.copy(), time.monotonic()
+            seconds = time.monotonic() - self._row_at
+            pace = {
+                "samples_per_s": self.config.batch * pending["steps"] / seconds,
+                "waiting": self._waited_s / seconds,
+            }
+            self._append({"step": self.step, **means, **{name: round(pace[name], 3) for name in pace}, "lr": rate})
+            self._pending, self._row_at, self._waited_s = _NOTHING_PENDING.copy(), time.monotonic(), 0.0
+
+    def _append(self, row: Row) -> None:
+        if self._team.leads:
+            self._journal.append(row)
 
     def _validate(self) -> None:
-        if not self._validation:
+        if self.config.validation_samples == 0:
             return
         started = time.monotonic()
         row = {"step": self.step, **self._scores()}
-        self._journal.append(row)
-        shown = [batch.to(self._device) for batch in self._validation[:SHEET_ROWS]]
-        self._journal.show(self._average.network, shown, step=self.step)
+        self._append(row)
         self._listener(row)
+        if self._team.leads:
+            shown = [batch.to(self._device) for batch in self._validation[:SHEET_ROWS]]
+            self._journal.show(self._average.network, shown, step=self.step)
         if row["val_psnr_t"] > self._best:
             self._best = row["val_psnr_t"]
-            self._export(self._average.network, row, self._folder.weights("best"))
+            self._write_weights("best", row)
         self._row_at += time.monotonic() - started  # validating is not training: it does not count as slowness
 
     @torch.no_grad()
     def _scores(self) -> Row:
         """Mean PSNR_T of the averaged weights, and of the start that they correct."""
-        sums: Row = {}
+        sums = [0.0, 0.0, 0.0, 0.0]  # of each: the sum and the number of windows
         for batch in self._validation:
             batch = batch.to(self._device)
             prediction = self._average.network(batch.ldr, batch.exposures)
-            pictures = {"val_psnr_t": prediction.radiance, "val_start_psnr_t": getattr(prediction, "start", None)}
-            for name, radiance in pictures.items():
+            for place, radiance in enumerate((prediction.radiance, getattr(prediction, "start", None))):
                 if radiance is not None:
-                    sums[name] = sums.get(name, 0.0) + psnr(mu_law(radiance), mu_law(batch.truth)).mean().item()
-        return {name: total / len(self._validation) for name, total in sums.items()}
+                    sums[place] += psnr(mu_law(radiance), mu_law(batch.truth)).sum().item()
+                    sums[place + 2] += len(batch.truth)
+        output, start, outputs, starts = self._team.sums(sums)
+        return {"val_psnr_t": output / outputs} | ({"val_start_psnr_t": start / starts} if starts else {})
 
     def save(self) -> None:
-        """Write the state to resume from, and the averaged weights.
+        """Write the state to resume from, and the averaged weights; the leading process does, the others have none to.
 
         Raises:
             TrainError: If the disk refuses; the former files are left as they were.
         """
+        self._saved_at = time.monotonic()
+        if not self._team.leads:
+            return
         checkpoint = Checkpoint(
             step=self.step,
             config=self.config.as_dict(),
             design=self._design,
             network=self.network.state_dict(),
             average=self._average.network.state_dict(),
-            optimizer=self._optimizer.state_dict(),
-            rng=torch.get_rng_state(),
+            optimizer=self._descent.optimizer.state_dict(),
             pending=self._pending,
             best=self._best,
         )
         checkpoint.save(self._folder.checkpoint)
-        self._export(self._average.network, {"step": self.step}, self._folder.weights("last"))
-        self._saved_at = time.monotonic()
+        self._write_weights("last", {"step": self.step})
+
+    def _write_weights(self, name: str, figures: Row) -> None:
+        if self._team.leads:
+            self._export(self._average.network, figures, self._folder.weights(name))
 
 
 def _nobody(_row: Row) -> None:

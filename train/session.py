@@ -13,6 +13,7 @@ from model.pretrained import Network, build_network, load_network, save_network
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig, TrainError
 from train.datasets.sources import Sources, find_sources
+from train.distributed import ALONE, Team, restarted
 from train.environment import Environment, describe_environment
 from train.journal import Journal
 from train.loop import Export, Trainer
@@ -23,13 +24,24 @@ from train.transplant import transplant
 
 # Not a seed that anyone trains with, and the same for all runs: their validations compare.
 VALIDATION_SEED = 1_846_011_235
-CHANGEABLE = frozenset({"steps", "workers", "threads", "log_every", "validate_every", "checkpoint_minutes"})
+CHANGEABLE = frozenset(
+    {
+        *("steps", "workers", "threads", "log_every", "validate_every", "checkpoint_minutes"),
+        *("accumulate", "checkpointing", "compile"),
+    }
+)
 
 
 def start(
-    config: TrainConfig, path: Path, *, device: torch.device, tensorboard: bool = False, dry: bool = False
+    config: TrainConfig,
+    path: Path,
+    *,
+    device: torch.device,
+    tensorboard: bool = False,
+    dry: bool = False,
+    team: Team = ALONE,
 ) -> Trainer:
-    """Begin a run.
+    """Begin a run; a process that `torchrun` started in place of one that failed goes on with it.
 
     Args:
         config: What the run is told.
@@ -37,22 +49,31 @@ def start(
         device: Where the network computes.
         tensorboard: Whether to write for TensorBoard, which then must be installed.
         dry: Whether to leave the disk alone: the trainer serves for a plan only.
+        team: The processes that train together.
 
     Raises:
         LanHdrError: If the folder is taken, or data or weights to start from cannot be read.
     """
     folder = RunFolder(path)
+    if restarted() and _holds(folder, config):
+        return resume(path, {}, device=device, tensorboard=tensorboard, team=team)
     folder.demand_free()
     network = _initial_network(config)
-    trainer = _trainer(network, config, journal=Journal(folder, tensorboard=tensorboard), device=device)
-    if not dry:
+    trainer = _trainer(network, config, journal=_journal(folder, tensorboard, team=team), device=device, team=team)
+    if team.leads and not dry:
         folder.create(config)
         folder.note_session(_circumstances(trainer, device), trainer.step)
     return trainer
 
 
 def resume(
-    path: Path, changes: dict[str, Any], *, device: torch.device, tensorboard: bool = False, dry: bool = False
+    path: Path,
+    changes: dict[str, Any],
+    *,
+    device: torch.device,
+    tensorboard: bool = False,
+    dry: bool = False,
+    team: Team = ALONE,
 ) -> Trainer:
     """Go on with a run from its last checkpoint.
 
@@ -63,6 +84,7 @@ def resume(
         device: Where the network computes.
         tensorboard: Whether to write for TensorBoard, which then must be installed.
         dry: Whether to leave the disk alone: the trainer serves for a plan only.
+        team: The processes that train together.
 
     Raises:
         LanHdrError: If there is no checkpoint or one of another network, a change is not possible, or the data is gone.
@@ -71,12 +93,21 @@ def resume(
     checkpoint = Checkpoint.load(folder.checkpoint)
     config = _changed(checkpoint.train_config(), changes)
     network = _stored_network(checkpoint, folder.checkpoint)
-    trainer = _trainer(network, config, journal=Journal(folder, tensorboard=tensorboard), device=device)
+    trainer = _trainer(network, config, journal=_journal(folder, tensorboard, team=team), device=device, team=team)
     trainer.restore(checkpoint)
-    if not dry:
+    if team.leads and not dry:
         folder.reopen(config, checkpoint)
         folder.note_session(_circumstances(trainer, device), trainer.step)
     return trainer
+
+
+def _holds(folder: RunFolder, config: TrainConfig) -> bool:
+    """Say whether the folder holds a run of just this config: one that the process before this one began."""
+    return folder.checkpoint.exists() and Checkpoint.load(folder.checkpoint).train_config() == config
+
+
+def _journal(folder: RunFolder, tensorboard: bool, *, team: Team) -> Journal:
+    return Journal(folder, tensorboard=tensorboard and team.leads)
 
 
 def _circumstances(trainer: Trainer, device: torch.device) -> Environment:
@@ -131,7 +162,7 @@ def _initial_network(config: TrainConfig) -> Network:
     return network if network.config.nexps == config.nexps else transplant(network, config.nexps)
 
 
-def _trainer(network: Network, config: TrainConfig, *, journal: Journal, device: torch.device) -> Trainer:
+def _trainer(network: Network, config: TrainConfig, *, journal: Journal, device: torch.device, team: Team) -> Trainer:
     torch.set_num_threads(config.threads)
     sources = find_sources(Path(config.data) if config.data else None)
     held_out = find_sources(Path(config.validation_data), "validation") if config.validation_data else sources
@@ -141,11 +172,12 @@ def _trainer(network: Network, config: TrainConfig, *, journal: Journal, device:
         network.to(device, memory_format=layout),  # type: ignore[call-overload]
         config,
         source=_training_set(sources, config, seed=config.seed),
-        validation=[validation.sample(0, index) for index in range(config.validation_samples)],
+        validation=[validation.sample(0, index) for index in team.own(config.validation_samples)],
         folder=journal.folder,
         export=_exporter(config, name=journal.folder.path.resolve().name),
         design=dataclasses.asdict(network.config),
         journal=journal,
+        team=team,
     )
 
 

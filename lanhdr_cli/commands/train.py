@@ -7,8 +7,10 @@ import click
 
 from lanhdr_cli.console import set_verbosity
 from lanhdr_cli.params import DEVICE
+from lanhdr_cli.training_team import tell, training_team
 
 if TYPE_CHECKING:
+    from train.distributed import Team
     from train.loop import Trainer
 
 _POSITIVE = click.IntRange(min=1)
@@ -43,11 +45,24 @@ _POSITIVE = click.IntRange(min=1)
 @click.option("--validate-every", type=_POSITIVE, help="Steps between validations.  [default: 500]")
 @click.option("--validation-samples", type=click.IntRange(min=0), help="Held-out samples.  [default: 16]")
 @click.option("--checkpoint-minutes", type=click.FloatRange(min=0, min_open=True), help="[default: 5]")
+@click.option(
+    "--accumulate", type=_POSITIVE, help="Parts that a batch is computed in, to need less memory.  [default: 1]"
+)
+@click.option("--checkpointing", is_flag=True, default=None, help="Keep less and compute more: less memory, slower.")
+@click.option("--compile", is_flag=True, default=None, help="Compile the network: minutes at first; for GPUs.")
+@click.option("--processes", type=_POSITIVE, default=1, help="Train together in so many, one per GPU.  [default: 1]")
 @click.option("--device", type=DEVICE, default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--tensorboard/--no-tensorboard", default=True, help="Curves and pictures to look at.  [default: on]")
 @click.option("--dry-run", is_flag=True, help="Take a few steps, print what the run would do and take, leave nothing.")
 def train(
-    output: Path | None, resume: Path | None, device: str, *, tensorboard: bool, dry_run: bool, **values: Any
+    output: Path | None,
+    resume: Path | None,
+    device: str,
+    *,
+    processes: int,
+    tensorboard: bool,
+    dry_run: bool,
+    **values: Any,
 ) -> None:
     """Train a network into a folder, which afterwards holds weights, metrics and the state to resume from.
 
@@ -56,31 +71,33 @@ def train(
     set_verbosity(quiet=False, verbose=False)
     if (output is None) == (resume is None):
         raise click.UsageError("pass either -o FOLDER for a new run or --resume RUN to go on with one")
+    if dry_run and processes > 1:
+        raise click.UsageError("--dry-run plans for one process: leave --processes out")
     given = {name: value for name, value in values.items() if value is not None}
     if given.get("recipe", "").endswith(".toml"):
         given["recipe"] = str(Path(given["recipe"]).resolve())
     for name in ("data", "validation_data", "init"):
         if name in given:
             given[name] = str(Path(given[name]).resolve())  # a run may be resumed from another folder
-    trainer = _trainer(output, resume, given, device=device, tensorboard=tensorboard, dry=dry_run)
-    folder = output or resume
-    assert folder is not None
-    if dry_run:
-        _print_plan(trainer, folder)
-        return
-    if resume:
-        click.echo(f"going on after step {trainer.step} of {trainer.config.steps}: {folder}", err=True)
-    finished = _run(trainer)
+    with training_team(device, processes=processes) as team:
+        trainer = _trainer(output, resume, given, team=team, tensorboard=tensorboard, dry=dry_run)
+        folder = output or resume
+        assert folder is not None
+        if dry_run:
+            _print_plan(trainer, folder)
+            return
+        if resume:
+            tell(team, f"going on after step {trainer.step} of {trainer.config.steps}: {folder}")
+        finished = _run(trainer, team)
     if not finished:
-        raise KeyboardInterrupt(f"saved at step {trainer.step}, go on with: lanhdr train --resume {folder}")
-    click.echo(f"finished at step {trainer.step}: {folder}", err=True)
+        way_on = f"saved at step {trainer.step}, go on with: lanhdr train --resume {folder}"
+        raise KeyboardInterrupt(way_on if team.leads else "")
+    tell(team, f"finished at step {trainer.step}: {folder}")
 
 
 def _trainer(
-    output: Path | None, resume: Path | None, given: dict[str, Any], *, device: str, tensorboard: bool, dry: bool
+    output: Path | None, resume: Path | None, given: dict[str, Any], *, team: "Team", tensorboard: bool, dry: bool
 ) -> "Trainer":
-    from lanhdr_cli.device import resolve_device
-
     try:
         from train import session
     except ModuleNotFoundError as error:
@@ -91,14 +108,12 @@ def _trainer(
         ) from error
     from train.recipe import resolved_config
 
-    place = resolve_device(device)
     curves = tensorboard and not dry and _tensorboard_usable()
+    place: Any = {"device": team.device, "team": team, "tensorboard": curves, "dry": dry}
     if resume is not None:
-        return session.resume(resume, given, device=place, tensorboard=curves, dry=dry)
+        return session.resume(resume, given, **place)
     assert output is not None
-    return session.start(
-        resolved_config(given, recipe=given.get("recipe")), output, device=place, tensorboard=curves, dry=dry
-    )
+    return session.start(resolved_config(given, recipe=given.get("recipe")), output, **place)
 
 
 def _tensorboard_usable() -> bool:
@@ -122,8 +137,10 @@ def _print_plan(trainer: "Trainer", folder: Path) -> None:
         click.echo(line)
 
 
-def _run(trainer: "Trainer") -> bool:
+def _run(trainer: "Trainer", team: "Team") -> bool:
     from lanhdr_cli.training_console import TrainingConsole
 
+    if not team.leads:
+        return trainer.run(lambda _row: None)
     with TrainingConsole(trainer.config.batch, trainer.step, steps=trainer.config.steps) as console:
         return trainer.run(console)
