@@ -1,5 +1,6 @@
 """One step of a training run: passes forward and backward over the parts of a batch, then the optimizer."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -59,9 +60,8 @@ class Descent:
             with keeping_gradients(self._called):
                 figures += self._add_gradient(part, 1 / len(parts))
         figures += self._add_gradient(parts[-1], 1 / len(parts))
-        norm = nn.utils.clip_grad_norm_(self._network.parameters(), self._clip_norm)
-        loss, psnr_t, length = torch.stack((*figures, norm)).tolist()
-        self._demand_finite(parts, loss=loss, gradient=length)
+        loss, psnr_t = figures.tolist()
+        self._clip(parts, loss)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -82,13 +82,15 @@ class Descent:
             radiance: Tensor = network(batch.ldr, batch.exposures).radiance
         return mu_law(radiance.float())
 
-    def _demand_finite(self, parts: Sequence[Batch], *, loss: float, gradient: float) -> None:
-        if not _finite(loss):
+    def _clip(self, parts: Sequence[Batch], loss: float) -> None:
+        """Limit the gradient's length, unless it or the loss that it belongs to is not finite."""
+        if not math.isfinite(loss):
             places = (first_not_finite(self._network, part, answer=self._values) for part in parts)
             raise NotFiniteError("loss", loss, next((place for place in places if place), "the loss itself"))
-        if not _finite(gradient):
-            raise NotFiniteError("gradient", gradient, gradient_not_finite(self._network))
-
-
-def _finite(value: float) -> bool:
-    return abs(value) < float("inf")
+        weights = list(self._network.parameters())
+        try:
+            nn.utils.clip_grad_norm_(weights, self._clip_norm, error_if_nonfinite=True)
+        except RuntimeError as error:
+            if (place := gradient_not_finite(self._network)) is None:
+                raise
+            raise NotFiniteError("gradient", math.nan, place) from error

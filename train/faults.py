@@ -47,13 +47,13 @@ def first_not_finite(network: nn.Module, batch: Batch, *, answer: Callable[[nn.M
     return None if output.isfinite().all() else "the network's output"
 
 
-def gradient_not_finite(network: nn.Module) -> str:
-    """Name the weights whose gradient is not finite."""
+def gradient_not_finite(network: nn.Module) -> str | None:
+    """Name the weights whose gradient is not finite, None if there are none."""
     names = [
         name for name, weight in network.named_parameters() if weight.grad is not None and not _finite(weight.grad)
     ]
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"the weights of {names[0]}{more}" if names else "the norm of all weights together"
+    return f"the weights of {names[0]}{more}" if names else None
 
 
 @contextmanager
