@@ -3,11 +3,13 @@
 import itertools
 import os
 import signal
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import TinyNetwork, TinySource, new_run, tiny_config
+from tiny_training import TinyNetwork, TinySample, TinySource, new_run, tiny_config
 from torch import nn
 
 from train.average import WeightAverage
@@ -129,3 +131,27 @@ def test_config_refuses_what_cannot_be(name: str, value: float) -> None:
 def test_config_refuses_unknown_names() -> None:
     with pytest.raises(TrainError, match=r"unknown values \['stepz'\]"):
         TrainConfig.from_dict({"stepz": 3})
+
+
+@dataclass(frozen=True)
+class SlowSource(TinySource):
+    """Takes its time over each sample."""
+
+    seconds: float = 0.02
+
+    def sample(self, step: int, index: int) -> TinySample:
+        """Make one sample slowly."""
+        time.sleep(self.seconds)
+        return super().sample(step, index)
+
+
+def test_rows_tell_the_share_of_time_spent_waiting_for_samples(tmp_path: Path) -> None:
+    heard: list[Row] = []
+    config = tiny_config(validation_samples=0)
+    assert new_run(tmp_path / "run", config, source=SlowSource()).run(heard.append)
+    assert all(0 < row["waiting"] < 1 for row in heard)
+    for row in RunFolder(tmp_path / "run").rows():
+        samples = config.batch * config.log_every
+        waited_s = row["waiting"] * samples / row["samples_per_s"]
+        # Sleep never ends early; the row's two figures are rounded.
+        assert 0.95 * samples * SlowSource().seconds < waited_s < samples / row["samples_per_s"]
