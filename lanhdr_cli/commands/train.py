@@ -108,7 +108,7 @@ def _trainer(
         ) from error
     from train.recipe import resolved_config
 
-    curves = tensorboard and not dry and _tensorboard_usable()
+    curves = tensorboard and team.leads and not dry and _tensorboard_usable()
     place: Any = {"device": team.device, "team": team, "tensorboard": curves, "dry": dry}
     if resume is not None:
         return session.resume(resume, given, **place)
