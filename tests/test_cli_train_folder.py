@@ -1,7 +1,9 @@
 """What `lanhdr train` leaves in its folder beside the weights, and what it says when it goes on."""
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ import torch
 from click.testing import CliRunner, Result
 
 from lanhdr_cli.main import cli
+from lanhdr_cli.training_console import TrainingConsole
+from train.checkpoint import Checkpoint
 from train.events import tensorboard_found
 
 SMALL = (
@@ -44,6 +48,29 @@ def test_going_on_says_where_and_keeps_the_session(run: Path, tmp_path: Path) ->
     assert f"going on after step 2 of 3: {copy}" in result.stderr
     assert [session["from_step"] for session in json.loads((copy / "environment.json").read_text())] == [0, 2]
     assert len(list((copy / "tensorboard").glob("*"))) == tensorboard_found()
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_console: TrainingConsole, row: dict[str, float]) -> None:
+        if row["step"] == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(TrainingConsole, "__call__", interrupt)
+    folder = tmp_path / "run"
+    result = train("-o", folder, *SMALL, "--steps=200")
+    assert result.exit_code == 130
+    assert result.stderr.endswith(f"Interrupted: saved at step 3, go on with: lanhdr train --resume {folder}\n")
+    assert Checkpoint.load(folder / "last.pt").step == 3
+    assert json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])["step"] == 2
+
+
+def test_a_dry_run_of_a_run_that_goes_on_leaves_it_as_it_is(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("train.plan.TIMED_S", 0.1)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    result = train("--resume", run, "--steps", 50, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "48, going on after step 2: 48 samples, 96 windows" in result.stdout
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_without_tensorboard_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
