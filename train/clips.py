@@ -5,8 +5,9 @@ a fixed inverse camera curve; re-exposed with shot and read noise and 8-bit quan
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ CYCLES = {2: ((1.0, 4.0), (1.0, 8.0), (1.0, 16.0)), 3: ((1.0, 4.0, 16.0),)}
 CAMERAS = (Capture(shot=3e-5, read=5e-4), Capture(shot=8e-5, read=1e-3), Capture(shot=2e-4, read=2e-3))
 CURVE = InverseCurve(n=0.65, s=0.6, boost=4.0)
 LAYERS = 2
+SIZE = (352, 640)
 # 1024 pixels around give no more than this without magnifying
 SMALL_PANORAMA, SMALL_SIZE = 2048, (256, 384)
 
@@ -56,7 +58,7 @@ class Clip:
 
 
 def test_clips(
-    data_dir: Path, nexps: int, *, size: Size = (352, 640), frames: int | None = None, limit: int | None = None
+    data_dir: Path, nexps: int, *, size: Size = SIZE, frames: int | None = None, limit: int | None = None
 ) -> Iterator[Clip]:
     """Make one clip of every HDR picture and every video below a folder: pictures first, each by name of path.
 
@@ -73,41 +75,95 @@ def test_clips(
     Raises:
         DatasetError: If the folder holds nothing usable, or a file in it cannot be read.
     """
-    pictures = [read_hdr_picture(path) for path in _found(data_dir, HDR_SUFFIXES)]
-    videos = _found(data_dir, VIDEO_SUFFIXES)
-    if not (pictures or videos):
-        raise DatasetError(f"{data_dir} holds no .hdr, .exr or video: pass a folder that holds test pictures")
-    count = frames or 2 * nexps + 4
-    found: list[Picture | Path] = [*pictures, *videos]
-    for index in _evenly(len(found), limit=limit):
-        source = found[index]
-        exposures, capture = _exposures(index, nexps=nexps, count=count), CAMERAS[(index + index // 3) % len(CAMERAS)]
-        name = source.name if isinstance(source, Picture) else source.stem
-        rng = np.random.default_rng([zlib.crc32(name.encode()), nexps])
-        if isinstance(source, Picture):
-            radiance = _camera_move(rng, source, exposures, cut_from=pictures, size=size)
-        else:
-            radiance = _exposed_video(rng, _read_video(source, count=count, size=size), exposures)
-        ldr = expose(radiance, exposures, capture=capture, rng=rng)
-        yield Clip(name, to_tensor(ldr), torch.tensor(exposures), to_tensor(radiance), capture)
+    folder = ClipFolder(data_dir)
+    for index in evenly(len(folder.paths), limit=limit):
+        yield folder.clip(index, nexps, size=size, frames=frames)
 
 
-def _evenly(count: int, *, limit: int | None) -> list[int]:
+@dataclass(frozen=True)
+class ClipFolder:
+    """The files below a folder that clips are made of; none is read before a clip is asked for.
+
+    Args:
+        folder: The folder.
+    """
+
+    folder: Path
+
+    @cached_property
+    def paths(self) -> tuple[Path, ...]:
+        """HDR pictures first, then videos, each by name of path.
+
+        Raises:
+            DatasetError: If the folder holds nothing usable.
+        """
+        paths = (*_found(self.folder, HDR_SUFFIXES), *_found(self.folder, VIDEO_SUFFIXES))
+        if not paths:
+            raise DatasetError(f"{self.folder} holds no .hdr, .exr or video: pass a folder that holds test pictures")
+        return paths
+
+    @cached_property
+    def pictures(self) -> tuple[Picture, ...]:
+        """All pictures, for things that move in front of one are cut out of any."""
+        return tuple(read_hdr_picture(path) for path in self.paths if path.suffix.lower() in HDR_SUFFIXES)
+
+    def clip(self, index: int, nexps: int, *, size: Size = SIZE, frames: int | None = None) -> Clip:
+        """Make the clip of one of `paths`; arguments and errors as of `test_clips`."""
+        source = self.pictures[index] if index < len(self.pictures) else self.paths[index]
+        return make_clip(source, index, nexps=nexps, cut_from=self.pictures, size=size, frames=frames)
+
+
+def make_clip(
+    source: Picture | Path,
+    index: int,
+    *,
+    nexps: int,
+    cut_from: Sequence[Picture],
+    size: Size = SIZE,
+    frames: int | None = None,
+) -> Clip:
+    """Make a clip of a picture or a video.
+
+    Args:
+        source: The picture, or the path of the video.
+        index: Number of the clip; exposures, phase and camera follow from it.
+        nexps: Number of distinct exposures, 2 or 3.
+        cut_from: Pictures of which things in front are cut.
+        size: Height and width of camera moves, less for small panoramas; videos are reduced to its longer side.
+        frames: Frames of the clip; by default the window's length plus 3.
+
+    Raises:
+        DatasetError: If the video cannot be read or is too short.
+    """
+    exposures, capture = clip_exposures(index, nexps, frames=frames), CAMERAS[(index + index // 3) % len(CAMERAS)]
+    name = source.name if isinstance(source, Picture) else source.stem
+    rng = np.random.default_rng([zlib.crc32(name.encode()), nexps])
+    if isinstance(source, Picture):
+        radiance = _camera_move(rng, source, exposures, cut_from=cut_from, size=size)
+    else:
+        radiance = _exposed_video(rng, _read_video(source, count=len(exposures), size=size), exposures)
+    ldr = expose(radiance, exposures, capture=capture, rng=rng)
+    return Clip(name, to_tensor(ldr), torch.tensor(exposures), to_tensor(radiance), capture)
+
+
+def evenly(count: int, *, limit: int | None) -> list[int]:
+    """Choose at most `limit` of 0..count - 1, evenly spread; all without a limit."""
     wanted = min(limit or count, count)
     return [place * count // wanted for place in range(wanted)]
+
+
+def clip_exposures(index: int, nexps: int, *, frames: int | None = None) -> list[float]:
+    """Return the linear exposures of a clip by its number, relative to the shortest, one per frame."""
+    cycle, phase = CYCLES[nexps][index % len(CYCLES[nexps])], (index // 2) % nexps
+    return [cycle[(frame + phase) % nexps] for frame in range(frames or 2 * nexps + 4)]
 
 
 def _found(folder: Path, suffixes: frozenset[str]) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
 
 
-def _exposures(index: int, *, nexps: int, count: int) -> list[float]:
-    cycle, phase = CYCLES[nexps][index % len(CYCLES[nexps])], (index // 2) % nexps
-    return [cycle[(frame + phase) % nexps] for frame in range(count)]
-
-
 def _camera_move(
-    rng: Generator, picture: Picture, exposures: list[float], *, cut_from: list[Picture], size: Size
+    rng: Generator, picture: Picture, exposures: list[float], *, cut_from: Sequence[Picture], size: Size
 ) -> Pixels:
     """Render a hand-held move with things in front, half of them with motion blur, (T, H, W, 3) in 0..1."""
     times = [float(frame - len(exposures) // 2) for frame in range(len(exposures))]
@@ -121,7 +177,7 @@ def _camera_move(
     return np.clip(np.stack(shots), 0, 1)
 
 
-def _layer(rng: Generator, cut_from: list[Picture], *, size: Size, longest: float) -> Layer:
+def _layer(rng: Generator, cut_from: Sequence[Picture], *, size: Size, longest: float) -> Layer:
     picture = cut_from[int(rng.integers(len(cut_from)))]
     return draw_layer(rng, picture, size=size, speed=rng.uniform(1, 10), longest_exposure=longest)
 
