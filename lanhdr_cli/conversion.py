@@ -4,113 +4,34 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Literal
 
 import torch
 
-from lanhdr_cli.camera import Camera, CameraWishes, find_camera, in_rec709
+from lanhdr_cli.camera import Camera, find_camera, in_rec709
 from lanhdr_cli.console import frame_progress
 from lanhdr_cli.deflicker import flicker_told
 from lanhdr_cli.destination import Destination, HdrWriter, origin_of, plan_destination
-from lanhdr_cli.device import DeviceError, resolve_device
+from lanhdr_cli.device import DeviceError
 from lanhdr_cli.exposures import Look, checked_exposures, estimated_exposures, known_exposures
+from lanhdr_cli.loading import Loaded, check_weights, load_reconstructor
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord
 from lanhdr_cli.media.formats import check_output, check_preview
-from lanhdr_cli.media.hdr10 import VideoWishes
 from lanhdr_cli.media.output import prepare_folder, refuse_existing, refuse_sources
 from lanhdr_cli.media.response import encoded_for_network
-from lanhdr_cli.media.source import Reading, Source, open_source
+from lanhdr_cli.media.source import Source, open_source
 from lanhdr_cli.params import FrameRange
-from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, reconstructed
+from lanhdr_cli.pipeline import Prefetch, reconstructed
 from lanhdr_cli.preview_output import open_preview
+from lanhdr_cli.request import Request
 from model.cycle import FrameExposures
-from model.exposure import ExposureCycle
-from model.pretrained import bundled_path, load_network
-from model.reconstruct import Reconstructor
 from train.environment import lanhdr_version
 
 DECODED_AHEAD = 2
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be converted, and how.
-
-    Args:
-        source: The clip.
-        output: What `-o` says.
-        cycle: Exposures, from the clip's first frame on; None to find them.
-        exposure_list: File that lists them instead.
-        slips: Whether to look for missing and doubled frames.
-        deflicker: Whether given exposures may be corrected by what the frames show.
-        overwrite: Whether existing files may be replaced.
-        weights: File of weights, None for the bundled ones.
-        size: Which of the bundled ones.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        frames: Which frames.
-        preview: Where to put a preview, if anywhere.
-        threads: Threads that compute and decode, None for the default.
-        scale: Replaces the factor from radiance to file values, which is the longest exposure.
-        start_number: Number of the first file, None to count from the clip's start.
-        reading: How to read the clip.
-        camera: What is known of the camera.
-        colorspace: Primaries of EXR files.
-        video: How to encode a video.
-        show_progress: Whether to tell how far it is.
-    """
-
-    source: Path
-    output: str
-    cycle: ExposureCycle | None = None
-    exposure_list: Path | None = None
-    slips: bool = True
-    deflicker: bool = True
-    overwrite: bool = False
-    weights: Path | None = None
-    size: Literal["lite", "base"] = "lite"
-    device: str = "auto"
-    frames: FrameRange = field(default_factory=FrameRange)
-    preview: Path | None = None
-    threads: int | None = None
-    scale: float | None = None
-    start_number: int | None = None
-    reading: Reading = field(default_factory=Reading)
-    camera: CameraWishes = field(default_factory=CameraWishes)
-    colorspace: str = "rec709"
-    video: VideoWishes = field(default_factory=VideoWishes)
-    show_progress: bool = False
-
-    @property
-    def factor(self) -> float:
-        """What radiance is multiplied by; by default the clip level of the longest exposure becomes 1.0."""
-        return self.scale or max(self.known_cycle.ratios)
-
-    @property
-    def known_cycle(self) -> ExposureCycle:
-        """The exposures, once they are known."""
-        assert self.cycle is not None
-        return self.cycle
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A network that is ready.
-
-    Args:
-        reconstructor: The network, streaming.
-        name: Name of the weights.
-        margin: Frames outside a range that its results depend on, at either side.
-    """
-
-    reconstructor: FrameReconstructor
-    name: str
-    margin: int
 
 
 @dataclass(frozen=True)
@@ -132,23 +53,6 @@ class Summary:
         return f"{self.frames} frames in {self.seconds:.1f} s ({fps:.2f} fps): {self.outcome}"
 
 
-def load_reconstructor(request: Request) -> Loaded:
-    """Load the weights that a request names, or the bundled ones for its exposures.
-
-    Raises:
-        WeightsError: If there are none, or they don't fit.
-        DeviceError: If the device is not there.
-    """
-    device = resolve_device(request.device)
-    nexps = len(set(request.known_cycle.ratios))
-    path = request.weights or bundled_path(nexps=nexps, size=request.size)
-    pretrained = load_network(path, nexps=nexps)
-    logger.debug("weights %s on %s", pretrained.name, device)
-    # One period more than the window reaches: a frame's state may depend on the frame before.
-    margin = pretrained.network.config.window_length // 2 + request.known_cycle.period
-    return Loaded(Reconstructor(pretrained.network, device=device), pretrained.name, margin)
-
-
 def run(request: Request, *, load: Callable[[Request], Loaded] = load_reconstructor) -> Summary:
     """Convert a clip.
 
@@ -164,6 +68,7 @@ def run(request: Request, *, load: Callable[[Request], Loaded] = load_reconstruc
     check_output(request.output)
     if request.preview:
         check_preview(request.preview)
+    check_weights(request)
     if request.threads:
         torch.set_num_threads(request.threads)
     with open_source(request.source, request.reading, threads=request.threads or 0) as reader:

@@ -5,7 +5,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import safetensors.torch
 import torch
@@ -111,24 +110,9 @@ def check_exposures(config: NetworkConfig, nexps: int) -> None:
     """
     if config.nexps != nexps:
         raise WeightsError(
-            f"these weights are for {_exposures(config.nexps)}, the clip has {_exposures(nexps)}: "
+            f"these weights are for {exposures_in_words(config.nexps)}, the clip has {exposures_in_words(nexps)}: "
             "pass other --weights or check --exposures"
         )
-
-
-def bundled_path(*, nexps: int, size: Literal["lite", "base"]) -> Path:
-    """Find the weights that come with the package.
-
-    Raises:
-        WeightsError: If there are none for this number of exposures and size.
-    """
-    path = Path(__file__).parent / "weights" / f"{size}_{nexps}e.safetensors"
-    if not path.is_file():
-        raise WeightsError(
-            f"no weights for {_exposures(nexps)} are bundled yet in size {size}: "
-            f"pass --weights FILE or train with `lanhdr train --nexps {nexps}`"
-        )
-    return path
 
 
 def load_network(path: Path | str, *, nexps: int | None = None) -> Pretrained:
@@ -186,7 +170,8 @@ def published_to_own(key: str) -> str:
     return key
 
 
-def _exposures(count: int) -> str:
+def exposures_in_words(count: int) -> str:
+    """Say how many, e.g. "two exposures"."""
     return f"{NUMBER_WORDS.get(count, str(count))} exposures"
 
 

@@ -16,8 +16,9 @@ from converting import TWO, identity, invoke, read_exr, save_lite
 from numpy.typing import NDArray
 
 from lanhdr_cli.camera import Camera, CameraWishes, find_camera
-from lanhdr_cli.conversion import Request, run
+from lanhdr_cli.conversion import run
 from lanhdr_cli.media.source import open_source
+from lanhdr_cli.request import Request
 from model.color import REC709, REC2020
 from model.errors import ResponseError
 from model.response import gamma_curve, srgb_curve

@@ -13,9 +13,11 @@ from click.testing import CliRunner, Result
 from clips import counting_clip, sine_audio
 from converting import TWO, save_tiny
 
-from lanhdr_cli.conversion import Loaded, Request, run
+from lanhdr_cli.conversion import run
 from lanhdr_cli.device import DeviceError
+from lanhdr_cli.loading import Loaded
 from lanhdr_cli.main import cli
+from lanhdr_cli.request import Request
 from model.exposure import ExposureCycle
 from model.frames import HdrFrame, LdrFrame
 

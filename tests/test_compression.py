@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from train.compression import pyav_available, h264_passed, jpeg_passed
+from train.compression import h264_passed, jpeg_passed, pyav_available
 
 
 def _moving_texture(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

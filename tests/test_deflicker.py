@@ -8,8 +8,9 @@ import torch
 from clips import frame_of, write_clip
 from converting import identity, invoke, read_exr, save_lite
 
-from lanhdr_cli.conversion import Request, run
+from lanhdr_cli.conversion import run
 from lanhdr_cli.params import FrameRange
+from lanhdr_cli.request import Request
 from model.exposure import ExposureCycle, to_ldr
 from model.flicker import FlickerMeter
 

@@ -15,11 +15,12 @@ from clips import Tags, counting_clip, frame_of, write_clip
 from converting import TWO, identity, read_exr
 from numpy.typing import NDArray
 
-from lanhdr_cli.conversion import Request, run
+from lanhdr_cli.conversion import run
 from lanhdr_cli.media.encoders import EncodingWishes
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
 from lanhdr_cli.media.hdr10 import VideoWishes
+from lanhdr_cli.request import Request
 from model.color import REC709, REC2020, convert_primaries
 from model.transfer import hlg_decode, roll_off
 

@@ -17,7 +17,6 @@ from model.network import NetworkConfig
 from model.pretrained import (
     Network,
     build_network,
-    bundled_path,
     check_exposures,
     load_network,
     published_to_own,
@@ -252,11 +251,6 @@ def test_weights_of_the_other_exposure_count_are_refused(saved: Path) -> None:
     with pytest.raises(WeightsError, match="these weights are for two exposures, the clip has three exposures: pass"):
         load_network(saved, nexps=3)
     check_exposures(NARROW, 2)
-
-
-def test_bundled_weights_that_do_not_exist_say_what_to_do() -> None:
-    with pytest.raises(WeightsError, match=r"no weights for three exposures are bundled yet.*`lanhdr train --nexps 3`"):
-        bundled_path(nexps=3, size="base")
 
 
 def test_networks_are_built_with_channels_last() -> None:

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model.bundled import bundled_path
 from model.color import mu_law
 from model.lite import LiteNet
 from model.merge import Merge
 from model.network import NetworkConfig
-from model.pretrained import Network, build_network, bundled_path, load_network
+from model.pretrained import Network, build_network, load_network
 from train import session
 from train.batches import Batch
 from train.config import TrainConfig, TrainError

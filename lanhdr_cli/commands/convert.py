@@ -44,7 +44,7 @@ whatever the range, pictures of a sequence keep theirs; a number given belongs t
 )
 @video_options
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights: .safetensors or ckpt.pt.")
-@click.option("--size", type=click.Choice(["lite", "base"]), default="lite", show_default=True, help="Bundled weights.")
+@click.option("--size", type=click.Choice(["lite", "base"]), help="Bundled weights.  [default: as the device suits]")
 @click.option("--device", type=DEVICE, default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--frames", type=FRAMES, default=FrameRange(), help="Only these, from 0, both ends included: 0-47, 48-.")
 @click.option(
@@ -78,7 +78,8 @@ def convert(
     """
     cycle, listed = exposure_cycle(exposures, stops)
     from lanhdr_cli.console import set_verbosity
-    from lanhdr_cli.conversion import Request, run
+    from lanhdr_cli.conversion import run
+    from lanhdr_cli.request import Request
 
     set_verbosity(quiet=quiet, verbose=verbose)
     reading, camera, video = reading_of(wishes), camera_of(wishes), video_of(wishes)

@@ -21,12 +21,12 @@ def weights() -> None:
 @weights.command("list")
 def list_bundled() -> None:
     """Show the weights that come with lanhdr."""
-    import model.pretrained
+    from model.bundled import bundled_files
+    from model.pretrained import load_network
 
-    folder = Path(model.pretrained.__file__).parent / "weights"
-    paths = sorted(folder.glob("*.safetensors"))
+    paths = bundled_files()
     for path in paths:
-        loaded = model.pretrained.load_network(path)
+        loaded = load_network(path)
         config = loaded.network.config
         click.echo(f"{path.name}: {loaded.name}, {config.design}, {config.nexps} exposures, {_size(loaded)}")
     if not paths:
