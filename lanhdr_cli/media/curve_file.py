@@ -1,6 +1,5 @@
 """Measured responses in files: MATLAB tables as the TOG13 benchmark has them, CSV, and one-dimensional .cube."""
 
-import io
 import re
 from pathlib import Path
 
@@ -10,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lanhdr_cli.media.errors import MediaError
+from model.errors import ResponseError
+from train.matlab import MAGIC, read_table
 
 Table = NDArray[np.float64]
 
-MATLAB_MAGIC = b"MATLAB 5.0 MAT-file"
-BASLER_KEY = "BaslerCRF"
 LARGEST_FILE = 64 << 20
 RESAMPLED = 1 << 14
 _COLUMNS = re.compile(r"[,;\s]+")
@@ -44,7 +43,7 @@ def read_curve(path: Path) -> Tensor:
         data = path.read_bytes()
     except OSError as error:
         raise MediaError(f"can't read {path} ({error.strerror}): check the file") from error
-    if data.startswith(MATLAB_MAGIC):
+    if data.startswith(MAGIC):
         table = _matlab(data, path)
     else:
         text = data.decode("utf-8-sig", errors="replace")
@@ -53,19 +52,10 @@ def read_curve(path: Path) -> Tensor:
 
 
 def _matlab(data: bytes, path: Path) -> Table:
-    import scipy.io  # slow to import, seldom needed
-
     try:
-        arrays = scipy.io.loadmat(io.BytesIO(data))
-    except Exception as error:  # damaged files end in many ways
-        raise MediaError(f"{path} can't be read as a MATLAB file ({error}): check that it is complete") from error
-    found = {key: value for key, value in arrays.items() if not key.startswith("__")}
-    table = found.get(BASLER_KEY, next(iter(found.values())) if len(found) == 1 else None)
-    if table is None or table.ndim != 2 or table.dtype.kind not in "fiu":
-        listed = ", ".join(f"{key} {'x'.join(map(str, np.shape(value)))}" for key, value in found.items())
-        raise MediaError(f"{path} holds {listed or 'nothing'}: a table {BASLER_KEY} of codes x channels is needed")
-    rows: Table = table.astype(np.float64)
-    return rows.T if rows.shape[0] in (1, 3) and rows.shape[1] > 3 else rows
+        return read_table(data, str(path))
+    except ResponseError as error:
+        raise MediaError(str(error)) from error
 
 
 def _csv(text: str, path: Path) -> Table:
