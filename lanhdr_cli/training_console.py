@@ -15,7 +15,9 @@ STEPS_OF_MEAN = 50
 
 
 class TrainingConsole:
-    """Shows loss, PSNR_T, samples per second and what time is left; a context that closes its bar.
+    """Shows loss, PSNR_T, samples per second, how much time was spent waiting for them, and what time is left.
+
+    A context that closes its bar.
 
     Args:
         batch: Samples per step.
@@ -60,7 +62,7 @@ class TrainingConsole:
 
     def _take_step(self, row: Row) -> None:
         share = 1 / STEPS_OF_MEAN
-        for name in ("loss", "psnr_t"):
+        for name in row.keys() & {"loss", "psnr_t", "waiting"}:
             self._means[name] = (1 - share) * self._means.get(name, row[name]) + share * row[name]
         step = int(row["step"])
         if self._bar:
@@ -72,6 +74,8 @@ class TrainingConsole:
     def _figures(self, step: int) -> str:
         speed = self._batch * (step - self._first_step) / (time.monotonic() - self._started)
         figures = f"loss {self._means['loss']:.4g}  PSNR_T {self._means['psnr_t']:.2f} dB  {speed:.2f} samples/s"
+        if "waiting" in self._means:
+            figures += f" ({self._means['waiting']:.0%} waiting)"
         return f"{figures}  {self._validation}".rstrip()
 
     def _left(self, step: int) -> str:

@@ -52,3 +52,9 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "3/3" in shown
     assert "PSNR_T 30.00 dB" in shown
     assert "held out 31.23" in shown
+
+
+def test_the_share_of_waiting_is_told_where_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingConsole(2, 0, steps=1) as console:
+        console({"step": 1, "loss": 0.5, "psnr_t": 30.0, "lr": 1e-4, "waiting": 0.123})
+    assert "samples/s (12% waiting)  0:00 h left" in capsys.readouterr().err
