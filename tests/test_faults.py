@@ -100,13 +100,19 @@ def test_the_end_of_memory_comes_with_advice(tmp_path: Path) -> None:
     trainer = new_run(tmp_path / "run", tiny_config(batch=6, validation_samples=0))
     trainer.network.__class__ = Greedy
     message = failure(trainer)
-    assert message.startswith("memory does not suffice for 6 samples of 8x8 at once: pass --accumulate 2,")
-    assert "--checkpointing, or a smaller --patch than 8" in message
+    advice = "--accumulate 2, which leaves the results as they are, or a smaller --patch than 8"
+    assert message == f"memory does not suffice for 6 samples of 8x8 at once: pass {advice}"
     assert Checkpoint.load(tmp_path / "run" / "last.pt").step == 0
 
 
+def test_base_can_compute_again_what_it_does_not_keep() -> None:
+    advice = r"pass --accumulate 3, .*, or --checkpointing, or a smaller --patch"
+    with pytest.raises(TrainError, match=advice), memory_advised(tiny_config(batch=9, size="base"), processes=1):
+        raise MemoryError
+
+
 def test_advice_leaves_out_what_is_done_already() -> None:
-    config = tiny_config(batch=4, accumulate=2, checkpointing=True)
+    config = tiny_config(batch=4, accumulate=2, checkpointing=True, size="base")
     advice = r"the GPU's memory .* for 1 samples of 8x8 at once: pass a smaller --patch"
     with pytest.raises(TrainError, match=advice), memory_advised(config, processes=2):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")

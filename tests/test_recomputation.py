@@ -1,10 +1,9 @@
 """What is computed again for the backward pass need not be kept, and is the same."""
 
-from pathlib import Path
+import logging
 
 import pytest
 import torch
-from together import gradients_of_one_step
 from torch import Tensor, nn
 
 from model.network import NetworkConfig
@@ -41,20 +40,19 @@ def kept_and_gradients(built: Network) -> tuple[int, list[Tensor]]:
     return forward, [weight.grad for weight in built.parameters() if weight.grad is not None]
 
 
-# Of lite the blends at full size stay, of base the features that boxes hand on.
-@pytest.mark.parametrize(("config", "share"), [(LITE, 0.85), (BASE, 0.35)], ids=["lite", "base"])
-def test_gradients_stay_while_less_is_kept(config: NetworkConfig, share: float) -> None:
-    kept, expected = kept_and_gradients(network(config))
-    frugal = network(config)
-    recompute_activations(frugal)
-    assert list(frugal.state_dict()) == list(network(config).state_dict())
+def test_gradients_of_base_stay_while_less_is_kept() -> None:
+    kept, expected = kept_and_gradients(network(BASE))
+    frugal = network(BASE)
+    # Four encoders, the aligned decoder, the hallucination and five blocks of the merge.
+    assert recompute_activations(frugal) == 4 + 1 + 1 + 5
+    assert list(frugal.state_dict()) == list(network(BASE).state_dict())
     less, found = kept_and_gradients(frugal)
-    assert less < share * kept
+    assert less < 0.35 * kept
     for first, second in zip(found, expected, strict=True):
         assert torch.allclose(first, second, rtol=1e-4, atol=1e-4 * float(second.abs().max()))
 
 
-def test_a_run_with_recomputation_takes_the_same_step(tmp_path: Path) -> None:
-    plain = gradients_of_one_step(tmp_path / "plain")
-    frugal = gradients_of_one_step(tmp_path / "frugal", checkpointing=True)
-    assert all(torch.allclose(frugal[name], plain[name], rtol=1e-4, atol=1e-6) for name in plain)
+def test_lite_says_that_nothing_is_saved(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert recompute_activations(network(LITE)) == 0
+    assert "--checkpointing saves nothing in this network: pass --accumulate" in caplog.text

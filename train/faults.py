@@ -90,7 +90,7 @@ def _is_memory(error: BaseException) -> bool:
 def _advice(config: TrainConfig, processes: int, *, cuda: bool) -> str:
     part = config.batch // (config.accumulate * processes)
     ways = [f"a smaller --patch than {config.patch}"]
-    if not config.checkpointing:
+    if config.size == "base" and not config.checkpointing:
         ways.insert(0, "--checkpointing")
     if part > 1:
         ways.insert(0, f"--accumulate {_next_divisor(part) * config.accumulate}, which leaves the results as they are")

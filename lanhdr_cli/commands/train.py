@@ -48,7 +48,7 @@ _POSITIVE = click.IntRange(min=1)
 @click.option(
     "--accumulate", type=_POSITIVE, help="Parts that a batch is computed in, to need less memory.  [default: 1]"
 )
-@click.option("--checkpointing", is_flag=True, default=None, help="Keep less and compute more: less memory, slower.")
+@click.option("--checkpointing", is_flag=True, default=None, help="Base in less memory, by computing more.")
 @click.option("--compile", is_flag=True, default=None, help="Compile the network: minutes at first; for GPUs.")
 @click.option("--processes", type=_POSITIVE, default=1, help="Train together in so many, one per GPU.  [default: 1]")
 @click.option("--device", type=DEVICE, default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
