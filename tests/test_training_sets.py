@@ -1,9 +1,12 @@
 import logging
+import sys
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 from fake_sets import fake_hdr_frames, fake_patches, fake_vimeo90k, moving_codes
 
 from train.datasets.clip import draw_indices, mirrored
@@ -167,6 +170,48 @@ def test_every_kind_of_clip_gives_guided_samples(nexps: int, tmp_path: Path) -> 
         sample = training.sample(0, index)
         assert sample.ldr.shape == (2 * nexps + 2, 3, 32, 32)
         assert sample.radiance.std() > 0 and sample.radiance.max() <= 1
+
+
+PQ, HLG, REC709 = 16, 18, 1
+
+
+def _write_gray(path: Path, *, transfer: int, frames: int = 9) -> None:
+    """A 10-bit clip whose whole luma is a signal of 0.5; of BT.2020 unless the transfer is that of Rec.709."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=24)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
+        context = stream.codec_context
+        context.color_trc, context.color_range = transfer, 1
+        context.color_primaries = context.colorspace = 1 if transfer == REC709 else 9
+        planes = np.concatenate([np.full((48, 64), 502), np.full((24, 64), 512)]).astype(np.uint16)
+        for _ in range(frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p10le")))
+        container.mux(stream.encode(None))
+
+
+def test_hdr_video_files_are_told_by_their_tags_and_become_linear(tmp_path: Path) -> None:
+    _write_gray(tmp_path / "pq.mkv", transfer=PQ)
+    _write_gray(tmp_path / "hlg.mkv", transfer=HLG)
+    _write_gray(tmp_path / "sdr.mkv", transfer=REC709)
+    _write_gray(tmp_path / "short.mkv", transfer=PQ, frames=3)
+    found = find_sources(tmp_path)
+    assert [video.name for video in found.videos] == ["sdr"]
+    assert found.videos[0].frames.dtype == np.uint8
+    hlg, pq = found.hdr_videos
+    assert (hlg.name, pq.name, hlg.count, pq.count) == ("hlg", "pq", 9, 9)
+    # BT.2100: HLG's 0.5 is a twelfth of the scene's peak, PQ's is 92.2 cd/m2; half floats and a code are 0.5 %
+    np.testing.assert_allclose(hlg.load([4])[0].astype(np.float32), 1 / 12, rtol=0.01)
+    np.testing.assert_allclose(pq.load([4])[0].astype(np.float32), 92.2e-4, rtol=0.01)
+
+
+def test_without_pyav_video_is_ldr_and_a_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _write_gray(tmp_path / "pq.mkv", transfer=PQ)
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert len(find_sources(tmp_path).videos) == 1
+    assert "PQ and HLG video is taken for LDR: pip install av" in caplog.text
 
 
 def test_time_turns_around_at_the_ends() -> None:

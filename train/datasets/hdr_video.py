@@ -1,5 +1,6 @@
 """HDR video, PQ or HLG, as linear light; reads with PyAV, which only these functions need."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import av
 
 PQ, HLG, BT2020 = 16, 18, 9  # code points of ITU-T H.273 for the transfers, and for primaries and matrix
+Transfer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 LIMITED, FULL = 1, 2  # FFmpeg's color_range
 
 # ITU-R BT.2087: linear BT.2020 to linear BT.709
@@ -58,9 +60,11 @@ def read_hdr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest
     """
     frames: list[NDArray[np.float32]] = []
     with _opened(path) as container:
+        is_hlg = container.streams.video[0].codec_context.color_trc == HLG
+        to_linear = hlg_to_linear if is_hlg else pq_to_linear
         for index, frame in enumerate(container.decode(video=0)):
             if index >= first:
-                frames.append(_reduced(_linear(frame), longest_side))
+                frames.append(_reduced(_linear(frame, to_linear), longest_side))
             if len(frames) == most_frames:
                 break
     if not frames:
@@ -102,7 +106,7 @@ def _opened(path: Path) -> "av.container.InputContainer":
     return container
 
 
-def _linear(frame: "av.VideoFrame") -> NDArray[np.float32]:
+def _linear(frame: "av.VideoFrame", to_linear: Transfer) -> NDArray[np.float32]:
     """Undo 4:2:0, quantisation, matrix and transfer of one frame."""
     from av.video.reformatter import Interpolation
 
@@ -114,7 +118,6 @@ def _linear(frame: "av.VideoFrame") -> NDArray[np.float32]:
     # ITU-R BT.2020: 0.2627 R + 0.6780 G + 0.0593 B
     red, blue = y + 1.4746 * cr, y + 1.8814 * cb
     green = (y - 0.2627 * red - 0.0593 * blue) / 0.6780
-    to_linear = hlg_to_linear if frame.color_trc == HLG else pq_to_linear
     linear = to_linear(np.stack([red, green, blue], -1))
     return np.maximum(linear @ BT2020_TO_BT709.T.astype(np.float32), 0)
 
