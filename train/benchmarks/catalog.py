@@ -1,0 +1,76 @@
+"""All benchmarks by name."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from train.benchmarks.cinematic import open_cinematic
+from train.benchmarks.deephdrvideo import open_dynamic, open_static
+from train.benchmarks.folder import open_folder
+from train.benchmarks.hdrv import open_hdrv, open_hdrv_short_first
+from train.benchmarks.request import Request
+from train.benchmarks.scene import Benchmark
+from train.benchmarks.selftest import open_selftest
+from train.benchmarks.tog13 import open_tog13
+from train.errors import DatasetError
+
+Opener = Callable[[Path | None, Request], Benchmark]
+
+# The aliases are what loaders of LAN-HDR and DeepHDRVideo are called.
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "cinematic": ("synthetic_dataset", "syn_test_dataset"),
+    "dynamic": ("dynamic_dataset", "deephdrvideo_dynamic"),
+    "static": ("static_dataset", "deephdrvideo_static"),
+    "tog13": ("tog13_online_align_dataset",),
+    "hdrv": ("real_hdrv",),
+    "hdrv_short_first": (),
+    "folder": (),
+    "selftest": (),
+}
+_OPENERS: Mapping[str, Opener] = {
+    "cinematic": open_cinematic,
+    "dynamic": open_dynamic,
+    "static": open_static,
+    "tog13": open_tog13,
+    "hdrv": open_hdrv,
+    "hdrv_short_first": open_hdrv_short_first,
+    "folder": open_folder,
+    "selftest": open_selftest,
+}
+
+
+def open_benchmark(
+    name_or_alias: str, data_dir: Path | None, *, nexps: int, scene: str | None = None, limit: int | None = None
+) -> Benchmark:
+    """Look through the files of a benchmark and make ready to read them.
+
+    Args:
+        name_or_alias: A key of `NAMES`, or one of its aliases.
+        data_dir: Where the set lies; None for what needs no files.
+        nexps: Number of distinct exposures, 2 or 3.
+        scene: Name of the only scene, None for all.
+        limit: Most scenes, evenly chosen.
+
+    Returns:
+        Scenes whose frames are read when they are asked for.
+
+    Raises:
+        DatasetError: If there is no such benchmark, files are missing, lists are damaged, or exposures don't fit.
+    """
+    benchmark = _OPENERS[canonical_name(name_or_alias)](data_dir, Request(nexps, scene, limit))
+    if not benchmark.samples and benchmark.truth != "none":
+        window = Request(nexps).window
+        raise DatasetError(f"{data_dir} has no frame with a truth and a whole window of {window}: pass longer clips")
+    return benchmark
+
+
+def canonical_name(name_or_alias: str) -> str:
+    """Return the name of a benchmark by its name or an alias.
+
+    Raises:
+        DatasetError: If there is no such benchmark.
+    """
+    wanted = name_or_alias.lower().replace("-", "_")
+    for name, aliases in NAMES.items():
+        if wanted == name or wanted in aliases:
+            return name
+    raise DatasetError(f"no benchmark is called {name_or_alias}: pass one of {', '.join(NAMES)}")

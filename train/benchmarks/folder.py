@@ -1,0 +1,138 @@
+"""Any clips of one's own: filmed ones with their truth, or HDR pictures and videos of which clips are made.
+
+Layout of filmed ones: `<scene>/` holds numbered frames (.png, .tif, .jpg encoded with 1/2.2, or .exr), `exposures.txt`
+(stops of one cycle) and `truth/` with .exr or .hdr files that have the stems of their frames.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from train.benchmarks.exposures import read_exposures
+from train.benchmarks.frames import SceneFiles, as_stored, read_encoded
+from train.benchmarks.made import made_scenes
+from train.benchmarks.request import Request
+from train.benchmarks.scene import Benchmark
+from train.benchmarks.tree import demand_files
+from train.clips import ClipFolder
+from train.datasets.listed import shortened
+from train.errors import DatasetError
+
+NAME, TITLE = "folder", "clips of a folder"
+FRAME_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr"})
+TRUTH_SUFFIXES = frozenset({".exr", ".hdr"})
+LISTS = ("exposures.txt", "Exposures.txt")
+LAYOUT = "one folder per scene with numbered frames, exposures.txt and truth/"
+MADE = (
+    "Clips are made of the folder's HDR pictures and videos: camera moves with things moving in front, re-exposed with "
+    "noise and 8 bits.",
+)
+FILMED = ("Truths are taken as they are, 1.0 = clip level of the shortest exposure; what is brighter is clipped.",)
+_NUMBER = re.compile(r"\d+$")
+WITHOUT = ("No scene has a folder `truth`: nothing to compare.",)
+
+
+def open_folder(data_dir: Path | None, request: Request) -> Benchmark:
+    """Open one's own clips.
+
+    Args:
+        data_dir: A folder of scenes, one scene, or a folder of HDR pictures and videos.
+        request: Which part.
+
+    Raises:
+        DatasetError: If there is nothing of this, files are missing, or truths fit no frame.
+    """
+    if data_dir is None or not data_dir.is_dir():
+        found = "no folder is given" if data_dir is None else f"{data_dir} is no folder"
+        raise DatasetError(f"{found}: pass {LAYOUT} as --data-dir")
+    folders = _scene_folders(data_dir)
+    return _filmed(data_dir, folders, request) if folders else _made(data_dir, request)
+
+
+def _scene_folders(data_dir: Path) -> list[Path]:
+    """Folders that have exposures or truths."""
+    children = sorted(child for child in data_dir.iterdir() if child.is_dir())
+    return [folder for folder in (data_dir, *children) if _list_of(folder).is_file() or (folder / "truth").is_dir()]
+
+
+def _list_of(folder: Path) -> Path:
+    return next((folder / name for name in LISTS if (folder / name).is_file()), folder / LISTS[0])
+
+
+def _filmed(data_dir: Path, folders: list[Path], request: Request) -> Benchmark:
+    chosen = [folders[place] for place in request.choose([folder.name for folder in folders])]
+    found = [_files(folder, request) for folder in chosen]
+    lacking = [files.name for files in found if not files.truths]
+    if 0 < len(lacking) < len(found):
+        raise DatasetError(f"{data_dir}: scenes without a truth to score: {shortened(lacking)}; take them out")
+    demand_files((path for files in found for path in files.paths), root=data_dir, source="")
+    scenes = tuple(files.scene(read_frame=read_encoded, rescale=as_stored) for files in found)
+    if lacking:
+        return Benchmark(NAME, TITLE, request.nexps, scenes, "none", WITHOUT, "")
+    return Benchmark(NAME, TITLE, request.nexps, scenes, "truth", (*FILMED, *_fewer(found, request)), "")
+
+
+def _fewer(found: Sequence[SceneFiles], request: Request) -> tuple[str, ...]:
+    """Words about frames that could be scored but have no truth."""
+    possible = sum(len(request.centers(len(files.frames))) for files in found)
+    scored = sum(len(files.truths) for files in found)
+    return (
+        (f"{possible - scored} of {possible} frames with a whole window have no truth.",) if scored < possible else ()
+    )
+
+
+def _files(folder: Path, request: Request) -> SceneFiles:
+    frames = _frames(folder)
+    exposures = read_exposures(_list_of(folder), len(frames), nexps=request.nexps)
+    numbers = {path.stem: number for number, path in enumerate(frames)}
+    truths = {path.stem: path for path in _with(folder / "truth", TRUTH_SUFFIXES)}
+    strangers = sorted(truths.keys() - numbers.keys())
+    if strangers:
+        raise DatasetError(
+            f"{folder / 'truth'}: no frame is called {shortened(strangers)}: truths must have the stems of their frames"
+        )
+    centers = set(request.centers(len(frames)))
+    scored = {numbers[stem]: path for stem, path in truths.items() if numbers[stem] in centers}
+    return SceneFiles(folder.name, exposures, frames, scored)
+
+
+def _frames(folder: Path) -> tuple[Path, ...]:
+    """Frames in order of their numbers.
+
+    Raises:
+        DatasetError: If there are none, one has no number, numbers are missing, or two have the same.
+    """
+    by_number: dict[int, Path] = {}
+    for path in _with(folder, FRAME_SUFFIXES):
+        digits = _NUMBER.search(path.stem)
+        if digits is None:
+            raise DatasetError(f"{path} has no number at the end of its name: name frames as in frame_0001.png")
+        twin = by_number.setdefault(int(digits[0]), path)
+        if twin != path:
+            raise DatasetError(f"{path} and {twin.name} have the same number: leave one of them")
+    if not by_number:
+        raise DatasetError(f"{folder} holds no frames (.png, .tif, .jpg, .exr): the layout is {LAYOUT}")
+    gaps = [f"{number}" for number in range(min(by_number), max(by_number)) if number not in by_number]
+    if gaps:
+        raise DatasetError(f"{folder}: {len(gaps):,} numbers have no frame: {shortened(gaps)}; copy all frames")
+    return tuple(by_number[number] for number in sorted(by_number))
+
+
+def _with(folder: Path, suffixes: Iterable[str]) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")
+    )
+
+
+def _made(data_dir: Path, request: Request) -> Benchmark:
+    folder = ClipFolder(data_dir)
+    try:
+        names = [path.stem for path in folder.paths]
+    except DatasetError as error:
+        raise DatasetError(
+            f"{data_dir} holds neither scenes ({LAYOUT}) nor HDR pictures or videos: pass another"
+        ) from error
+    scenes = made_scenes(names, request, make=lambda index: folder.clip(index, request.nexps))
+    return Benchmark(NAME, TITLE, request.nexps, scenes, "truth", MADE, "")

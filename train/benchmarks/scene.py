@@ -1,0 +1,57 @@
+"""What every benchmark is once its files are found: scenes, whose frames and truths are read when asked for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+Truth = Literal["truth", "estimate", "none"]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One clip; nothing of it is in memory.
+
+    Args:
+        name: Name as the set has it.
+        exposures: Linear, relative to the shortest, one per frame.
+        labels: What each frame is called, mostly the stem of its file.
+        read_ldr: Reads a frame by number: encoded with 1/2.2, 0..1, (3, H, W).
+        truths: By frame number what reads its truth: linear radiance, 1.0 = clip level of the shortest exposure,
+            0..1, (3, H, W). Only frames that may be scored are in it; each has a whole window around it.
+    """
+
+    name: str
+    exposures: tuple[float, ...]
+    labels: tuple[str, ...]
+    read_ldr: Callable[[int], Tensor]
+    truths: Mapping[int, Callable[[], Tensor]]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Scenes of a set, and what must be said about it.
+
+    Args:
+        name: Its name among `catalog.NAMES`.
+        title: Its name in headings.
+        nexps: Number of distinct exposures.
+        scenes: The scenes, of one kind all.
+        truth: Whether the truth is one, or another method's estimate, or there is none.
+        notes: What must be said beside the numbers.
+        source: Page where the set is published, empty if it is not.
+    """
+
+    name: str
+    title: str
+    nexps: int
+    scenes: tuple[Scene, ...]
+    truth: Truth
+    notes: tuple[str, ...]
+    source: str
+
+    @property
+    def samples(self) -> int:
+        """Number of frames that have a truth."""
+        return sum(len(scene.truths) for scene in self.scenes)
