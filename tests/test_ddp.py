@@ -97,6 +97,15 @@ def test_a_process_without_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
     assert own_device(torch.device("cpu")) == torch.device("cpu")
 
 
+def test_a_process_that_fails_ends_the_others_with_its_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
+    fails = "import os, sys, time; sys.exit(7) if os.environ['RANK'] == '1' else time.sleep(60)"
+    began = time.monotonic()
+    assert launch(["-c", fails], 2) == 7
+    assert time.monotonic() - began < 30
+    assert capfd.readouterr().err == ""
+    assert launch(["-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"], 1) == 128 + signal.SIGKILL
+
+
 def losses(run: Path) -> list[float]:
     """Losses of all steps, in order."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

@@ -1,5 +1,6 @@
 """Starts several processes of a run on this machine, as `torchrun --standalone` does, without its reports."""
 
+import logging
 import sys
 import uuid
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ def launch(command: Sequence[str], processes: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    # What a process has to say of its end it says itself.
+    logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
