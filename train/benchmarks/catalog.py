@@ -1,6 +1,7 @@
 """All benchmarks by name."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from train.benchmarks.cinematic import open_cinematic
@@ -11,6 +12,7 @@ from train.benchmarks.request import Request
 from train.benchmarks.scene import Benchmark
 from train.benchmarks.selftest import open_selftest
 from train.benchmarks.tog13 import open_tog13
+from train.datasets.listed import shortened
 from train.errors import DatasetError
 
 Opener = Callable[[Path | None, Request], Benchmark]
@@ -56,11 +58,16 @@ def open_benchmark(
     Raises:
         DatasetError: If there is no such benchmark, files are missing, lists are damaged, or exposures don't fit.
     """
-    benchmark = _OPENERS[canonical_name(name_or_alias)](data_dir, Request(nexps, scene, limit))
-    if not benchmark.samples and benchmark.truth != "none":
-        window = Request(nexps).window
-        raise DatasetError(f"{data_dir} has no frame with a truth and a whole window of {window}: pass longer clips")
-    return benchmark
+    request = Request(nexps, scene, limit)
+    benchmark = _OPENERS[canonical_name(name_or_alias)](data_dir, request)
+    if benchmark.truth == "none":
+        return benchmark
+    if not benchmark.samples:
+        length = request.window
+        raise DatasetError(f"{data_dir} has no frame with a truth and a whole window of {length}: pass longer clips")
+    short = [scene.name for scene in benchmark.scenes if not scene.truths]
+    words = f"Scenes without a frame that can be scored ({len(short)}): {shortened(short)}."
+    return replace(benchmark, notes=(*benchmark.notes, words)) if short else benchmark
 
 
 def canonical_name(name_or_alias: str) -> str:

@@ -7,7 +7,7 @@ suffix), `Exposures.txt`, `<name>.tif`, 16 bits, `<name>.hdr` for inner frames, 
 from pathlib import Path
 
 from train.benchmarks.exposures import demand_equal, read_exposures, to_number
-from train.benchmarks.frames import SceneFiles, as_stored, read_encoded
+from train.benchmarks.frames import SceneFiles, as_stored, read_encoded, unscored
 from train.benchmarks.request import Request
 from train.benchmarks.scene import Benchmark
 from train.benchmarks.tree import demand_files, find_root, read_names, read_rows
@@ -36,7 +36,8 @@ def open_cinematic(data_dir: Path | None, request: Request) -> Benchmark:
     found = [_files(root / "Images" / names[place], request) for place in request.choose(names)]
     demand_files((path for files in found for path in files.paths), root=root, source=SOURCE)
     scenes = tuple(files.scene(read_frame=read_encoded, rescale=as_stored) for files in found)
-    return Benchmark(NAME, "Cinematic Video (synthetic)", request.nexps, scenes, "truth", NOTES, SOURCE)
+    notes = (*NOTES, *unscored(found, request))
+    return Benchmark(NAME, "Cinematic Video (synthetic)", request.nexps, scenes, "truth", notes, SOURCE)
 
 
 def _files(folder: Path, request: Request) -> SceneFiles:

@@ -5,11 +5,11 @@ Layout of filmed ones: `<scene>/` holds numbered frames (.png, .tif, .jpg encode
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from train.benchmarks.exposures import read_exposures
-from train.benchmarks.frames import SceneFiles, as_stored, read_encoded
+from train.benchmarks.frames import SceneFiles, as_stored, read_encoded, unscored
 from train.benchmarks.made import made_scenes
 from train.benchmarks.request import Request
 from train.benchmarks.scene import Benchmark
@@ -69,16 +69,7 @@ def _filmed(data_dir: Path, folders: list[Path], request: Request) -> Benchmark:
     scenes = tuple(files.scene(read_frame=read_encoded, rescale=as_stored) for files in found)
     if lacking:
         return Benchmark(NAME, TITLE, request.nexps, scenes, "none", WITHOUT, "")
-    return Benchmark(NAME, TITLE, request.nexps, scenes, "truth", (*FILMED, *_fewer(found, request)), "")
-
-
-def _fewer(found: Sequence[SceneFiles], request: Request) -> tuple[str, ...]:
-    """Words about frames that could be scored but have no truth."""
-    possible = sum(len(request.centers(len(files.frames))) for files in found)
-    scored = sum(len(files.truths) for files in found)
-    return (
-        (f"{possible - scored} of {possible} frames with a whole window have no truth.",) if scored < possible else ()
-    )
+    return Benchmark(NAME, TITLE, request.nexps, scenes, "truth", (*FILMED, *unscored(found, request)), "")
 
 
 def _files(folder: Path, request: Request) -> SceneFiles:

@@ -1,6 +1,6 @@
 """Reads the frames of a scene and their truths, and refuses what could only be scored wrongly."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from model.exposure import to_ldr
+from train.benchmarks.request import Request
 from train.benchmarks.scene import Scene
 from train.datasets.pictures import Pixels, Stored, read_radiance
 from train.datasets.whole_files import demand_whole
@@ -51,6 +52,13 @@ class SceneFiles:
         frames = FrameReader(self.frames, read_frame)
         truths = {number: partial(read_truth, path, frames, rescale=rescale) for number, path in self.truths.items()}
         return Scene(self.name, self.exposures, tuple(path.stem for path in self.frames), frames, truths)
+
+
+def unscored(found: Sequence[SceneFiles], request: Request) -> tuple[str, ...]:
+    """Say how many frames could be scored but have no truth; nothing if all have one."""
+    possible = sum(len(request.centers(len(files.frames))) for files in found)
+    lacking = possible - sum(len(files.truths) for files in found)
+    return (f"{lacking} of {possible} frames with a whole window have no truth and are not scored.",) if lacking else ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Clips drawn on the spot, the same on every machine, so that measuring works with nothing downloaded."""
+"""Clips drawn on the spot, the same in every run, so that measuring works with nothing downloaded."""
 
 from functools import cache
 from pathlib import Path
