@@ -34,7 +34,8 @@ class TrainConfig:
         nexps: Number of exposures in the cycle, 2 or 3.
         size: `lite`, for CPUs and real time, or `base`, the published size.
         output: `guided` corrects a merged start, `direct` is the published network; see `NetworkConfig`.
-        loss: `log_mse` (per-sample logarithm of the squared error) or `paper` (L1, frequency, temporal).
+        loss: `log_mse` (per-sample logarithm of the squared error), `paper` (L1, frequency, temporal) or `paper_vgg`
+            (these and VGG-19's perceptual term).
         steps: Length of the run and of its learning-rate schedule, in optimizer steps.
         batch: Samples per step; each brings two consecutive windows.
         patch: Side of the square patches, in pixels.

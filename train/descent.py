@@ -16,6 +16,7 @@ from train.losses import loss_weights
 from train.metrics import psnr
 from train.precision import autocast, computing_type
 from train.recomputation import recompute_activations
+from train.vgg import load_vgg
 
 
 class Descent:
@@ -33,6 +34,7 @@ class Descent:
         self._loss = loss_weights(config.loss)
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         self.device = next(network.parameters()).device
+        self._perceptual = load_vgg().to(self.device) if self._loss.perceptual else None
         self._dtype = computing_type(config.precision, self.device)
         if config.checkpointing:
             recompute_activations(network)
@@ -72,7 +74,7 @@ class Descent:
         output, truth = self._values(self._called, batch), mu_law(batch.truth)
         first, second = output.chunk(2)
         first_truth, second_truth = truth.chunk(2)
-        loss = self._loss.total(first, second, truth=first_truth, next_truth=second_truth)
+        loss = self._loss.total(first, second, truth=first_truth, next_truth=second_truth, perceptual=self._perceptual)
         (loss * share).backward()  # type: ignore[no-untyped-call]
         return share * torch.stack((loss.detach(), psnr(output.detach(), truth).mean()))
 

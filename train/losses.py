@@ -1,6 +1,7 @@
 """Losses on mu-law values: the terms of LAN-HDR (ICCV 2023) and the per-sample logarithm of the squared error."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -11,7 +12,9 @@ from train.metrics import sample_mse
 CHARBONNIER_EPS = 1e-6
 LOG_MSE_FLOOR = 1e-6
 
-LossName = Literal["paper", "log_mse"]
+LossName = Literal["paper", "paper_vgg", "log_mse"]
+# Distance of two pictures, (B, 3, H, W) each, as a scalar.
+Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 def l1(output: Tensor, truth: Tensor) -> Tensor:
@@ -75,14 +78,24 @@ class LossWeights:
         frequency: Weight of `frequency`.
         temporal: Weight of `temporal_charbonnier`.
         log_mse: Weight of `log_mse`.
+        perceptual: Weight of the perceptual distance, which the caller brings.
     """
 
     l1: float = 0.0
     frequency: float = 0.0
     temporal: float = 0.0
     log_mse: float = 0.0
+    perceptual: float = 0.0
 
-    def total(self, output: Tensor, next_output: Tensor, *, truth: Tensor, next_truth: Tensor) -> Tensor:
+    def total(
+        self,
+        output: Tensor,
+        next_output: Tensor,
+        *,
+        truth: Tensor,
+        next_truth: Tensor,
+        perceptual: Distance | None = None,
+    ) -> Tensor:
         """Sum the weighted terms over two consecutive frames of every sample.
 
         Args:
@@ -90,6 +103,7 @@ class LossWeights:
             next_output: Mu-law values of the frames after them.
             truth: The true values of `output`.
             next_truth: The true values of `next_output`.
+            perceptual: The perceptual distance; needed only where its weight is not 0.
 
         Returns:
             A scalar.
@@ -105,15 +119,19 @@ class LossWeights:
         if self.temporal:
             temporal = temporal_charbonnier(output, next_output, truth=truth, next_truth=next_truth)
             total = total + self.temporal * temporal
+        if self.perceptual:
+            assert perceptual is not None
+            total = total + self.perceptual * perceptual(outputs, truths)
         return total
 
 
-# The paper's weights; its perceptual term needs VGG-19's weights, which are not a part of this project.
+# The paper's weights, without and with its perceptual term, which needs torchvision for VGG-19.
 PAPER = LossWeights(l1=1.0, frequency=0.1, temporal=0.1)
+PAPER_VGG = replace(PAPER, perceptual=0.1)
 # The gradient of log_mse is about 2 / error per unit, so a temporal weight of 4 is still a few percent of it.
 LOG_MSE = LossWeights(log_mse=1.0, temporal=4.0)
 
 
 def loss_weights(name: LossName) -> LossWeights:
-    """Return the weights of the recipe `paper` or `log_mse`."""
-    return {"paper": PAPER, "log_mse": LOG_MSE}[name]
+    """Return the weights of the recipe `paper`, `paper_vgg` or `log_mse`."""
+    return {"paper": PAPER, "paper_vgg": PAPER_VGG, "log_mse": LOG_MSE}[name]

@@ -34,7 +34,7 @@ _POSITIVE = click.IntRange(min=1)
     "--lr", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate.  [default: the recipe's]"
 )
 @click.option("--warmup", type=click.IntRange(min=0), help="Steps until the highest rate.  [default: the recipe's]")
-@click.option("--loss", type=click.Choice(["log_mse", "paper"]), help="Recipe of the loss.  [default: the recipe's]")
+@click.option("--loss", type=click.Choice(["log_mse", "paper", "paper_vgg"]), help="[default: the recipe's]")
 @click.option(
     "--precision", type=click.Choice(["auto", "float32", "bf16"]), help="Of the convolutions.  [default: auto]"
 )
