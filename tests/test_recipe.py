@@ -6,8 +6,8 @@ import pytest
 
 from model.network import NetworkConfig
 from train.config import TrainConfig
+from train.course import learning_rate
 from train.errors import RecipeError
-from train.loop import learning_rate
 from train.recipe import read_recipe, recipe_names, resolved_config
 from train.sample_recipe import PaperSampling, guided_samples
 

@@ -16,7 +16,7 @@ from train.average import WeightAverage
 from train.batches import Batch
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig, TrainError
-from train.loop import learning_rate
+from train.course import learning_rate
 from train.run_folder import Row, RunFolder
 
 

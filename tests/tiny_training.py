@@ -90,5 +90,5 @@ def new_run(path: Path, config: TrainConfig, *, source: TinySource | None = None
     return tiny_trainer(path, config, source=source)
 
 
-def export_state(network: nn.Module, record: Row, path: Path) -> None:
+def export_state(network: nn.Module, _config: TrainConfig, record: Row, path: Path) -> None:
     torch.save({"record": record, "state": network.state_dict()}, path)

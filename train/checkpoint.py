@@ -30,6 +30,7 @@ class Checkpoint:
         optimizer: State of the optimizer.
         pending: Sums for the row of metrics that is not complete yet.
         best: Highest validation score so far, in dB; -inf before the first.
+        seconds: Time that counts for a schedule by the clock; 0 where steps count.
     """
 
     step: int
@@ -40,6 +41,7 @@ class Checkpoint:
     optimizer: dict[str, Any]
     pending: dict[str, float]
     best: float
+    seconds: float = 0.0
 
     def save(self, path: Path) -> None:
         """Replace the file at `path` by this state; the old file stays if anything fails.

@@ -1,5 +1,6 @@
 """The training loop: exact resume, averaged weights, held-out validation; alone or with other processes."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -17,6 +18,7 @@ from train.average import WeightAverage
 from train.batches import Batch, Sample, SampleSource, Share, Waited, batches, on_device
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig, TrainError
+from train.course import Course, StepCourse
 from train.descent import Descent
 from train.distributed import ALONE, Team
 from train.faults import NotFiniteError, memory_advised
@@ -26,23 +28,8 @@ from train.metrics import psnr
 from train.run_folder import Row, RunFolder
 from train.samples import SHEET_ROWS
 
-Export = Callable[[nn.Module, Row, Path], None]
+Export = Callable[[nn.Module, TrainConfig, Row, Path], None]
 Listener = Callable[[Row], None]
-
-
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Rise linearly over the warm-up, then fall along half a cosine to 0 at the end of the run, or stay there.
-
-    Args:
-        config: Decides the highest value, the warm-up, the schedule and the length.
-        step: Number of finished steps.
-    """
-    if step < config.warmup:
-        return config.lr * (step + 1) / config.warmup
-    if config.schedule == "constant":
-        return config.lr
-    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 class Trainer:
@@ -54,7 +41,7 @@ class Trainer:
         source: Where samples come from.
         validation: Fixed held-out samples, those of them that fall to this process.
         folder: Where everything goes.
-        export: Writes averaged weights; called with the network, its figures and the file.
+        export: Writes averaged weights; called with the network, the config, its figures and the file.
         design: Values of the network's config, for the checkpoint.
         journal: Takes rows and pictures; by default one into the folder, without TensorBoard.
         team: The processes that train together; the first of them alone writes anything.
@@ -78,7 +65,8 @@ class Trainer:
     ) -> None:
         self.network = network.train()
         self.config = config
-        self.step = 0
+        self.step, self.seconds = 0, 0.0
+        self._course: Course = StepCourse(config)
         self.source = source
         self._folder, self._export = folder, export
         self._validation = [Batch.of([sample]) for sample in validation]
@@ -96,19 +84,24 @@ class Trainer:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take up the state of a checkpoint; the next steps are those of the run that was never stopped."""
-        self.step, self._best, self._pending = checkpoint.step, checkpoint.best, dict(checkpoint.pending)
+        self.step, self.seconds = checkpoint.step, checkpoint.seconds
+        self._best, self._pending = checkpoint.best, dict(checkpoint.pending)
         self.network.load_state_dict(checkpoint.network)
         self._average.network.load_state_dict(checkpoint.average)
         self._descent.optimizer.load_state_dict(checkpoint.optimizer)
 
+    def follow(self, course: Course) -> None:
+        """Take another course than the config's number of steps; of several processes all must see it alike."""
+        self._course = course
+
     def run(self, listener: Listener) -> bool:
-        """Train until the end of the schedule, or until interrupted; save either way.
+        """Train until the course is over, or until interrupted; save either way.
 
         Args:
             listener: Told the figures of every step, and of every validation (then `val_psnr_t` is among them).
 
         Returns:
-            Whether the end was reached.
+            Whether the end of the run was reached.
 
         Raises:
             TrainError: If the loss is not finite (the last checkpoint is left as it was), or the disk refuses.
@@ -122,8 +115,9 @@ class Trainer:
             for parts in steps:
                 if self._advance(parts, waited_s=steps.seconds, interrupt=interrupt):
                     break
+        self.config = self._course.settled(self.config, self.step)
         self.save()
-        return self.step >= self.config.steps
+        return self._course.finished(self.step)
 
     def rehearse(self) -> Generator[None, None, None]:
         """Take steps of the run without saving or telling anything, to see what they cost; yields after each.
@@ -132,7 +126,7 @@ class Trainer:
         """
         with self._memory_advised():
             for parts in self._steps():
-                self._descend(parts)
+                self._descend(parts, self._course.rate(self.step))
                 self._average.update(self.network, self.step + 1)
                 yield
 
@@ -141,13 +135,14 @@ class Trainer:
 
     def _steps(self) -> Waited[list[Batch]]:
         pinned = self._device.type == "cuda"
-        steps = batches(self.source, self.config, share=self._share, first_step=self.step, pinned=pinned)
+        endless = dataclasses.replace(self.config, steps=self._course.most_steps)
+        steps = batches(self.source, endless, share=self._share, first_step=self.step, pinned=pinned)
         return Waited(on_device(steps, self._device))
 
     def _advance(self, parts: Sequence[Batch], *, waited_s: float, interrupt: Interrupt) -> bool:
         """Take a step and do what is due after it; return whether to stop, which all processes answer alike."""
-        rate, began = learning_rate(self.config, self.step), time.monotonic()
-        figures = [*self._descend(parts), waited_s, float(interrupt.requested)]
+        rate, began = self._course.rate(self.step), time.monotonic()
+        figures = [*self._descend(parts, rate), waited_s, float(interrupt.requested)]
         loss, psnr_t, waited_s, requests = (total / self._team.size for total in self._team.sums(figures))
         self.step += 1
         self._average.update(self.network, self.step)
@@ -155,18 +150,19 @@ class Trainer:
         self._listener({"step": self.step, "loss": loss, "psnr_t": psnr_t, "lr": rate, "waiting": waiting})
         self._waited_s += waited_s
         self._log(loss, psnr_t, rate=rate)
-        if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
+        over = self._course.over(self.step)
+        if self.step % self.config.validate_every == 0 or over:
             self._validate()
         if time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes:
             self.save()
-        return requests > 0 if self._team.size > 1 else interrupt.requested
+        return over or (requests > 0 if self._team.size > 1 else interrupt.requested)
 
-    def _descend(self, parts: Sequence[Batch]) -> tuple[float, float]:
+    def _descend(self, parts: Sequence[Batch], rate: float) -> tuple[float, float]:
         # What a network draws at random depends on seed, step and process alone, so nothing of it need be kept.
         seeds = SeedSequence([self.config.seed, self.step, self._team.rank])
         torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
         try:
-            return self._descent.step(parts, learning_rate(self.config, self.step))
+            return self._descent.step(parts, rate)
         except NotFiniteError as error:
             raise TrainError(
                 f"the {error.name} is {error.value} at step {self.step + 1}, it began in {error.place}; "
@@ -178,7 +174,7 @@ class Trainer:
         pending = self._pending
         for name, value in {"loss": loss, "psnr_t": psnr_t, "steps": 1.0}.items():
             pending[name] += value
-        if self.step % self.config.log_every == 0 or self.step == self.config.steps:
+        if self.step % self.config.log_every == 0 or self._course.finished(self.step):
             means = {name: pending[name] / pending["steps"] for name in ("loss", "psnr_t")}
             seconds = time.monotonic() - self._row_at
             pace = {
@@ -227,7 +223,7 @@ class Trainer:
         Raises:
             TrainError: If the disk refuses; the former files are left as they were.
         """
-        self._saved_at = time.monotonic()
+        self._saved_at, self.seconds = time.monotonic(), self._course.seconds
         if not self._team.leads:
             return
         checkpoint = Checkpoint(
@@ -239,13 +235,14 @@ class Trainer:
             optimizer=self._descent.optimizer.state_dict(),
             pending=self._pending,
             best=self._best,
+            seconds=self.seconds,
         )
         checkpoint.save(self._folder.checkpoint)
         self._write_weights("last", {"step": self.step})
 
     def _write_weights(self, name: str, figures: Row) -> None:
         if self._team.leads:
-            self._export(self._average.network, figures, self._folder.weights(name))
+            self._export(self._average.network, self.config, figures, self._folder.weights(name))
 
 
 def _nobody(_row: Row) -> None:

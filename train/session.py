@@ -174,7 +174,7 @@ def _trainer(network: Network, config: TrainConfig, *, journal: Journal, device:
         source=_training_set(sources, config, seed=config.seed),
         validation=[validation.sample(0, index) for index in team.own(config.validation_samples)],
         folder=journal.folder,
-        export=_exporter(config, name=journal.folder.path.resolve().name),
+        export=_exporter(journal.folder.path.resolve().name),
         design=dataclasses.asdict(network.config),
         journal=journal,
         team=team,
@@ -186,8 +186,8 @@ def _training_set(sources: Sources, config: TrainConfig, *, seed: int) -> Traini
     return TrainingSet(sources, config.sample_recipe(), patch=config.patch, frames=frames, seed=seed)
 
 
-def _exporter(config: TrainConfig, *, name: str) -> Export:
-    def export(network: Any, figures: Row, path: Path) -> None:
+def _exporter(name: str) -> Export:
+    def export(network: Any, config: TrainConfig, figures: Row, path: Path) -> None:
         record = {"name": name, "training": json.dumps(config.as_dict())}
         record |= {key: f"{value:.10g}" for key, value in figures.items()}
         save_network(network, path, record=record, half=False)
