@@ -11,12 +11,20 @@ from torch import Tensor
 from model.errors import ExposureError, FrameError
 from model.exposure import ExposureCycle
 from model.frames import HdrFrame, LdrFrame
-from model.network import StreamingNetwork
+from model.network import Prediction, StreamingNetwork
 from model.window import exposure_windows, sliding_windows
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class PreparedFrame:
+    """A frame after its own share of the work.
+
+    Args:
+        state: What the network knows of it.
+        exposure: Linear exposure relative to the shortest of the clip.
+        time: Presentation time in seconds.
+    """
+
     state: Any
     exposure: float
     time: Fraction
@@ -60,6 +68,14 @@ class Reconstructor:
             FrameError: If a frame differs in size from the first, or there are fewer frames than one period.
             ExposureError: If the frames of a window have another number of exposures than the network is made for.
         """
+        for window in self.windows(frames, period=period, cycle=cycle):
+            prediction = self.predict(window)
+            yield HdrFrame(in_file_range(prediction.radiance[0]), window[len(window) // 2].time)
+
+    def windows(
+        self, frames: Iterable[LdrFrame], *, period: int, cycle: ExposureCycle | None = None
+    ) -> Iterator[tuple[PreparedFrame, ...]]:
+        """Yield the window around each frame, for `predict`; arguments and errors as of `reconstruct`."""
         length, states = self.network.config.window_length, self._states(frames)
         windows = (
             sliding_windows(states, length=length, period=period)
@@ -68,9 +84,9 @@ class Reconstructor:
         )
         for window in windows:
             self._check_exposures(window)
-            yield HdrFrame(self._combine(window), window[len(window) // 2].time)
+            yield window
 
-    def _states(self, frames: Iterable[LdrFrame]) -> Iterator[_Prepared]:
+    def _states(self, frames: Iterable[LdrFrame]) -> Iterator[PreparedFrame]:
         size: tuple[int, ...] | None = None
         state = None
         for number, frame in enumerate(frames):
@@ -82,9 +98,9 @@ class Reconstructor:
                     "frames of one clip must have one size"
                 )
             state = self._prepare(frame, previous=state)
-            yield _Prepared(state, frame.exposure, frame.time)
+            yield PreparedFrame(state, frame.exposure, frame.time)
 
-    def _check_exposures(self, window: tuple[_Prepared, ...]) -> None:
+    def _check_exposures(self, window: tuple[PreparedFrame, ...]) -> None:
         found = sorted({frame.exposure for frame in window})
         expected = self.network.config.nexps
         if len(found) != expected:
@@ -103,11 +119,20 @@ class Reconstructor:
             return self.network.prepare(image, torch.tensor([frame.exposure]), previous=previous)
 
     @torch.inference_mode()
-    def _combine(self, window: tuple[_Prepared, ...]) -> Tensor:
+    def predict(self, window: tuple[PreparedFrame, ...]) -> Prediction:
+        """Reconstruct the frame in the middle of a window; results stay on the device.
+
+        Args:
+            window: One of `windows`.
+        """
         with self._autocast():
-            prediction = self.network.combine(tuple(frame.state for frame in window))
-        return prediction.radiance[0].float().clamp(min=0).cpu()
+            return self.network.combine(tuple(frame.state for frame in window))
 
     def _autocast(self) -> torch.autocast:
         half = self.precision != torch.float32
         return torch.autocast(self.device.type, dtype=self.precision if half else None, enabled=half)
+
+
+def in_file_range(radiance: Tensor) -> Tensor:
+    """Bring what a network predicts to what files hold: float32 on the CPU, not negative."""
+    return radiance.float().clamp(min=0).cpu()
