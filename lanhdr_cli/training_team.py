@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,12 +15,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def training_team(device: str, *, processes: int) -> Iterator["Team"]:
+def training_team(device: str, *, processes: int, run: Path) -> Iterator["Team"]:
     """Join the processes that `torchrun` started, or start some and leave when they end, or be alone.
 
     Args:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         processes: How many to start on this machine; one that was started with others starts none.
+        run: Folder of the run, chosen before they start.
 
     Yields:
         The team, whose leader alone talks.
@@ -32,7 +34,8 @@ def training_team(device: str, *, processes: int) -> Iterator["Team"]:
     from train.launch import launch
 
     if processes > 1 and not launched():
-        sys.exit(launch(["-m", "lanhdr_cli", *sys.argv[1:]], processes))
+        told = [] if any(argument.startswith("--resume") for argument in sys.argv) else ["-o", str(run)]
+        sys.exit(launch(["-m", "lanhdr_cli", *sys.argv[1:], *told], processes))
     with joined(own_device(resolve_device(device))) as team:
         set_verbosity(quiet=not team.leads, verbose=False)
         yield team

@@ -112,10 +112,27 @@ def test_a_finished_run_can_be_made_longer(whole_run: Path, tmp_path: Path) -> N
     assert json.loads((run / "config.json").read_text())["steps"] == 18
 
 
+def test_a_run_without_a_name_is_called_after_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "guided_3e").mkdir(parents=True)
+    small = [option for option in SMALL if not option.startswith(("--nexps", "--steps"))]
+    result = invoke("--nexps", "3", "--steps=1", *small)
+    assert result.exit_code == 0, result.output
+    assert "finished at step 1: runs/guided_3e-2" in result.output
+    assert (tmp_path / "runs" / "guided_3e-2" / "last.safetensors").exists()
+
+
+def test_processes_of_torchrun_must_be_told_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    result = invoke("--nexps=3", "--steps=1")
+    assert (result.exit_code, "pass -o FOLDER" in result.output) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "pass either -o FOLDER for a new run or --resume RUN"),
         (["-o", "a", "--resume", "b"], 2, "pass either -o FOLDER"),
         (["-o", "run", "--steps", "0"], 2, "--steps"),
         (["-o", "run", "--nexps", "4"], 2, "--nexps"),

@@ -1,5 +1,6 @@
 """`lanhdr train`: learn weights from pictures, clips, or from nothing but procedural scenes."""
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ _POSITIVE = click.IntRange(min=1)
 
 
 @click.command()
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the new run, e.g. runs/lite2.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the new run.  [default: runs/RECIPE]")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with the run in this folder.")
 @click.option("--init", type=click.Path(dir_okay=False), help="Start from these weights, for two or three exposures.")
 @click.option("--recipe", metavar="NAME|FILE.toml", help="What and how to train.  [default: guided_2e or guided_3e]")
@@ -69,7 +70,7 @@ def train(
     Ctrl-C finishes the step, saves, and exits with 130; --resume goes on exactly there.
     """
     set_verbosity(quiet=False, verbose=False)
-    if (output is None) == (resume is None):
+    if output and resume:
         raise click.UsageError("pass either -o FOLDER for a new run or --resume RUN to go on with one")
     if dry_run and processes > 1:
         raise click.UsageError("--dry-run plans for one process: leave --processes out")
@@ -79,15 +80,14 @@ def train(
     for name in ("data", "validation_data", "init"):
         if name in given:
             given[name] = str(Path(given[name]).resolve())  # a run may be resumed from another folder
-    with training_team(device, processes=processes) as team:
-        trainer = _trainer(output, resume, given, team=team, tensorboard=tensorboard, dry=dry_run)
-        folder = output or resume
-        assert folder is not None
+    folder = output or resume or _new_folder(given)
+    with training_team(device, processes=processes, run=folder) as team:
+        trainer = _trainer(folder, given, resumed=resume is not None, team=team, tensorboard=tensorboard, dry=dry_run)
         if dry_run:
             _print_plan(trainer, folder)
             return
-        if resume:
-            tell(team, f"going on after step {trainer.step} of {trainer.config.steps}: {folder}")
+        going_on = f"going on after step {trainer.step} of {trainer.config.steps}"
+        tell(team, f"{going_on if resume else 'training'}: {folder}")
         finished = _run(trainer, team)
     if not finished:
         way_on = f"saved at step {trainer.step}, go on with: lanhdr train --resume {folder}"
@@ -95,8 +95,19 @@ def train(
     tell(team, f"finished at step {trainer.step}: {folder}")
 
 
+def _new_folder(given: dict[str, Any]) -> Path:
+    """Name a folder after the recipe, with a number if there is one already."""
+    from train.distributed import launched
+
+    if launched():  # each process would choose its own, and one that is started anew a new one
+        raise click.UsageError("processes that torchrun starts need to be told the folder of their run: pass -o FOLDER")
+    name = Path(given.get("recipe") or f"guided_{given.get('nexps', 2)}e").stem
+    choices = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in count(1))
+    return next(folder for folder in choices if not folder.exists())
+
+
 def _trainer(
-    output: Path | None, resume: Path | None, given: dict[str, Any], *, team: "Team", tensorboard: bool, dry: bool
+    folder: Path, given: dict[str, Any], *, resumed: bool, team: "Team", tensorboard: bool, dry: bool
 ) -> "Trainer":
     try:
         from train import session
@@ -110,10 +121,9 @@ def _trainer(
 
     curves = tensorboard and team.leads and not dry and _tensorboard_usable()
     place: Any = {"device": team.device, "team": team, "tensorboard": curves, "dry": dry}
-    if resume is not None:
-        return session.resume(resume, given, **place)
-    assert output is not None
-    return session.start(resolved_config(given, recipe=given.get("recipe")), output, **place)
+    if resumed:
+        return session.resume(folder, given, **place)
+    return session.start(resolved_config(given, recipe=given.get("recipe")), folder, **place)
 
 
 def _tensorboard_usable() -> bool:
