@@ -1,6 +1,7 @@
 """Clips of a few pixels with known truth, and methods that make a known error on them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,6 +10,8 @@ from model.color import mu_law, mu_law_inverse
 from model.exposure import to_ldr
 from train.baselines import reference_alone
 from train.contenders import Contender, contender
+from train.crops import Crop
+from train.results import FrameScore, Method, Protocol, Results, Role
 
 
 @dataclass(frozen=True)
@@ -47,3 +50,17 @@ class Offset:
 def two_contenders(amount: float = -0.01) -> list[Contender]:
     """One that errs by `amount`, and before it one that errs twice as much."""
     return [contender("worse", Offset(2 * amount)), contender("better", Offset(amount))]
+
+
+def score(
+    scene: str, method: str, values: dict[str, float], *, role: Role = "low", protocol: Protocol = "lanhdr"
+) -> FrameScore:
+    """What a method scored on frame 2 of a scene."""
+    return FrameScore(scene, 2, "0002", role, method, protocol, values, Crop(0, 0, 1, 0))
+
+
+def make_results(*scores: FrameScore, methods: tuple[Method, ...] = (), **others: Any) -> Results:
+    """Results of a set that is none; methods follow from the scores if they are not given."""
+    names = dict.fromkeys(entry.method for entry in scores)
+    found = methods or tuple(Method(name, "baseline", None, None, None, None, "cpu") for name in names)
+    return Results("selftest", "A set", 2, ("A note.",), found, scores, **others)

@@ -1,6 +1,5 @@
 """The command: what it prints and writes, and what it says of bad input."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +12,12 @@ from model.network import NetworkConfig
 from model.pretrained import build_network, save_network
 from train import clips as clips_module
 from train.augment import Capture
+from train.benchmarks import catalog
+from train.benchmarks.scene import Benchmark
+from train.clip_scene import scene_of
 from train.clips import Clip
 from train.evaluate import main
+from train.results_file import read_results
 
 
 @pytest.fixture
@@ -28,12 +31,17 @@ def weights(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def _meadow(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = tiny_clip("meadow", [1.0, 8.0], frames=5)
+
     def clips(_data: Path, _nexps: int, *, limit: int | None = None) -> Iterator[Clip]:
-        assert limit in (None, 3)
-        tiny = tiny_clip("meadow", [1.0, 8.0], frames=5)
         yield Clip(tiny.name, tiny.ldr, tiny.exposures, tiny.radiance, Capture())
 
+    def opened(name: str, _data: Path, *, nexps: int, limit: int | None) -> Benchmark:
+        assert (name, limit) == ("folder", 3)
+        return Benchmark(name, "clips of a folder", nexps, (scene_of(tiny, nexps),), "truth", (), "")
+
     monkeypatch.setattr(clips_module, "test_clips", clips)
+    monkeypatch.setattr(catalog, "open_benchmark", opened)
 
 
 @pytest.mark.usefixtures("_meadow")
@@ -46,9 +54,9 @@ def test_the_command_prints_tables_and_writes_what_is_asked_for(weights: Path, t
     for word in ("meadow", "reference", "unaligned merge", "flow merge", "noise-aware flow", "start of untrained"):
         assert word in result.output
         assert word in tables.read_text()
-    stored = json.loads(scores.read_text())
-    assert len(stored["scores"]) == 6
-    assert stored["about"]["cost"].startswith("every window computed anew, networks on cpu")
+    stored = read_results(scores)
+    assert [score.method for score in stored.scores] == [method.name for method in stored.methods]
+    assert len(stored.scores) == 6 and "train.evaluate" in stored.command
     assert [path.name for path in pictures.iterdir()] == ["worst1_meadow.png"]
     assert len(list((tmp_path / "cache").iterdir())) == 5  # four baselines and the network
 
@@ -61,8 +69,7 @@ def test_robustness_compares_with_the_best_simple_method(weights: Path, tmp_path
     assert result.exit_code == 0, result.output
     heading = "| disturbance | noise-aware flow | lost | flicker, % | untrained | lost | flicker, % |"
     assert heading in tables.read_text()
-    clips = {row["clip"] for row in json.loads(scores.read_text())["scores"]}
-    assert "meadow: 6 bits" in clips
+    assert "meadow: 6 bits" in {score.scene for score in read_results(scores).scores}
     assert "6 bits" in result.output
 
 
@@ -75,7 +82,7 @@ def test_weights_of_the_other_exposure_count_are_one_line(weights: Path, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "holds no .hdr, .exr or video"),
+        ([], "nor HDR pictures or videos: pass another"),
         (["--only-weights"], "pass --weights FILE or leave out --only-weights"),
         (["--device", "cuda:77"], "pass --device cpu"),
         (["--device", "toaster"], "pass --device cpu"),

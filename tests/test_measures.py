@@ -26,7 +26,7 @@ def test_a_perfect_picture_scores_best(key: str) -> None:
 
 def test_the_first_frame_of_a_clip_has_no_scores_over_time() -> None:
     missing = BY_KEY.keys() - measure(pair(0.1, seed=2), None).keys()
-    assert missing == {"flicker", "area_flicker", "temporal_error"}
+    assert missing == {"flicker", "area_flicker", "temporal_error", "warping_error"}
 
 
 def test_scores_over_time_are_in_per_cent_of_the_mu_law_range() -> None:

@@ -6,17 +6,19 @@ from pathlib import Path
 import pytest
 from scored import Offset, TinyClip, tiny_clip
 
+from train.clip_scene import scene_of
 from train.contenders import Contender, contender
 from train.errors import DatasetError
 from train.measures import BY_KEY
+from train.results import FrameScore
 from train.score_cache import ScoreCache
-from train.scoring import Score, evaluate
+from train.scoring import Rules, evaluate
 
 CLIP = tiny_clip("a", [1.0, 8.0], frames=6)
 
 
-def run(entry: Contender, clip: TinyClip, folder: Path) -> tuple[Score, ...]:
-    (scored,) = evaluate([entry], [clip], window_length=5, store=ScoreCache(folder))
+def run(entry: Contender, clip: TinyClip, folder: Path) -> tuple[FrameScore, ...]:
+    (scored,) = evaluate([entry], [scene_of(clip, 2)], rules=Rules(2), store=ScoreCache(folder))
     return scored.scores
 
 
@@ -48,8 +50,8 @@ def test_whatever_changes_is_computed_again(change: str, tmp_path: Path) -> None
 def test_scores_of_other_measures_are_told_apart(tmp_path: Path) -> None:
     entry = contender("m", Offset(-0.01))
     for keys in (["psnr_t"], ["psnr_l", "psnr_t"], ["psnr_t"]):
-        chosen = [BY_KEY[key] for key in keys]
-        (scored,) = evaluate([entry], [CLIP], window_length=5, store=ScoreCache(tmp_path), measures=chosen)
+        rules = Rules(2, measures=[BY_KEY[key] for key in keys])
+        (scored,) = evaluate([entry], [scene_of(CLIP, 2)], rules=rules, store=ScoreCache(tmp_path))
         assert list(scored.scores[0].values) == keys
 
 
@@ -70,3 +72,12 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="choose another folder"):
         ScoreCache(tmp_path / "file" / "cache")
+
+
+def test_whoever_wants_the_pictures_gets_them(tmp_path: Path) -> None:
+    method, seen = Offset(-0.01), []
+    entry = contender("m", method)
+    run(entry, CLIP, tmp_path)
+    store, scene = ScoreCache(tmp_path), scene_of(CLIP, 2)
+    list(evaluate([entry], [scene], rules=Rules(2), store=store, sink=lambda *taken: seen.append(taken)))
+    assert len(seen) == 2 and method.calls == 4

@@ -1,33 +1,42 @@
 """Which frames are scored, by whom, and whether scores are those of the error that was made."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scored import TinyClip, tiny_clip, two_contenders
 
-from model.color import mu_law_inverse
+from train.baselines import reference_alone
+from train.benchmarks.scene import Scene
+from train.clip_scene import scene_of
 from train.contenders import Contender, contender
-from train.measures import Pair
-from train.scoring import Score, evaluate, worst_crop
+from train.results import FrameScore
+from train.scoring import Rules, SceneScores, evaluate
 
 
-def run(clips: list[TinyClip], *, window_length: int = 5, amount: float = -0.01) -> list[Score]:
-    found = evaluate(two_contenders(amount), clips, window_length=window_length)
-    return [score for scored in found for score in scored.scores]
+def run(clips: list[TinyClip], *, nexps: int = 2, amount: float = -0.01) -> list[FrameScore]:
+    scenes = [scene_of(clip, nexps) for clip in clips]
+    return [score for scored in evaluate(two_contenders(amount), scenes, rules=Rules(nexps)) for score in scored.scores]
+
+
+def run_one(entry: Contender, clip: TinyClip) -> SceneScores:
+    (scored,) = evaluate([entry], [scene_of(clip, 2)], rules=Rules(2))
+    return scored.by_contender[0]
 
 
 def test_every_frame_with_a_whole_window_is_scored_by_every_method() -> None:
     scores = run([tiny_clip("a", [1.0, 8.0], frames=7), tiny_clip("b", [8.0, 1.0], frames=5)])
-    assert [(score.clip, score.method, score.frame, score.role) for score in scores] == [
-        ("a", "worse", 2, "short"), ("a", "worse", 3, "long"), ("a", "worse", 4, "short"),
-        ("a", "better", 2, "short"), ("a", "better", 3, "long"), ("a", "better", 4, "short"),
-        ("b", "worse", 2, "long"), ("b", "better", 2, "long"),
+    assert [(score.scene, score.method, score.frame, score.role) for score in scores] == [
+        ("a", "worse", 2, "low"), ("a", "worse", 3, "high"), ("a", "worse", 4, "low"),
+        ("a", "better", 2, "low"), ("a", "better", 3, "high"), ("a", "better", 4, "low"),
+        ("b", "worse", 2, "high"), ("b", "better", 2, "high"),
     ]  # fmt: skip
 
 
 def test_three_exposures_have_a_middle_role() -> None:
-    scores = run([tiny_clip("a", [1.0, 4.0, 16.0], frames=9)], window_length=7)
-    assert [score.role for score in scores[:3]] == ["short", "middle", "long"]
+    scores = run([tiny_clip("a", [1.0, 4.0, 16.0], frames=9)], nexps=3)
+    assert [score.role for score in scores[:3]] == ["low", "middle", "high"]
 
 
 def test_scores_are_those_of_the_error_that_was_made() -> None:
@@ -50,30 +59,50 @@ def test_predictions_beyond_the_clip_level_count_as_clipped() -> None:
     clip = tiny_clip("a", [1.0, 8.0], frames=5)
     white = TinyClip(clip.name, torch.ones_like(clip.ldr), clip.exposures, torch.ones_like(clip.radiance))
     bright = contender("bright", lambda ldr, exposures: torch.full_like(ldr[0], 3.0))
-    (scored,) = evaluate([bright], [white], window_length=5)
-    assert scored.scores[0].values["psnr_t"] == float("inf")
+    assert run_one(bright, white).scores[0].values["psnr_t"] == float("inf")
 
 
-def test_time_is_that_of_the_whole_and_shown_once() -> None:
+def test_all_results_of_a_method_are_scored_and_its_time_is_taken() -> None:
     both = Contender(("on the way", "result"), lambda ldr, exposures: (ldr[0], ldr[1]), "")
-    (scored,) = evaluate([both], [tiny_clip("a", [1.0, 8.0], frames=5)], window_length=5)
-    on_the_way, result = scored.scores
-    assert on_the_way.seconds is None
-    assert result.seconds is not None and 0 < result.seconds < 10
+    found = run_one(both, tiny_clip("a", [1.0, 8.0], frames=5))
+    assert [score.method for score in found.scores] == ["on the way", "result"]
+    assert found.cost.seconds is not None and 0 < found.cost.seconds < 10
 
 
-def test_the_worst_crop_lies_on_the_error() -> None:
-    truth = torch.full((3, 352, 640), 0.5)
-    output = mu_law_inverse(torch.full_like(truth, 0.5))
-    truth = output.clone()
-    output[:, 150:170, 480:500] = 1.0
-    crop = worst_crop(Pair(output, truth))
-    assert crop.side == 160
-    assert crop.top <= 150 and crop.top + 160 >= 170
-    assert crop.left <= 480 and crop.left + 160 >= 500
-    assert crop.error == pytest.approx(0.5 * 20 * 20 / 160**2, rel=1e-3)
+def test_a_gap_between_scored_frames_is_no_change() -> None:
+    scene = scene_of(tiny_clip("a", [1.0, 8.0], frames=8, darkest=0.1), 2)
+    gap = replace(scene, truths={frame: scene.truths[frame] for frame in (2, 4, 5)})
+    (scored,) = evaluate(two_contenders()[:1], [gap], rules=Rules(2))
+    assert [(score.frame, "flicker" in score.values) for score in scored.scores] == [(2, False), (4, False), (5, True)]
 
 
-def test_a_small_frame_is_its_own_crop() -> None:
-    crop = worst_crop(Pair(torch.zeros(3, 32, 40), torch.zeros(3, 32, 40)))
-    assert (crop.top, crop.left, crop.side) == (0, 0, 32)
+def test_without_a_truth_only_what_needs_none_is_measured() -> None:
+    scene = replace(scene_of(tiny_clip("a", [1.0, 8.0], frames=7), 2), truths={})
+    reference = contender("reference", reference_alone)
+    (scored,) = evaluate([reference], [scene], rules=Rules(2))
+    assert [(score.frame, set(score.values)) for score in scored.scores] == [
+        (2, set()), (3, {"warping_error"}), (4, {"warping_error"})
+    ]  # fmt: skip
+    assert all(score.crop.error == 0 for score in scored.scores)  # it departs nowhere from the reference frame
+
+
+def test_a_sink_takes_what_methods_return_unclipped() -> None:
+    taken: list[tuple[str, str, int, float]] = []
+    bright = contender("bright", lambda ldr, exposures: torch.full_like(ldr[0], 3.0))
+
+    def sink(method: str, scene: Scene, frame: int, output: torch.Tensor) -> None:
+        taken.append((method, scene.name, frame, output.max().item()))
+
+    list(evaluate([bright], [scene_of(tiny_clip("a", [1.0, 8.0], frames=5), 2)], rules=Rules(2), sink=sink))
+    assert taken == [("bright", "a", 2, 3.0)]
+
+
+def test_both_protocols_are_scored_in_one_run() -> None:
+    scene = scene_of(tiny_clip("a", [1.0, 8.0], frames=6), 2)
+    black = contender("black", lambda ldr, exposures: torch.zeros_like(ldr[0]))
+    (scored,) = evaluate([black], [scene], rules=Rules(2, ("lanhdr", "hdrflow")))
+    assert [(score.protocol, score.frame) for score in scored.scores] == [
+        ("lanhdr", 2), ("lanhdr", 3), ("hdrflow", 2), ("hdrflow", 3)
+    ]  # fmt: skip
+    predicted, _, pasted, _ = (score.values["psnr_t"] for score in scored.scores)
+    assert pasted > predicted + 1

@@ -4,62 +4,71 @@ import io
 
 import pytest
 from rich.console import Console
-from scored import tiny_clip, two_contenders
+from scored import make_results, score
 
 from train.measures import BY_KEY
-from train.scoring import Crop, Score, evaluate
-from train.sheets import Sheet, clip_sheet, mean_sheet, seconds_per_frame
+from train.results import Method
+from train.sheets import Sheet, mean_sheet, scene_sheet, title_of
 
-
-def score(clip: str, method: str, values: dict[str, float], *, seconds: float | None = None) -> Score:
-    return Score(clip, method, 2, "short", values, Crop(0, 0, 1, 0), seconds)
-
-
-SCORES = [
+RESULTS = make_results(
     score("a", "old", {"psnr_t": 30.0, "flicker": 0.5}),
+    score("b", "old", {"psnr_t": 36.0}, role="high"),
     score("a", "new", {"psnr_t": 34.0, "flicker": 0.25}),
-    score("b", "old", {"psnr_t": 36.0}),
-    score("b", "new", {"psnr_t": 35.0}),
-]
+    score("b", "new", {"psnr_t": 35.0}, role="high"),
+    methods=(
+        Method("old", "baseline", None, None, 1.25, None, "cpu"),
+        Method("new", "network", "n.safetensors", 12, None, 99.6, "cpu"),
+    ),
+)
 
 
-def test_a_clip_sheet_has_means_and_losses() -> None:
-    sheet = clip_sheet(SCORES, BY_KEY["psnr_t"])
-    assert sheet.columns == ("clip", "old", "new")
+def test_a_scene_sheet_has_means_and_losses() -> None:
+    sheet = scene_sheet(RESULTS, BY_KEY["psnr_t"], protocol="lanhdr")
+    assert sheet.title == "PSNR_T, dB, per scene, as predicted"
+    assert sheet.columns == ("scene", "old", "new")
     assert sheet.rows == (
         ("a", "30.00", "34.00"),
         ("b", "36.00", "35.00"),
-        ("mean", "33.00", "34.50"),
-        ("clips better than new", "1", "–"),  # noqa: RUF001
+        ("mean over frames", "33.00", "34.50"),
+        ("scenes better than new", "1", "–"),  # noqa: RUF001
     )
     assert sheet.best == {(0, 2), (1, 1), (2, 2)}
 
 
 def test_less_flicker_is_better_and_none_is_a_dash() -> None:
-    sheet = clip_sheet(SCORES, BY_KEY["flicker"])
+    sheet = scene_sheet(RESULTS, BY_KEY["flicker"], protocol="lanhdr")
     assert sheet.rows[1][1:] == ("–", "–")  # noqa: RUF001
-    assert sheet.rows[2] == ("mean", "0.500", "0.250")
+    assert sheet.rows[2] == ("mean over frames", "0.500", "0.250")
     assert sheet.best == {(0, 2), (2, 2)}
     assert sheet.rows[3][1] == "0"
 
 
-def test_a_mean_sheet_shows_every_measure_and_the_roles_that_occur() -> None:
-    clips = [tiny_clip("a", [1.0, 8.0], frames=6, darkest=0.1)]
-    scores = [score for scored in evaluate(two_contenders(), clips, window_length=5) for score in scored.scores]
-    sheet = mean_sheet(scores, cost="a slow machine")
-    titles = [measure.title for measure in BY_KEY.values()]
-    assert list(sheet.columns) == ["method", titles[0], "of short", "of long", *titles[1:], "s/frame"]
-    row = dict(zip(sheet.columns, sheet.rows[1], strict=True))
-    assert row["method"] == "better"
-    assert row["PSNR_T, dB"] == row["of short"] == row["of long"] == "40.00"
-    assert "a slow machine" in sheet.title
-    assert (1, 1) in sheet.best and (0, 1) not in sheet.best
+def test_a_mean_sheet_shows_what_was_measured_by_role_and_at_what_cost() -> None:
+    sheet = mean_sheet(RESULTS, "lanhdr")
+    assert sheet.columns == ("method", "PSNR_T, dB", "of low", "of high", "flicker, %", "s/frame", "MiB")
+    assert sheet.rows == (
+        ("old", "33.00", "30.00", "36.00", "0.500", "1.2", "–"),  # noqa: RUF001
+        ("new", "34.50", "34.00", "35.00", "0.250", "–", "100"),  # noqa: RUF001
+    )
+    assert sheet.best == {(1, 1), (1, 2), (0, 3), (1, 4)}
 
 
-def test_seconds_are_the_median() -> None:
-    scores = [score("a", "m", {}, seconds=seconds) for seconds in (9.0, 0.25, 0.2)]
-    assert seconds_per_frame(scores, "m") == "0.25"
-    assert seconds_per_frame([score("a", "m", {})], "m") == "–"  # noqa: RUF001
+def test_protocols_are_not_mixed() -> None:
+    both = make_results(
+        score("a", "m", {"psnr_t": 30.0}), score("a", "m", {"psnr_t": 40.0}, protocol="hdrflow")
+    )  # fmt: skip
+    sheets = [mean_sheet(both, protocol) for protocol in ("lanhdr", "hdrflow")]
+    assert [sheet.rows[0][1] for sheet in sheets] == ["30.00", "40.00"]
+    assert "as predicted" in sheets[0].title and "pasted" in sheets[1].title
+
+
+def test_figures_relative_to_another_method_say_so_and_come_last() -> None:
+    values = {"psnr_t": 30.0, "ssim_t": 0.5, "warping_error": 1.0}
+    sheet = mean_sheet(make_results(score("a", "m", values), truth="estimate"), "lanhdr")
+    assert sheet.columns[1:5] == (
+        "warping error, %", "PSNR_T relative to Kalantari13, dB", "of low", "SSIM_T relative to Kalantari13"
+    )  # fmt: skip
+    assert title_of(BY_KEY["psnr_t"], "truth") == "PSNR_T, dB"
 
 
 @pytest.fixture

@@ -9,14 +9,42 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from model.network import Prediction
+from model.pretrained import Network, Pretrained, load_network
+from model.reconstruct import Reconstructor
 from train.baselines import Method, merge_by_flow, merge_by_flow_and_noise, merge_unaligned, reference_alone
 
 ROOT = Path(__file__).resolve().parent.parent
 # What the scores of any contender depend on; networks depend on all of `model` besides.
 SCORING_SOURCES = (
-    "train/baselines.py", "train/measures.py", "train/metrics.py", "train/noise.py", "train/perceptual.py",
-    "train/scoring.py", "train/temporal.py", "model/color.py", "model/exposure.py", "model/transfer.py",
+    "train/baselines.py", "train/contenders.py", "train/crops.py", "train/measures.py", "train/metrics.py",
+    "train/noise.py", "train/perceptual.py", "train/protocols.py", "train/running.py", "train/scoring.py",
+    "train/temporal.py", "train/warping.py", "model/color.py", "model/exposure.py", "model/transfer.py",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network that takes part.
+
+    Args:
+        reconstructor: The network, as `lanhdr convert` runs it.
+        weights: Name of the file.
+    """
+
+    reconstructor: Reconstructor
+    weights: str
+
+    @property
+    def parameters(self) -> int:
+        """Number of its weights."""
+        network: Network = self.reconstructor.network  # type: ignore[assignment]
+        return sum(values.numel() for values in network.parameters())
+
+    def outputs(self, prediction: Prediction) -> tuple[Tensor, ...]:
+        """Radiances that a prediction holds, (3, H, W) each, on the CPU: of a guided network its start comes first."""
+        found = prediction.radiance if prediction.start is None else torch.cat([prediction.start, prediction.radiance])
+        return tuple(found.float().cpu())  # so that the time taken includes all work of a GPU
 
 
 @dataclass(frozen=True)
@@ -27,11 +55,18 @@ class Contender:
         names: What tables call its results; the last is what it is for, the others are made on the way.
         run: Maps (ldr (N, 3, H, W), exposures (N)) to one radiance (3, H, W) per name.
         fingerprint: Differs wherever results may: a digest of code and weights.
+        trained: What a network is; None for what learns nothing.
     """
 
     names: tuple[str, ...]
     run: Callable[[Tensor, Tensor], tuple[Tensor, ...]]
     fingerprint: str
+    trained: Trained | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.trained.reconstructor.device if self.trained else torch.device("cpu")
 
 
 def baselines() -> list[Contender]:
@@ -69,30 +104,29 @@ def trained(paths: Sequence[Path], *, nexps: int, device: str = "cpu") -> list[C
     Raises:
         WeightsError: If a file is not one of weights for this number of exposures.
     """
-    from model.pretrained import load_network
-
     loaded = [load_network(path, nexps=nexps) for path in paths]
     count = Counter(entry.name for entry in loaded)
     return [
         _network(
-            entry.network.to(device),
-            entry.name if count[entry.name] == 1 else f"{entry.name} ({path.parent.name}/{path.stem})",
-            fingerprint=_network_digest(path, device),
+            entry,
+            path,
+            device=device,
+            name=entry.name if count[entry.name] == 1 else f"{entry.name} ({path.parent.name}/{path.stem})",
         )
         for path, entry in zip(paths, loaded, strict=True)
     ]
 
 
-def _network(network: torch.nn.Module, name: str, *, fingerprint: str) -> Contender:
-    guided = network.config.output == "guided"  # type: ignore[union-attr]
-    device = next(network.parameters()).device
+def _network(loaded: Pretrained, path: Path, *, name: str, device: str) -> Contender:
+    entry = Trained(Reconstructor(loaded.network, device=device), path.name)
+    guided = loaded.network.config.output == "guided"
+    names = (f"start of {name}", name) if guided else (name,)
 
     def run(ldr: Tensor, exposures: Tensor) -> tuple[Tensor, ...]:
-        prediction = network(ldr[None].to(device), exposures[None].to(device))
-        outputs = (prediction.start, prediction.radiance) if guided else (prediction.radiance,)
-        return tuple(output[0].cpu() for output in outputs)  # so that the time taken includes all work of a GPU
+        place = entry.reconstructor.device
+        return entry.outputs(loaded.network(ldr[None].to(place), exposures[None].to(place)))
 
-    return Contender((f"start of {name}", name) if guided else (name,), run, fingerprint)
+    return Contender(names, run, _network_digest(path, device), entry)
 
 
 def _network_digest(path: Path, device: str) -> str:

@@ -1,9 +1,9 @@
-"""Scores methods and weights on clips with known truth; `python -m train.evaluate --data DIR` prints the tables."""
+"""Scores methods on clips of a folder, without media libraries; `lanhdr eval --benchmark folder` does it and more."""
 
-import platform
+import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -14,7 +14,7 @@ from model.errors import LanHdrError
 from train.contenders import Contender, baselines, noise_aware_merge, trained
 from train.errors import DatasetError
 from train.measures import BY_KEY
-from train.scoring import ScoreStore
+from train.scoring import Rules, ScoreStore
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,6 @@ class Plan:
     save_pictures: Path | None
     worst: int
 
-    @property
-    def cost(self) -> str:
-        """What times are measured on, in words."""
-        named = torch.cuda.get_device_name(self.device) if self.device.startswith("cuda") else platform.machine()
-        return f"every window computed anew, networks on {self.device} ({named}), {self.threads} CPU threads"
-
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of held-out pictures and clips.")
@@ -91,41 +85,45 @@ def main(**options: object) -> None:
 
 
 def _score(plan: Plan) -> None:
-    from train.clips import test_clips
-    from train.report import Report, print_sheets, write_markdown, write_scores
-    from train.scoring import evaluate
+    from train.benchmarks.catalog import open_benchmark
+    from train.evaluation import Wishes, evaluate_benchmark
+    from train.report import print_sheets, sheets, write_markdown, write_pictures
+    from train.results_file import write_results
 
     contenders = _contenders(plan, [] if plan.only_weights else baselines())
-    report = Report(worst=plan.worst if plan.save_pictures else 0, cost=plan.cost)
-    clips = test_clips(plan.data, plan.nexps, limit=plan.limit)
-    for scored in evaluate(contenders, clips, window_length=2 * plan.nexps + 1, store=_store(plan)):
-        report.add(scored)
-    sheets = report.sheets(plan.per_clip)
-    print_sheets(sheets, _console(columns=len(sheets[-1].columns)))
+    benchmark = open_benchmark("folder", plan.data, nexps=plan.nexps, limit=plan.limit)
+    wishes = Wishes(worst=plan.worst if plan.save_pictures else 0, store=_store(plan))
+    found = evaluate_benchmark(benchmark, contenders, rules=Rules(plan.nexps), command=_command(), wishes=wishes)
+    shown = sheets(found.results, per_scene=plan.per_clip)
+    print_sheets(shown, _console(columns=len(shown[-1].columns)))
     if plan.json_path:
-        write_scores(plan.json_path, report.scores, about=_about(plan))
+        write_results(plan.json_path, found.results)
     if plan.markdown:
-        write_markdown(plan.markdown, sheets)
+        write_markdown(plan.markdown, shown)
     if plan.save_pictures:
-        report.write_pictures(plan.save_pictures, contenders)
+        write_pictures(plan.save_pictures, found.examples)
 
 
 def _disturb(plan: Plan) -> None:
     from train.clips import test_clips
     from train.disturbances import disturbances
-    from train.report import print_sheets, write_markdown, write_scores
+    from train.evaluation import environment
+    from train.report import print_sheets, write_markdown
+    from train.results import Results
+    from train.results_file import write_results
     from train.robustness import evaluate_disturbed, named_rows, robustness_sheet
 
     contenders = _contenders(plan, [] if plan.only_weights else [noise_aware_merge()])
     clips = test_clips(plan.data, plan.nexps, limit=plan.limit)
-    length, store = 2 * plan.nexps + 1, _store(plan)
-    scores = list(evaluate_disturbed(contenders, clips, disturbances(), window_length=length, store=store))
-    sheets = [robustness_sheet(scores)]
-    print_sheets(sheets, _console(columns=len(sheets[0].columns)))
+    scores = list(evaluate_disturbed(contenders, clips, disturbances(), nexps=plan.nexps, store=_store(plan)))
+    shown = [robustness_sheet(scores)]
+    print_sheets(shown, _console(columns=len(shown[0].columns)))
     if plan.json_path:
-        write_scores(plan.json_path, named_rows(scores), about=_about(plan))
+        place = environment(contenders)
+        results = Results("folder", "disturbed clips", plan.nexps, (), (), named_rows(scores), (), place, _command())
+        write_results(plan.json_path, results)
     if plan.markdown:
-        write_markdown(plan.markdown, sheets)
+        write_markdown(plan.markdown, shown)
 
 
 def _contenders(plan: Plan, simple: Sequence[Contender]) -> list[Contender]:
@@ -153,10 +151,8 @@ def _console(*, columns: int) -> Console:
     return Console(width=None if sys.stdout.isatty() else 40 + 12 * columns)
 
 
-def _about(plan: Plan) -> dict[str, object]:
-    units = {key: measure.title for key, measure in BY_KEY.items()}
-    chosen = {key: str(value) for key, value in asdict(plan).items()}
-    return chosen | {"cost": plan.cost, "torch": torch.__version__, "measures": units}
+def _command() -> str:
+    return shlex.join(["python", "-m", "train.evaluate", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

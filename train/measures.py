@@ -11,6 +11,7 @@ from model.color import mu_law
 from train.metrics import psnr, ssim
 from train.perceptual import pu21_psnr, pu21_ssim
 from train.temporal import area_flicker, flicker, temporal_error
+from train.warping import warping_error
 
 NOTHING = "–"  # noqa: RUF001 (a dash where there is no value)
 
@@ -21,21 +22,32 @@ class Pair:
 
     Args:
         output: Linear radiance, 1.0 = clip level of the shortest exposure, clipped to 0..1, (3, H, W).
-        truth: What it should be, same shape.
+        truth: What it should be, same shape; None where that is not known.
     """
 
     output: Tensor
-    truth: Tensor
+    truth: Tensor | None
+
+    @property
+    def known_truth(self) -> Tensor:
+        """The truth where there is one."""
+        assert self.truth is not None
+        return self.truth
 
     @cached_property
     def linear(self) -> tuple[Tensor, Tensor]:
         """Both as batches of one, (1, 3, H, W) each."""
-        return self.output[None], self.truth[None]
+        return self.output[None], self.known_truth[None]
 
     @cached_property
     def compressed(self) -> tuple[Tensor, Tensor]:
         """Mu-law values of both, (1, 3, H, W) each."""
-        return mu_law(self.output)[None], mu_law(self.truth)[None]
+        return self.shown, mu_law(self.known_truth)[None]
+
+    @cached_property
+    def shown(self) -> Tensor:
+        """Mu-law values of the reconstruction, (1, 3, H, W)."""
+        return mu_law(self.output)[None]
 
 
 Score = Callable[[Pair, Pair | None], Tensor | None]
@@ -52,6 +64,7 @@ class Measure:
         higher_is_better: Whether more is better.
         digits: Digits shown after the point.
         score: Maps a frame and the one before it in its clip (None for the first) to a scalar; None: not defined.
+        needs_truth: Whether it compares with the truth.
     """
 
     key: str
@@ -60,6 +73,7 @@ class Measure:
     higher_is_better: bool
     digits: int
     score: Score
+    needs_truth: bool = True
 
     @property
     def title(self) -> str:
@@ -88,6 +102,12 @@ def _of_change(score: Callable[[Tensor, Tensor], Tensor | None]) -> Score:
     return scored
 
 
+def _of_results(now: Pair, before: Pair | None) -> Tensor | None:
+    """Warping error, in per cent of the mu-law range."""
+    found = None if before is None else warping_error(torch.cat([before.shown, now.shown]))
+    return None if found is None else 100 * found
+
+
 MEASURES = (
     Measure("psnr_t", "PSNR_T", "dB", True, 2, _of_frame(psnr, compressed=True)),
     Measure("ssim_t", "SSIM_T", "", True, 4, _of_frame(ssim, compressed=True)),
@@ -98,6 +118,7 @@ MEASURES = (
     Measure("flicker", "flicker", "%", False, 3, _of_change(flicker)),
     Measure("area_flicker", "area flicker", "%", False, 3, _of_change(area_flicker)),
     Measure("temporal_error", "temporal error", "%", False, 3, _of_change(temporal_error)),
+    Measure("warping_error", "warping error", "%", False, 3, _of_results, needs_truth=False),
 )
 BY_KEY = {measure.key: measure for measure in MEASURES}
 
@@ -114,5 +135,6 @@ def measure(now: Pair, before: Pair | None, *, measures: Sequence[Measure] = MEA
     Returns:
         Figures by key.
     """
-    found = {entry.key: entry.score(now, before) for entry in measures}
+    possible = [entry for entry in measures if now.truth is not None or not entry.needs_truth]
+    found = {entry.key: entry.score(now, before) for entry in possible}
     return {key: float(value) for key, value in found.items() if value is not None}

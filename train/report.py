@@ -1,96 +1,92 @@
-"""What an evaluation leaves: tables, a file of all scores, pictures of the worst places."""
+"""What an evaluation leaves: tables on the terminal and as Markdown, pictures, and all of it in a folder."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from torch import Tensor
 
-from model.color import mu_law
-from train.contenders import Contender
 from train.errors import DatasetError
+from train.examples import example_sheet
 from train.measures import BY_KEY
-from train.montage import ERROR_GAIN, caption, encode_png, picture_row
-from train.scoring import Case, Crop, Score, ScoredClip, reconstructed
-from train.sheets import Sheet, clip_sheet, mean_sheet
+from train.montage import encode_png
+from train.published_sheet import published_sheet
+from train.results import Example, Results
+from train.sheets import Sheet, mean_sheet, protocols_of, scene_sheet
 
 
-class Report:
-    """Collects scores, and the frames that the last method did worst on, one of each clip.
+def sheets(results: Results, *, per_scene: Sequence[str] = ("psnr_t",)) -> list[Sheet]:
+    """Lay out what was found: some measures scene by scene, the means of all, and what others published.
 
     Args:
-        worst: How many frames to keep for pictures.
-        cost: What times are measured on, for the table's heading.
+        results: What was found.
+        per_scene: Keys of the measures to show scene by scene.
     """
-
-    def __init__(self, *, worst: int = 0, cost: str = "CPU") -> None:
-        self.scores: list[Score] = []
-        self._worst: list[tuple[Crop, Case]] = []
-        self._count, self._cost = worst, cost
-
-    def add(self, clip: ScoredClip) -> None:
-        """Take the scores of a clip; the method that matters comes last."""
-        self.scores += clip.scores
-        last = clip.scores[-1].method
-        crops = [score.crop for score in clip.scores if score.method == last]
-        crop, case = max(zip(crops, clip.cases, strict=True), key=lambda pair: pair[0].error)
-        self._worst = sorted([*self._worst, (crop, case)], key=lambda pair: -pair[0].error)[: self._count]
-
-    def sheets(self, per_clip: Sequence[str] = ("psnr_t",)) -> list[Sheet]:
-        """Tables: some measures (by key) clip by clip, then the means of all."""
-        tables = [clip_sheet(self.scores, BY_KEY[key]) for key in per_clip]
-        return [*tables, mean_sheet(self.scores, cost=self._cost)]
-
-    def write_pictures(self, folder: Path, contenders: Sequence[Contender]) -> list[Path]:
-        """Write `worst1_CLIP.png` and so on: per method a row of input, result, truth and ten times the error.
-
-        Args:
-            folder: Made if it does not exist.
-            contenders: Those that were scored; they run again on these frames.
-
-        Returns:
-            The files, the worst first.
-
-        Raises:
-            DatasetError: If the folder cannot be written.
-        """
-        paths = []
-        for rank, (crop, case) in enumerate(self._worst, start=1):
-            paths.append(folder / f"worst{rank}_{case.clip}.png")
-            write_png(paths[-1], crop_sheet(contenders, case, crop=crop))
-        return paths
+    found = []
+    for protocol in protocols_of(results):
+        found += [scene_sheet(results, BY_KEY[key], protocol=protocol) for key in per_scene if has(results, key)]
+        found.append(mean_sheet(results, protocol))
+    return [*found, *([published_sheet(results)] if results.published else [])]
 
 
-def print_sheets(sheets: Sequence[Sheet], console: Console) -> None:
+def has(results: Results, key: str) -> bool:
+    """Tell whether any frame has a measure."""
+    return any(key in score.values for score in results.scores)
+
+
+def print_sheets(shown: Sequence[Sheet], console: Console) -> None:
     """Print tables for the terminal."""
-    console.print(*(sheet.console_table() for sheet in sheets))
+    console.print(*(sheet.console_table() for sheet in shown))
 
 
-def write_markdown(path: Path, sheets: Sequence[Sheet]) -> None:
+def write_markdown(path: Path, shown: Sequence[Sheet]) -> None:
     """Write tables as Markdown.
 
     Raises:
         DatasetError: If the file cannot be written.
     """
-    write_text(path, "\n".join(sheet.markdown() for sheet in sheets))
+    write_text(path, "\n".join(sheet.markdown() for sheet in shown))
 
 
-def write_scores(path: Path, scores: Sequence[Score], *, about: Mapping[str, object]) -> None:
-    """Write `{"about": ..., "scores": [...]}` as JSON, one entry per method and frame.
+def write_report(path: Path, results: Results, shown: Sequence[Sheet]) -> None:
+    """Write tables as Markdown with all that must be known beside them.
 
     Args:
         path: The file.
-        scores: Of all frames.
-        about: How the scores came to be.
+        results: What was found.
+        shown: The tables.
 
     Raises:
         DatasetError: If the file cannot be written.
     """
-    write_text(path, json.dumps({"about": about, "scores": [_flat(score) for score in scores]}, indent=1) + "\n")
+    notes = "".join(f"- {note}\n" for note in results.notes)
+    place = "".join(f"- {key}: {value}\n" for key, value in results.environment.items())
+    tables = "\n".join(sheet.markdown() for sheet in shown)
+    command = f"```\n{results.command}\n```\n"
+    write_text(path, f"# {results.title}\n\n{notes}\n{tables}\n## How\n\n{command}\n{place}")
+
+
+def write_pictures(folder: Path, examples: Sequence[Example]) -> list[Path]:
+    """Write `worst1_SCENE.png` and so on: per method a row of input, result, truth and ten times the error.
+
+    Args:
+        folder: Made if it does not exist.
+        examples: Places to show.
+
+    Returns:
+        The files, in the order of the examples.
+
+    Raises:
+        DatasetError: If the folder cannot be written.
+    """
+    count = {"worst": 0, "best": 0}
+    paths = []
+    for example in examples:
+        count[example.rank] += 1
+        paths.append(folder / f"{example.rank}{count[example.rank]}_{example.scene}.png")
+        write_png(paths[-1], example_sheet(example))
+    return paths
 
 
 def write_text(path: Path, text: str) -> None:
@@ -103,35 +99,6 @@ def write_text(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise DatasetError(f"{path} cannot be written ({error.strerror}): choose another place") from error
-
-
-def crop_sheet(contenders: Sequence[Contender], case: Case, *, crop: Crop) -> NDArray[np.uint8]:
-    """Show a place of a frame: per method a caption above input, result, truth and ten times the error.
-
-    Args:
-        contenders: Methods.
-        case: The frame.
-        crop: The place.
-
-    Returns:
-        8-bit codes, (rows * (16 + side), 4 * side, 3).
-    """
-    rows = []
-    for contender in contenders:
-        for name, output in zip(contender.names, reconstructed(contender, case), strict=True):
-            rows += [caption([name], width=4 * crop.side), _row(case, output, crop=crop)]
-    return np.concatenate(rows)
-
-
-def _row(case: Case, radiance: Tensor, *, crop: Crop) -> NDArray[np.uint8]:
-    output, truth = mu_law(radiance), mu_law(case.truth)
-    pictures = [case.reference, output, truth, ERROR_GAIN * (output - truth).abs()]
-    rows, columns = slice(crop.top, crop.top + crop.side), slice(crop.left, crop.left + crop.side)
-    return picture_row([picture[:, rows, columns] for picture in pictures])
-
-
-def _flat(score: Score) -> dict[str, object]:
-    return {key: value for key, value in asdict(score).items() if key != "values"} | score.values
 
 
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:

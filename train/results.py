@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from train.benchmarks.scene import Truth
-from train.scoring import Crop
+from train.crops import Crop
 
 Kind = Literal["baseline", "start", "network"]
 Protocol = Literal["lanhdr", "hdrflow"]

@@ -3,20 +3,24 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from torch import Tensor
+
+from train.benchmarks.scene import Scene
 from train.contenders import Contender
-from train.errors import DatasetError
-from train.scoring import Case, Crop, Score
+from train.errors import DatasetError, RecipeError
+from train.running import scored_frames
+from train.scoring import Rules, SceneScores, known_truth
+from train.tables import read_table
 
 
 class ScoreCache:
-    """One file per contender and clip, named by a digest of all that the scores depend on.
+    """One file per contender and scene, named by a digest of all that the scores depend on.
 
-    The digest covers pixels, exposures and truth of the clip, the code of the method and of the measures, and the
-    weights. Times are those of the run that computed the scores.
+    The digest covers pixels, exposures and truth of the scene, the code of the method and of the measures, and the
+    weights. Costs are those of the run that computed the scores.
 
     Args:
         folder: Made if it does not exist.
@@ -27,44 +31,54 @@ class ScoreCache:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._last: tuple[Sequence[Case], str] | None = None
+        self._last: tuple[Scene, str] | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatasetError(f"{folder} cannot be made ({error.strerror}): choose another folder") from error
 
-    def recall(self, contender: Contender, cases: Sequence[Case]) -> list[Score] | None:
-        """Find the scores of a contender on the frames of a clip, None if they are not there."""
+    def recall(self, contender: Contender, scene: Scene, *, rules: Rules) -> SceneScores | None:
+        """Find the scores of a contender on a scene, None if they are not there."""
+        path = self._path(contender, scene, rules=rules)
         try:
-            rows = json.loads(self._path(contender, cases).read_text(encoding="utf-8"))
-            return [Score(**row | {"crop": Crop(**row["crop"])}) for row in rows]
-        except (OSError, ValueError, TypeError, KeyError):
-            return None  # absent, or cut off by a crash: computed again
+            return read_table(SceneScores, json.loads(path.read_text(encoding="utf-8")), place=str(path))
+        except (OSError, ValueError, RecipeError):
+            return None  # absent, cut off by a crash, or of another version: computed again
 
-    def keep(self, contender: Contender, cases: Sequence[Case], *, scores: Sequence[Score]) -> None:
+    def keep(self, contender: Contender, scene: Scene, *, rules: Rules, found: SceneScores) -> None:
         """Remember scores.
 
         Raises:
             DatasetError: If the file cannot be written.
         """
-        path = self._path(contender, cases)
+        path = self._path(contender, scene, rules=rules)
         unfinished = path.with_suffix(f".{os.getpid()}.tmp")
         try:
-            unfinished.write_text(json.dumps([asdict(score) for score in scores]), encoding="utf-8")
+            unfinished.write_text(json.dumps(asdict(found)), encoding="utf-8")
             unfinished.replace(path)
         except OSError as error:
             raise DatasetError(f"{path} cannot be written ({error.strerror}): choose another folder") from error
 
-    def _path(self, contender: Contender, cases: Sequence[Case]) -> Path:
-        if self._last is None or self._last[0] is not cases:  # the same frames come once for every contender
-            self._last = (cases, "/".join(_content(case) for case in cases))
-        parts = [*contender.names, contender.fingerprint, self._last[1]]
+    def _path(self, contender: Contender, scene: Scene, *, rules: Rules) -> Path:
+        if self._last is None or self._last[0] is not scene:  # the same scene comes once for every contender
+            self._last = (scene, _content(scene, rules.window_length))
+        parts = [*contender.names, contender.fingerprint, rules.key, self._last[1]]
         return self._folder / f"{hashlib.sha256('/'.join(parts).encode()).hexdigest()[:32]}.json"
 
 
-def _content(case: Case) -> str:
-    total = hashlib.sha256(f"{case.clip}/{case.frame}/{case.role}".encode())
-    for tensor in (case.ldr, case.exposures, case.truth):
-        total.update(str(tuple(tensor.shape)).encode())
-        total.update(tensor.contiguous().numpy().data)
+def _content(scene: Scene, window_length: int) -> str:
+    """Digest of all pixels of a scene, read one frame at a time."""
+    total = hashlib.sha256(f"{scene.name}/{scene.exposures}/{scene.labels}".encode())
+    for frame in range(len(scene.exposures)):
+        _add(total, scene.read_ldr(frame))
+    for frame in scored_frames(scene, window_length):
+        truth = known_truth(scene, frame)
+        total.update(f"{frame}".encode())
+        if truth is not None:
+            _add(total, truth)
     return total.hexdigest()
+
+
+def _add(total: "hashlib._Hash", picture: Tensor) -> None:
+    total.update(str(tuple(picture.shape)).encode())
+    total.update(picture.contiguous().numpy().data)

@@ -1,208 +1,187 @@
-"""Which frames of clips are scored, and what every contender scores on them."""
+"""What every contender scores on the frames of scenes."""
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol as Interface
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from train.batches import Sample
+from model.color import mu_law
+from model.exposure import to_radiance
+from train.benchmarks.scene import Scene
 from train.contenders import Contender
+from train.cost import Cost, Meter
+from train.crops import worst_crop
 from train.measures import MEASURES, Measure, Pair, measure
+from train.protocols import scored_radiance
+from train.results import FrameScore, Protocol, Role
+from train.running import run_over
 
-CROP = 160
-CROP_STEP = 16
+# Takes a method's name, the scene, the number of the frame, and linear radiance as returned, (3, H, W).
+Sink = Callable[[str, Scene, int, Tensor], None]
+Advance = Callable[[], None]
 
 
-class Clip(Sample, Protocol):
-    """Consecutive frames and their truth."""
+@dataclass(frozen=True)
+class Rules:
+    """How to score.
+
+    Args:
+        nexps: Number of exposures in the cycle.
+        protocols: What of a prediction is scored.
+        measures: What to measure.
+    """
+
+    nexps: int
+    protocols: tuple[Protocol, ...] = ("lanhdr",)
+    measures: Sequence[Measure] = MEASURES
 
     @property
-    def name(self) -> str:
-        """What the table calls it."""
-        ...
-
-
-@dataclass(frozen=True)
-class Case:
-    """A frame to be reconstructed from the window around it.
-
-    Args:
-        clip: Name of the clip.
-        frame: Number of the frame in the clip.
-        role: Which exposure it has: `short`, `middle` or `long`.
-        ldr: The window, encoded with 1/2.2, 0..1, (N, 3, H, W).
-        exposures: Linear exposures relative to the shortest, (N).
-        truth: Linear radiance of the middle frame, 0..1, (3, H, W).
-    """
-
-    clip: str
-    frame: int
-    role: str
-    ldr: Tensor
-    exposures: Tensor
-    truth: Tensor
+    def window_length(self) -> int:
+        """Frames per window."""
+        return 2 * self.nexps + 1
 
     @property
-    def reference(self) -> Tensor:
-        """The frame as captured, (3, H, W)."""
-        return self.ldr[len(self.ldr) // 2]
+    def key(self) -> str:
+        """Differs wherever scores may."""
+        return " ".join([str(self.nexps), *self.protocols, *(entry.key for entry in self.measures)])
 
 
 @dataclass(frozen=True)
-class Crop:
-    """Where a frame is worst.
+class SceneScores:
+    """What one contender scored on a scene.
 
     Args:
-        top: First row.
-        left: First column.
-        side: Rows and columns, at most 160.
-        error: Mean absolute error of mu-law values in it.
+        scores: Of each of its names, under each protocol, on each frame, in order of time.
+        cost: What a frame took.
     """
 
-    top: int
-    left: int
-    side: int
-    error: float
+    scores: tuple[FrameScore, ...]
+    cost: Cost
 
 
 @dataclass(frozen=True)
-class Score:
-    """How well one method did on one frame.
+class ScoredScene:
+    """One scene with all scores.
 
     Args:
-        clip: Name of the clip.
-        method: Name of the method.
-        frame: Number of the frame in the clip.
-        role: Which exposure that frame has: `short`, `middle` or `long`.
-        values: Figures by the keys of `measures.MEASURES`; those that are not defined for the frame are absent.
-        crop: Where it did worst.
-        seconds: Time that it took; None for what another method made on its way.
+        scene: The scene.
+        by_contender: Scores of each contender, in their order.
     """
 
-    clip: str
-    method: str
-    frame: int
-    role: str
-    values: dict[str, float]
-    crop: Crop
-    seconds: float | None = None
+    scene: Scene
+    by_contender: tuple[SceneScores, ...]
+
+    @property
+    def scores(self) -> tuple[FrameScore, ...]:
+        """Scores of all contenders."""
+        return tuple(score for entry in self.by_contender for score in entry.scores)
 
 
-@dataclass(frozen=True)
-class ScoredClip:
-    """One clip with all scores.
-
-    Args:
-        cases: Its frames.
-        scores: Of all methods on all frames, method by method, each in order of time.
-    """
-
-    cases: tuple[Case, ...]
-    scores: tuple[Score, ...]
-
-
-class ScoreStore(Protocol):
+class ScoreStore(Interface):
     """Remembers scores between runs."""
 
-    def recall(self, contender: Contender, cases: Sequence[Case]) -> list[Score] | None:
-        """Find the scores of a contender on the frames of a clip, None if they are not known."""
+    def recall(self, contender: Contender, scene: Scene, *, rules: Rules) -> SceneScores | None:
+        """Find the scores of a contender on a scene, None if they are not known."""
         ...
 
-    def keep(self, contender: Contender, cases: Sequence[Case], *, scores: Sequence[Score]) -> None:
+    def keep(self, contender: Contender, scene: Scene, *, rules: Rules, found: SceneScores) -> None:
         """Remember them."""
         ...
 
 
 def evaluate(
     contenders: Sequence[Contender],
-    clips: Iterable[Clip],
+    scenes: Iterable[Scene],
     *,
-    window_length: int,
+    rules: Rules,
     store: ScoreStore | None = None,
-    measures: Sequence[Measure] = MEASURES,
-) -> Iterator[ScoredClip]:
-    """Score all contenders on every frame that has a whole window inside its clip; each window is computed anew.
+    sink: Sink | None = None,
+    advance: Advance = lambda: None,
+) -> Iterator[ScoredScene]:
+    """Score all contenders on every frame that has a truth; where none has, by what needs no truth.
 
     Args:
         contenders: What to compare, in the order of the tables.
-        clips: What to run on.
-        window_length: Frames N per window.
-        store: What is known from earlier runs is not computed again.
-        measures: What to measure.
+        scenes: What to run on.
+        rules: How to score.
+        store: What is known from earlier runs is not computed again, unless a sink wants the pictures.
+        sink: Takes every reconstruction.
+        advance: Called whenever a contender is through with a frame.
 
     Yields:
-        One clip after the other.
+        One scene after the other.
     """
-    for clip in clips:
-        found = tuple(cases(clip, window_length))
-        scores: list[Score] = []
+    for scene in scenes:
+        found = []
         for contender in contenders:
-            scores += _recalled_or_scored(contender, found, store=store, measures=measures)
-        yield ScoredClip(found, tuple(scores))
+            known = store.recall(contender, scene, rules=rules) if store and not sink else None
+            found.append(known or _scored(contender, scene, rules=rules, sink=sink, advance=advance))
+            if store and not known:
+                store.keep(contender, scene, rules=rules, found=found[-1])
+        yield ScoredScene(scene, tuple(found))
 
 
-def cases(clip: Clip, window_length: int) -> Iterator[Case]:
-    """Yield the frames of a clip that have a whole window inside it."""
-    for first in range(len(clip.ldr) - window_length + 1):
-        window, middle = slice(first, first + window_length), first + window_length // 2
-        role = _role(clip.exposures, middle)
-        yield Case(clip.name, middle, role, clip.ldr[window], clip.exposures[window], clip.radiance[middle])
+def role_of(scene: Scene, frame: int) -> Role:
+    """Tell which exposure a frame has."""
+    exposure = scene.exposures[frame]
+    if exposure == min(scene.exposures):
+        return "low"
+    return "high" if exposure == max(scene.exposures) else "middle"
 
 
-def reconstructed(contender: Contender, case: Case) -> tuple[Tensor, ...]:
-    """Run a contender on a frame: linear radiance, clipped to 0..1, (3, H, W), one per name."""
-    with torch.no_grad():
-        return tuple(output.clamp(0, 1).cpu() for output in contender.run(case.ldr, case.exposures))
+def known_truth(scene: Scene, frame: int) -> Tensor | None:
+    """Read the truth of a frame, if it has one."""
+    return scene.truths[frame]() if frame in scene.truths else None
 
 
-def _recalled_or_scored(
-    contender: Contender, found: Sequence[Case], *, store: ScoreStore | None, measures: Sequence[Measure]
-) -> Sequence[Score]:
-    if store is None:
-        return _scored(contender, found, measures=measures)
-    told_apart = replace(contender, fingerprint=" ".join([contender.fingerprint, *(entry.key for entry in measures)]))
-    scores = store.recall(told_apart, found)
-    if scores is None:
-        scores = _scored(contender, found, measures=measures)
-        store.keep(told_apart, found, scores=scores)
-    return scores
-
-
-def _scored(contender: Contender, found: Sequence[Case], *, measures: Sequence[Measure]) -> list[Score]:
-    by_name: dict[str, list[Score]] = {name: [] for name in contender.names}
-    before: dict[str, Pair] = {}
-    for case in found:
-        began = time.perf_counter()
-        outputs = reconstructed(contender, case)
-        seconds = time.perf_counter() - began
+def _scored(contender: Contender, scene: Scene, *, rules: Rules, sink: Sink | None, advance: Advance) -> SceneScores:
+    meter = Meter(contender.device)
+    frames = run_over(contender, scene, window_length=rules.window_length, period=rules.nexps, meter=meter)
+    before: dict[tuple[str, Protocol], _Scored] = {}
+    scores: dict[tuple[str, Protocol], list[FrameScore]] = {
+        (name, protocol): [] for name in contender.names for protocol in rules.protocols
+    }
+    for frame, outputs in frames:
+        case = _Case(scene, frame, scene.read_ldr(frame), known_truth(scene, frame))
         for name, output in zip(contender.names, outputs, strict=True):
-            now = Pair(output, case.truth)
-            values = measure(now, before.get(name), measures=measures)
-            by_name[name].append(Score(case.clip, name, case.frame, case.role, values, worst_crop(now)))
-            before[name] = now
-        last = by_name[contender.names[-1]]
-        last[-1] = replace(last[-1], seconds=seconds)
-    return [score for scores in by_name.values() for score in scores]
+            if sink:
+                sink(name, scene, frame, output)
+            for protocol in rules.protocols:
+                now = case.scored(output, name, protocol=protocol, before=before.get((name, protocol)), rules=rules)
+                before[name, protocol] = now
+                scores[name, protocol].append(now.score)
+        advance()
+    return SceneScores(tuple(score for found in scores.values() for score in found), meter.cost)
 
 
-def worst_crop(pair: Pair) -> Crop:
-    """Find the square of 160 pixels, of those at every 16th, with the largest mean error of mu-law values."""
-    output, truth = pair.compressed
-    errors = (output - truth).abs().mean(1, keepdim=True)  # (1, 1, H, W)
-    height, width = errors.shape[-2:]
-    side = min(CROP, height, width)
-    means = F.avg_pool2d(errors, side, stride=CROP_STEP)[0, 0]
-    place = int(means.argmax())
-    row, column = divmod(place, means.shape[1])
-    return Crop(row * CROP_STEP, column * CROP_STEP, side, float(means.flatten()[place]))
+@dataclass(frozen=True)
+class _Scored:
+    score: FrameScore
+    pair: Pair
 
 
-def _role(exposures: Tensor, frame: int) -> str:
-    exposure = exposures[frame]
-    if exposure == exposures.min():
-        return "short"
-    return "long" if exposure == exposures.max() else "middle"
+@dataclass(frozen=True)
+class _Case:
+    scene: Scene
+    frame: int
+    reference: Tensor
+    truth: Tensor | None
+
+    def scored(
+        self, output: Tensor, method: str, *, protocol: Protocol, before: _Scored | None, rules: Rules
+    ) -> _Scored:
+        """Score what a method returned; only the very next frame is compared with the one before."""
+        role, exposure = role_of(self.scene, self.frame), self.scene.exposures[self.frame]
+        radiance = scored_radiance(output, self.reference, exposure=exposure, role=role, protocol=protocol)
+        now = Pair(radiance, self.truth)
+        follows = before is not None and before.score.frame == self.frame - 1
+        values = measure(now, before.pair if before and follows else None, measures=rules.measures)
+        label = self.scene.labels[self.frame]
+        crop = worst_crop(now.shown, self._compared(exposure))
+        return _Scored(FrameScore(self.scene.name, self.frame, label, role, method, protocol, values, crop), now)
+
+    def _compared(self, exposure: float) -> Tensor:
+        """Mu-law values that a result is compared with to find its crop: of the truth, else of the reference frame."""
+        wanted = to_radiance(self.reference, exposure) if self.truth is None else self.truth
+        return mu_law(wanted)[None]

@@ -2,14 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
+from typing import get_args
 
 from rich.table import Table
 
-from train.measures import BY_KEY, MEASURES, NOTHING, Measure
-from train.scoring import Score
+from train.benchmarks.scene import Truth
+from train.measures import MEASURES, NOTHING, Measure
+from train.protocols import IN_WORDS
+from train.results import FrameScore, Protocol, Results, Role
 
-ROLES = ("short", "middle", "long")
+ROLES: tuple[Role, ...] = get_args(Role)
+# Measures whose means are also told by the exposure of the reference.
+BY_ROLE = frozenset({"psnr_t"})
+ESTIMATE = "Kalantari13"  # the only set whose truth is none compares with it
 
 
 @dataclass(frozen=True)
@@ -49,74 +55,94 @@ class Sheet:
         ]
 
 
-def mean_sheet(scores: Sequence[Score], *, cost: str) -> Sheet:
-    """All measures, a row per method, means over frames; PSNR_T also by the exposure of the reference.
+def mean_sheet(results: Results, protocol: Protocol) -> Sheet:
+    """All measures, a row per method, means over frames, some also by the exposure of the reference, and the cost.
 
     Args:
-        scores: Of all methods.
-        cost: What the times were measured on.
+        results: What was found.
+        protocol: Which scores.
     """
-    methods = methods_of(scores)
-    columns = [_mean_column(measure, scores, role=None) for measure in MEASURES]
-    roles = [role for role in ROLES if any(score.role == role for score in scores)]
-    columns[1:1] = [_mean_column(BY_KEY["psnr_t"], scores, role=role) for role in roles]
+    scores, methods = under(results, protocol), tuple(method.name for method in results.methods)
+    columns = [column for measure in ordered(results.truth) for column in _columns(measure, scores, results)]
     cells = zip(*(column.cells for column in columns), strict=True)
-    times = (seconds_per_frame(scores, method) for method in methods)
+    costs = (_cost(method.seconds_per_frame, method.peak_memory_mib) for method in results.methods)
     return Sheet(
-        f"Means over frames; seconds per frame: {cost}",
-        ("method", *(column.title for column in columns), "s/frame"),
-        tuple((method, *row, seconds) for method, row, seconds in zip(methods, cells, times, strict=True)),
+        f"Means over frames, {IN_WORDS[protocol]}",
+        ("method", *(column.title for column in columns), "s/frame", "MiB"),
+        tuple((method, *row, *cost) for method, row, cost in zip(methods, cells, costs, strict=True)),
         frozenset((y, x + 1) for x, column in enumerate(columns) for y in column.best),
     )
 
 
-def clip_sheet(scores: Sequence[Score], measure: Measure) -> Sheet:
-    """One measure, a row per clip, a column per method; then means, and on how many clips each is better than the last.
+def scene_sheet(results: Results, measure: Measure, *, protocol: Protocol) -> Sheet:
+    """One measure, a row per scene, a column per method; then means, and where each is better than the last.
 
     Args:
-        scores: Of all methods.
+        results: What was found.
         measure: The measure.
+        protocol: Which scores.
     """
-    methods, clips = methods_of(scores), tuple(dict.fromkeys(score.clip for score in scores))
-    values = [[mean(scores, measure.key, method=method, clip=clip) for method in methods] for clip in clips]
+    scores, methods = under(results, protocol), tuple(method.name for method in results.methods)
+    scenes = tuple(dict.fromkeys(score.scene for score in scores))
+    values = [[mean(scores, measure.key, method=method, scene=scene) for method in methods] for scene in scenes]
     wins = [sum(_better(measure, row[at], row[-1]) for row in values) for at in range(len(methods))]
     means = [mean(scores, measure.key, method=method) for method in methods]
-    rows = [(clip, *map(measure.shown, row)) for clip, row in zip(clips, values, strict=True)]
-    rows.append(("mean", *map(measure.shown, means)))
-    rows.append((f"clips better than {methods[-1]}", *map(str, wins[:-1]), NOTHING))
+    rows = [(scene, *map(measure.shown, row)) for scene, row in zip(scenes, values, strict=True)]
+    rows.append(("mean over frames", *map(measure.shown, means)))
+    rows.append((f"scenes better than {methods[-1]}", *map(str, wins[:-1]), NOTHING))
     best = frozenset((y, x + 1) for y, row in enumerate([*values, means]) for x in _best(measure, row))
-    return Sheet(f"{measure.title}, per clip", ("clip", *methods), tuple(rows), best)
+    title = f"{title_of(measure, results.truth)}, per scene, {IN_WORDS[protocol]}"
+    return Sheet(title, ("scene", *methods), tuple(rows), best)
 
 
-def methods_of(scores: Sequence[Score]) -> tuple[str, ...]:
+def protocols_of(results: Results) -> tuple[Protocol, ...]:
+    """Protocols that were scored."""
+    return tuple(dict.fromkeys(score.protocol for score in results.scores))
+
+
+def under(results: Results, protocol: Protocol) -> tuple[FrameScore, ...]:
+    """Scores under one protocol."""
+    return tuple(score for score in results.scores if score.protocol == protocol)
+
+
+def ordered(truth: Truth) -> tuple[Measure, ...]:
+    """All measures; those that need no truth come first where there is none."""
+    return MEASURES if truth == "truth" else tuple(sorted(MEASURES, key=lambda measure: measure.needs_truth))
+
+
+def title_of(measure: Measure, truth: Truth) -> str:
+    """Name of a measure with its unit; where it compares with another method's output, it says so."""
+    if truth != "estimate" or not measure.needs_truth:
+        return measure.title
+    return f"{measure.name} relative to {ESTIMATE}" + (f", {measure.unit}" if measure.unit else "")
+
+
+def methods_of(scores: Sequence[FrameScore]) -> tuple[str, ...]:
     """Names of the methods in their order."""
     return tuple(dict.fromkeys(score.method for score in scores))
 
 
 def mean(
-    scores: Sequence[Score], key: str, *, method: str, clip: str | None = None, role: str | None = None
+    scores: Sequence[FrameScore], key: str, *, method: str, scene: str | None = None, role: str | None = None
 ) -> float | None:
     """Average a measure over the frames of a method; None if it is defined for none of them.
 
     Args:
-        scores: Of all methods.
+        scores: Of all methods, under one protocol.
         key: Of the measure.
         method: Name of the method.
-        clip: Name of the only clip wanted.
+        scene: Name of the only scene wanted.
         role: The only exposure of the reference wanted.
     """
     chosen = [
         score.values[key]
         for score in scores
-        if score.method == method and clip in (None, score.clip) and role in (None, score.role) and key in score.values
+        if score.method == method
+        and scene in (None, score.scene)
+        and role in (None, score.role)
+        and key in score.values
     ]
     return fmean(chosen) if chosen else None
-
-
-def seconds_per_frame(scores: Sequence[Score], method: str) -> str:
-    """Say what a frame takes, as the median: the first one is slower, and others may share the machine."""
-    times = [score.seconds for score in scores if score.method == method and score.seconds is not None]
-    return f"{median(times):.2g}" if times else NOTHING
 
 
 @dataclass(frozen=True)
@@ -126,10 +152,23 @@ class _Column:
     best: tuple[int, ...]
 
 
-def _mean_column(measure: Measure, scores: Sequence[Score], *, role: str | None) -> _Column:
-    values = [mean(scores, measure.key, method=method, role=role) for method in methods_of(scores)]
-    title = measure.title if role is None else f"of {role}"
+def _columns(measure: Measure, scores: Sequence[FrameScore], results: Results) -> list[_Column]:
+    """The mean of a measure, and its means by role; nothing if no frame has it."""
+    if not any(measure.key in score.values for score in scores):
+        return []
+    roles = [role for role in ROLES if any(score.role == role for score in scores)]
+    wanted: list[Role | None] = [None, *(roles if measure.key in BY_ROLE else ())]
+    return [_column(measure, scores, results, role=role) for role in wanted]
+
+
+def _column(measure: Measure, scores: Sequence[FrameScore], results: Results, *, role: Role | None) -> _Column:
+    values = [mean(scores, measure.key, method=method.name, role=role) for method in results.methods]
+    title = title_of(measure, results.truth) if role is None else f"of {role}"
     return _Column(title, tuple(map(measure.shown, values)), _best(measure, values))
+
+
+def _cost(seconds: float | None, memory: float | None) -> tuple[str, str]:
+    return (NOTHING if seconds is None else f"{seconds:.2g}", NOTHING if memory is None else f"{memory:.0f}")
 
 
 def _best(measure: Measure, values: Sequence[float | None]) -> tuple[int, ...]:

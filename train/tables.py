@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def read_table(kind: type[T], table: Mapping[str, Any], *, place: str) -> T:
-    """Make a dataclass of a table; nested dataclasses are nested tables, tuples are lists.
+    """Make a dataclass of a table; nested dataclasses are nested tables, tuples are lists, dicts have names as keys.
 
     A field whose type is a union of dataclasses is told apart by the field `protocol`, a Literal of one word in each.
 
@@ -52,6 +52,12 @@ def _value(hint: Any, value: Any, *, place: str, key: str) -> Any:
         return read_table(hint, _table(value, place=place, key=key), place=f"{place} [{key}]")
     if origin is Literal:
         return _word(get_args(hint), value, place=place, key=key)
+    if origin is dict:
+        inner = get_args(hint)[1]
+        return {
+            name: _value(inner, item, place=place, key=f"{key}.{name}")
+            for name, item in _table(value, place=place, key=key).items()
+        }
     if origin is tuple:
         return _tuple(get_args(hint), value, place=place, key=key)
     return _plain(hint, value, place=place, key=key)
