@@ -1,8 +1,11 @@
 """Finds what a folder of training pictures offers."""
 
 import logging
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -157,12 +160,14 @@ def _joined(found: list[tuple[ClipFolders, Findings]]) -> tuple[Sequence[Clip], 
 
 
 def _read_all(paths: Sequence[Path], *, read: Callable[[Path], T]) -> tuple[T, ...]:
-    return tuple(read(path) for path in paths)
+    """Read files side by side; decoders leave Python to others while they work."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return tuple(pool.map(read, paths))
 
 
 def _read_videos(paths: Sequence[Path]) -> tuple[list[Video], Findings]:
     most_frames = max(FEWEST_FRAMES, min(FRAMES_PER_VIDEO, FRAMES_IN_ALL // max(1, len(paths))))
-    videos = [_read_video(path, most_frames=most_frames) for path in paths]
+    videos = _read_all(paths, read=partial(_read_video, most_frames=most_frames))
     short = [f"{video.name} ({video.count})" for video in videos if video.count < FEWEST_FRAMES]
     lines = {
         f"{len(short)} videos of less than {FEWEST_FRAMES} frames are left out: {shortened(short)}": short,
