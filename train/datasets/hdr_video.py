@@ -59,7 +59,7 @@ def read_hdr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest
         DatasetError: If nothing can be decoded.
     """
     frames: list[NDArray[np.float32]] = []
-    with _opened(path) as container:
+    with open_video(path) as container:
         is_hlg = container.streams.video[0].codec_context.color_trc == HLG
         to_linear = hlg_to_linear if is_hlg else pq_to_linear
         for index, frame in enumerate(container.decode(video=0)):
@@ -86,12 +86,17 @@ def pq_to_linear(code: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _tags(path: Path) -> tuple[int, int]:
-    with _opened(path) as container:
+    with open_video(path) as container:
         context = container.streams.video[0].codec_context
         return int(context.color_trc), int(context.color_primaries)
 
 
-def _opened(path: Path) -> "av.container.InputContainer":
+def open_video(path: Path) -> "av.container.InputContainer":
+    """Open a video file by PyAV.
+
+    Raises:
+        DatasetError: If PyAV is missing, or the file cannot be opened as a video.
+    """
     try:
         import av
     except ImportError as error:

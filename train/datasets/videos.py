@@ -60,7 +60,7 @@ def read_ldr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest
             decoded, frame = capture.read()
             if not decoded:
                 break
-            frames.append(_reduced(np.asarray(frame, dtype=np.uint8), longest_side)[..., ::-1])
+            frames.append(reduced(np.asarray(frame, dtype=np.uint8), longest_side)[..., ::-1])
     finally:
         capture.release()
     if not frames:
@@ -68,7 +68,8 @@ def read_ldr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest
     return Video(path.stem, np.stack(frames))
 
 
-def _reduced(frame: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
+def reduced(frame: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
+    """Reduce a frame by area averaging to at most `longest_side`, wide or high."""
     scale = longest_side / max(frame.shape[:2])
     if scale >= 1:
         return frame
