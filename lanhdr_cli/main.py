@@ -16,6 +16,7 @@ COMMANDS = {
     "convert": ("lanhdr_cli.commands.convert:convert", "Turn an alternating-exposure clip into HDR frames."),
     "inspect": ("lanhdr_cli.commands.inspect:inspect", "Tell a clip's format, exposures and what will be seen in it."),
     "train": ("lanhdr_cli.commands.train:train", "Train or fine-tune the network."),
+    "eval": ("lanhdr_cli.commands.eval:evaluate", "Score weights on benchmarks, beside other methods."),
     "weights": ("lanhdr_cli.commands.weights:weights", "List, import, export and verify weights."),
 }
 
