@@ -90,7 +90,7 @@ def scene_sheet(results: Results, measure: Measure, *, protocol: Protocol) -> Sh
     rows = [(scene, *map(measure.shown, row)) for scene, row in zip(scenes, values, strict=True)]
     rows.append(("mean over frames", *map(measure.shown, means)))
     rows.append((f"scenes better than {methods[-1]}", *map(str, wins[:-1]), NOTHING))
-    best = frozenset((y, x + 1) for y, row in enumerate([*values, means]) for x in _best(measure, row))
+    best = frozenset((y, x + 1) for y, row in enumerate([*values, means]) for x in best_places(measure, row))
     title = f"{title_of(measure, results.truth)}, per scene, {IN_WORDS[protocol]}"
     return Sheet(title, ("scene", *methods), tuple(rows), best)
 
@@ -164,14 +164,15 @@ def _columns(measure: Measure, scores: Sequence[FrameScore], results: Results) -
 def _column(measure: Measure, scores: Sequence[FrameScore], results: Results, *, role: Role | None) -> _Column:
     values = [mean(scores, measure.key, method=method.name, role=role) for method in results.methods]
     title = title_of(measure, results.truth) if role is None else f"of {role}"
-    return _Column(title, tuple(map(measure.shown, values)), _best(measure, values))
+    return _Column(title, tuple(map(measure.shown, values)), best_places(measure, values))
 
 
 def _cost(seconds: float | None, memory: float | None) -> tuple[str, str]:
     return (NOTHING if seconds is None else f"{seconds:.2g}", NOTHING if memory is None else f"{memory:.0f}")
 
 
-def _best(measure: Measure, values: Sequence[float | None]) -> tuple[int, ...]:
+def best_places(measure: Measure, values: Sequence[float | None]) -> tuple[int, ...]:
+    """Find the places of the best value, several if they are equal; none where there is nothing to compare."""
     known = [value for value in values if value is not None]
     if len(known) < 2:
         return ()
