@@ -106,8 +106,8 @@ def run(request: EvaluationRequest) -> None:
     if before:
         demand_same_set(before, benchmark.name, nexps=request.nexps)
     contenders = _contenders(request)
-    if request.report:
-        prepare_folder(request.report)
+    for folder in filter(None, (request.report, request.json_path and request.json_path.parent)):
+        prepare_folder(folder)
     try:
         found = _evaluate(request, benchmark, contenders)
     except torch.cuda.OutOfMemoryError as error:

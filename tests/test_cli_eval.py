@@ -208,6 +208,10 @@ Arguments = Callable[[Path, Path, Path], list[object]]
             "exists already: pass -y",
         ),
         (
+            lambda clips, lite, out: ["--benchmark", "selftest", "--weights", lite, "--json", lite / "r.json"],
+            "can't write to folder",
+        ),
+        (
             lambda clips, lite, out: ["--benchmark", "selftest", "--weights", lite, "--against", lite],
             "holds no results",
         ),
