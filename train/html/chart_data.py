@@ -25,7 +25,8 @@ def chart_data(results: Results) -> dict[str, object]:
     frames = _frames(results)
     return {
         "measures": [
-            {"key": measure.key, "title": heading(measure, results), "digits": measure.digits}
+            {"key": measure.key, "title": heading(measure, results), "digits": measure.digits,
+             "higher": measure.higher_is_better}
             for measure in measures_of(results)
         ],
         "protocols": {key: IN_WORDS[key] for key in protocols_of(results)},

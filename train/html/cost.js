@@ -12,6 +12,7 @@ function drawCost() {
   const points = costPoints();
   figure.hidden = points.length < 2;
   if (figure.hidden) return;
+  document.getElementById("better").textContent = `${chosenMeasure().higher ? "up" : "down"} and left is better.`;
   const [height, left, bottom] = [260, 56, 40];
   const svg = figure.querySelector("svg");
   const width = clearSvg(svg, height, `Mean ${chosenMeasure().title} over seconds per frame`);

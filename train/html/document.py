@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 
 from train.html.chart_data import chart_data
-from train.html.gallery import example_options, gallery, picture_options
+from train.html.gallery import errors_in_words, example_options, gallery, picture_options
 from train.html.markup import embedded_json, options, part_of_page
 from train.html.tables import Tables
 from train.html.words import EXPLAINED, counted, heading, listed, roles_of, scenes_of
@@ -99,6 +99,6 @@ def _pictures(results: Results, examples: Sequence[Example]) -> str:
     if not examples:
         return ""
     viewer = Template(part_of_page("compare.html")).substitute(
-        examples=example_options(examples), pictures=picture_options(examples)
+        examples=example_options(examples), pictures=picture_options(examples), errors=errors_in_words(examples)
     )
     return _section("pictures", "Worst and best places", viewer + gallery(results, examples))

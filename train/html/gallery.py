@@ -40,6 +40,14 @@ def picture_options(examples: Sequence[Example]) -> str:
     return options([*methods, *truth, ("input", INPUT)])
 
 
+def errors_in_words(examples: Sequence[Example]) -> str:
+    """Say what pictures of errors show."""
+    if all(example.truth is None for example in examples):
+        return "There is no truth, so that errors are not known."
+    white = f"times {ERROR_GAIN:g}, so that {1 / ERROR_GAIN:g} is white"
+    return f"Errors are absolute differences of mu-law values to the truth, {white}."
+
+
 def _example(
     example: Example, number: int, *, styles: dict[str, int], scores: dict[tuple[str, int, str], FrameScore]
 ) -> str:

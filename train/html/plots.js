@@ -22,7 +22,7 @@ function known(frames) {
 }
 
 function drawAxes(svg, { width, height, left, bottom, domain, y }) {
-  for (const { value, text } of ticks(domain, 4)) {
+  for (const { value, text } of ticks(domain, 5)) {
     add(svg, "path", { class: "grid", d: `M${left} ${y(value)}H${width - 8}` });
     add(svg, "text", { class: "tick", x: left - 6, y: y(value) + 4, "text-anchor": "end" }, text);
   }
@@ -56,8 +56,11 @@ function drawLine(svg, method, points, y, apart) {
   }
   if (!apart) add(group, "path", { class: "line", d: line });
   const every = apart || points.length <= 12 ? 1 : Math.ceil(points.length / 6);
-  for (const [order, { frame, x }] of points.entries())
-    if ((order + method.number) % every === 0 && values[frame.index] !== null) drawMark(group, method, x, y(values[frame.index]), 9);
+  const value = (order) => (points[order] ? values[points[order].frame.index] : null);
+  for (const [order, { x }] of points.entries()) {
+    const isAlone = value(order - 1) === null && value(order + 1) === null;
+    if (value(order) !== null && (isAlone || (order + method.number) % every === 0)) drawMark(group, method, x, y(value(order)), 9);
+  }
 }
 
 // Values are read by pointing, or by the arrow keys.

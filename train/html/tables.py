@@ -127,7 +127,11 @@ def _cells(measure: Measure, values: Sequence[float | None]) -> list[Cell]:
 
 def _cost(method: Method) -> list[Cell]:
     seconds, memory = finite(method.seconds_per_frame), finite(method.peak_memory_mib)
-    return [Cell(rounded(seconds, ".2g")), Cell(rounded(memory, ".0f")), Cell(method.device or NOTHING)]
+    return [
+        Cell(rounded(seconds, ".2g" if (seconds or 0) < 99.5 else ".0f")),
+        Cell(rounded(memory, ".0f")),
+        Cell(method.device or NOTHING),
+    ]
 
 
 def _source(text: str) -> Cell:
