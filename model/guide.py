@@ -15,6 +15,8 @@ READ_NOISE = 1.44e-6
 # 8 bits encoded with 1/2.2: a step is 2.2 x^(6/5) / 255 wide in linear light, its variance that squared over 12.
 # The power 12/5 of the code is taken as the signal itself, which is at most twice too much above a tenth.
 QUANTIZATION_NOISE = (GAMMA / 255) ** 2 / 12  # times the signal
+# Exposures and responses are not known better than to some hundredths of the radiance.
+TOLERANCE = 0.04
 CLIP_BEGINS = 0.887
 CLIP_ENDS = 0.967
 
@@ -114,7 +116,10 @@ def noise_level(linear: Tensor) -> Tensor:
 
 
 def merge(reference: Candidate, neighbors: tuple[Candidate, ...], level: Tensor) -> Start:
-    """Average radiance by inverse variance; a neighbor counts as far as it agrees with the reference.
+    """Average radiance by inverse variance; what a neighbor disagrees with the reference counts as variance of its own.
+
+    That variance goes with the radiance of each channel, so that a dark noisy channel still gains from a neighbor whose
+    brighter channels lie a little off.
 
     Args:
         reference: The frame whose moment is wanted.
@@ -131,8 +136,12 @@ def merge(reference: Candidate, neighbors: tuple[Candidate, ...], level: Tensor)
     agreement = []
     for neighbor in neighbors:
         radiance, variance = _radiance(neighbor, level)
-        agreement.append(test.agree(halve(radiance), halve(variance)) * neighbor.inside)
-        weight = _unclipped(neighbor.linear) * double(agreement[-1], size) / variance
+        small = halve(radiance)
+        excess = test.excess(small, halve(variance))
+        agreement.append(neighbor.inside / (1 + (excess / 4).square()))
+        variance = variance + double(test.misfit(small, excess), size)
+        inside = double(neighbor.inside.expand_as(excess), size)
+        weight = _unclipped(neighbor.linear) * inside / variance
         total, weighted = total + weight, weighted.addcmul(weight, radiance)
     radiance = torch.maximum(weighted / total, floor).clamp(0, 1)
     return Start(radiance, halve(total).rsqrt(), tuple(agreement))
@@ -152,18 +161,21 @@ class _AgreementTest:
     variance: Tensor
     clipped: Tensor
 
-    def agree(self, radiance: Tensor, variance: Tensor) -> Tensor:
-        """Tell how far a neighbor's radiance is the reference's, 0..1, (B, 1, h, w)."""
+    def excess(self, radiance: Tensor, variance: Tensor) -> Tensor:
+        """Tell by what factor a neighbor's squared difference exceeds what is expected, (B, 1, h, w)."""
         difference = radiance - self.radiance
         # Where the reference is clipped, only a neighbor darker than the clip level disagrees.
         difference = difference - difference.clamp_min(0) * self.clipped
-        # Exposures and responses are not known better than to some hundredths.
-        expected = (variance + self.variance) / 4 + (0.04 * self.radiance).square()
+        expected = (variance + self.variance) / 4 + (TOLERANCE * self.radiance).square()
         excess = (difference.square() / expected).mean(1, keepdim=True)
-        strict = 2 * F.max_pool2d(excess, 3, stride=1, padding=1)
+        strict = 4 * F.max_pool2d(excess, 3, stride=1, padding=1)
         lenient = F.avg_pool2d(excess, 3, stride=1, padding=1, count_include_pad=False)
-        excess = torch.lerp(strict, lenient, self.clipped.mean(1, keepdim=True))
-        return 1 / (1 + (excess / 4).square())
+        return torch.lerp(strict, lenient, self.clipped.mean(1, keepdim=True))
+
+    def misfit(self, radiance: Tensor, excess: Tensor) -> Tensor:
+        """Estimate the variance that an excess beyond chance adds to a neighbor's radiance, (B, 3, h, w)."""
+        brighter = torch.maximum(self.radiance, radiance)
+        return 0.7 * (excess - 4).clamp_min(0) * (TOLERANCE * brighter).square()
 
 
 def _radiance(frame: Candidate, level: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,8 +34,8 @@ def test_agreeing_frames_are_averaged_by_inverse_variance() -> None:
     errors = [(frame.linear / frame.exposure - scene).std().item() for frame in frames]
     best = (1 / sum(1 / error**2 for error in errors)) ** 0.5
     merged = (start.radiance - scene).std().item()
-    # Agreement is tested with the noise itself, so that a few good pixels are doubted; a quarter more noise at most.
-    assert best <= merged * 1.05 and merged < 1.25 * best
+    # Agreement is tested with the noise itself, so good pixels are doubted: 1.25 times the least noise.
+    assert best <= merged * 1.05 and merged < 1.3 * best
     assert merged < 0.3 * errors[0]
 
 
@@ -56,6 +56,20 @@ def test_a_moved_object_does_not_ghost() -> None:
     assert (start.radiance - 0.05).abs().max() < 0.002
     assert start.agreement[0][..., 6:10, 6:10].max() < 0.01
     assert start.agreement[0][..., :2, :].min() > 0.9
+
+
+def test_a_dark_channel_gains_from_a_neighbor_that_is_a_little_off() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scene = torch.tensor([0.05, 0.05, 1e-5]).view(1, 3, 1, 1).expand(1, 3, 128, 128)
+    off = scene * 1.2  # as where neighboring structure is fetched by mistake
+    reference = Candidate(noisy(scene, generator).clamp_min(0), one(1.0), torch.ones(1, 1, 64, 64))
+    neighbor = Candidate(noisy(off * 8, generator).clamp_min(0), one(8.0), reference.inside)
+    start = merge(reference, (neighbor,), one(1.0))
+    error = (start.radiance - scene).square().mean((0, 2, 3)).sqrt()
+    alone = (reference.linear - scene).square().mean((0, 2, 3)).sqrt()
+    # Red and green keep to the reference, whose noise is a fourth of the difference; blue is noise alone there.
+    assert error[0] < 1.1 * alone[0]
+    assert error[2] < 0.5 * alone[2]
 
 
 def test_clipped_reference_takes_what_a_shorter_frame_saw() -> None:
