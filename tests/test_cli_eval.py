@@ -189,7 +189,7 @@ Arguments = Callable[[Path, Path, Path], list[object]]
     [
         (
             lambda clips, lite, out: ["--benchmark", "cinemtic"],
-            "no benchmark is called cinemtic: pass one of cinematic",
+            "no benchmark is called cinemtic (did you mean cinematic?): pass one of cinematic",
         ),
         (lambda clips, lite, out: ["--benchmark", "folder"], "no folder is given"),
         (lambda clips, lite, out: ["--benchmark", "folder", "--data-dir", out / "no"], "is no folder"),

@@ -58,7 +58,6 @@ class TrainConfig:
         accumulate: Parts of a batch that are computed one after the other, in a fraction of the memory.
         checkpointing: Compute again in the backward pass what takes much memory to keep.
         compile: Compile the network by torch.compile.
-        channels_last: Lay pictures out with channels last, faster for some processors.
         log_every: Steps per row of metrics.jsonl.
         validate_every: Steps between validations.
         validation_samples: Number of fixed held-out samples; 0 turns validation off.
@@ -90,7 +89,6 @@ class TrainConfig:
     accumulate: int = 1
     checkpointing: bool = False
     compile: bool = False
-    channels_last: bool = False
     log_every: int = 20
     validate_every: int = 500
     validation_samples: int = 16

@@ -167,9 +167,8 @@ def _trainer(network: Network, config: TrainConfig, *, journal: Journal, device:
     sources = find_sources(Path(config.data) if config.data else None)
     held_out = find_sources(Path(config.validation_data), "validation") if config.validation_data else sources
     validation = _training_set(held_out, config, seed=VALIDATION_SEED)
-    layout = torch.channels_last if config.channels_last else torch.preserve_format
     return Trainer(
-        network.to(device, memory_format=layout),  # type: ignore[call-overload]
+        network.to(device),
         config,
         source=_training_set(sources, config, seed=config.seed),
         validation=[validation.sample(0, index) for index in team.own(config.validation_samples)],

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from train.benchmarks.cinematic import open_cinematic
@@ -80,4 +81,6 @@ def canonical_name(name_or_alias: str) -> str:
     for name, aliases in NAMES.items():
         if wanted == name or wanted in aliases:
             return name
-    raise DatasetError(f"no benchmark is called {name_or_alias}: pass one of {', '.join(NAMES)}")
+    near = get_close_matches(wanted, [name for names in NAMES.items() for name in (names[0], *names[1])], n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise DatasetError(f"no benchmark is called {name_or_alias}{hint}: pass one of {', '.join(NAMES)}")
