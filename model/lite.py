@@ -1,6 +1,8 @@
 """The lite network: a guided start, corrected and blended at half size, for CPUs and real time."""
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -8,10 +10,12 @@ from torch import Tensor, nn
 
 from model.blocks import conv3x3
 from model.color import MU, mu_law, mu_law_inverse
-from model.guide import Start, halve, merge
+from model.guide import Start, double, halve, merge, noise_variance
 from model.neighbors import AlignedWindow, FrameMotion, align_batch, align_window, follow_motion
 from model.network import NetworkConfig, Prediction
 
+# Noise, as a part of the mu-law range, at which a frame is blended in by half.
+NOISE_TO_TRUST = 0.02
 # What a channel holds, and the frame that it comes from: its distance to the reference, 0 for all but neighbors.
 Channel = tuple[str, int]
 
@@ -51,15 +55,20 @@ class LiteNet(nn.Module):
         return self._correct(align_window(window))
 
     def _correct(self, window: AlignedWindow) -> Prediction:
-        reference, neighbors = window.reference, window.neighbors
-        start = merge(reference, neighbors, window.level)
+        frames = (window.reference, *window.neighbors)
+        start = merge(window.reference, window.neighbors, window.level)
         compressed = mu_law(start.radiance)
-        views = [mu_law(frame.linear / frame.exposure) for frame in (reference, *neighbors)]
+        views = [mu_law(frame.linear / frame.exposure) for frame in frames]
         full = torch.cat((compressed, window.image, *views), dim=1)
-        correction, gates = self._predict(full, _half_size_evidence(start, window.level, reference.exposure))
+        known = _Known(halve(start.radiance), window.level)
+        correction, gates = self._predict(full, known.evidence(start, window.reference.exposure))
+        size = (compressed.shape[-2], compressed.shape[-1])
+        trusts = [double(known.trust(frame.exposure), size) for frame in frames]
         output = compressed + correction
-        for place, view in enumerate((_blur(compressed, 3), _blur(compressed, 5), *views)):
-            output = output + gates[:, place : place + 1] * (view - compressed)
+        for place, blurred in enumerate((_blur(compressed, 3), _blur(compressed, 5))):
+            output = output + gates[:, place : place + 1] * (blurred - compressed)
+        for place, (view, trust) in enumerate(zip(views, trusts, strict=True), start=2):
+            output = output + gates[:, place : place + 1] * trust * (view - compressed)
         return Prediction(mu_law_inverse(output.clamp(0, 1)), start.agreement, start=start.radiance)
 
     def _predict(self, full: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,12 +151,38 @@ def _activate(features: Tensor) -> Tensor:
     return F.leaky_relu(features, 0.1, inplace=True)
 
 
-def _half_size_evidence(start: Start, level: Tensor, exposure: Tensor) -> Tensor:
-    """Stack what is known at half size: the deviation of the start in the mu-law domain, constants, agreement."""
-    slope = MU / (1 + MU * halve(start.radiance)) / math.log1p(MU)
-    deviation = (start.deviation * slope).mean(1, keepdim=True).clamp_max(1)
-    constants = torch.cat((level.log10() / 2, exposure.log2() / 4), dim=1).expand(-1, -1, *slope.shape[-2:])
-    return torch.cat((deviation, constants, *start.agreement), dim=1)
+@dataclass(frozen=True)
+class _Known:
+    """What the start tells of noise at half size, in the mu-law domain.
+
+    Args:
+        radiance: The start, (B, 3, h, w).
+        level: Noise level of the clip, (B, 1, 1, 1).
+    """
+
+    radiance: Tensor
+    level: Tensor
+
+    @cached_property
+    def slope(self) -> Tensor:
+        """Of the mu-law, (B, 3, h, w)."""
+        return MU / (1 + MU * self.radiance) / math.log1p(MU)
+
+    def evidence(self, start: Start, exposure: Tensor) -> Tensor:
+        """Stack the deviation of the start, constants and the agreement of the neighbors."""
+        deviation = (start.deviation * self.slope).mean(1, keepdim=True).clamp_max(1)
+        constants = torch.cat((self.level.log10() / 2, exposure.log2() / 4), dim=1)
+        return torch.cat((deviation, constants.expand(-1, -1, *deviation.shape[-2:]), *start.agreement), dim=1)
+
+    def trust(self, exposure: Tensor) -> Tensor:
+        """Tell how far a frame of an exposure shows picture and not noise, 0..1, (B, 1, h, w).
+
+        In the darks of a short frame noise is a large part of the mu-law range; the least bit of it blended in would
+        spoil a start that long frames have already cleaned.
+        """
+        expected = (self.radiance * exposure).clamp_max(1)
+        variance = noise_variance(expected, self.level) / exposure.square() * self.slope.square()
+        return NOISE_TO_TRUST**2 / (NOISE_TO_TRUST**2 + variance.mean(1, keepdim=True))
 
 
 def _padded(pictures: Tensor, multiple: int) -> Tensor:
