@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -10,12 +9,12 @@ from torch import Tensor, nn
 
 from model.blocks import conv3x3
 from model.color import MU, mu_law, mu_law_inverse
-from model.guide import Start, double, halve, merge, noise_variance
+from model.guide import Candidate, Start, double, halve, merge, noise_variance
 from model.neighbors import AlignedWindow, FrameMotion, align_batch, align_window, follow_motion
 from model.network import NetworkConfig, Prediction
 
 # Noise, as a part of the mu-law range, at which a frame is blended in by half.
-NOISE_TO_TRUST = 0.02
+NOISE_TO_TRUST = 0.03
 # What a channel holds, and the frame that it comes from: its distance to the reference, 0 for all but neighbors.
 Channel = tuple[str, int]
 
@@ -63,7 +62,7 @@ class LiteNet(nn.Module):
         known = _Known(halve(start.radiance), window.level)
         correction, gates = self._predict(full, known.evidence(start, window.reference.exposure))
         size = (compressed.shape[-2], compressed.shape[-1])
-        trusts = [double(known.trust(frame.exposure), size) for frame in frames]
+        trusts = [double(known.trust(frame), size) for frame in frames]
         output = compressed + correction
         for place, blurred in enumerate((_blur(compressed, 3), _blur(compressed, 5))):
             output = output + gates[:, place : place + 1] * (blurred - compressed)
@@ -163,26 +162,28 @@ class _Known:
     radiance: Tensor
     level: Tensor
 
-    @cached_property
-    def slope(self) -> Tensor:
-        """Of the mu-law, (B, 3, h, w)."""
-        return MU / (1 + MU * self.radiance) / math.log1p(MU)
-
     def evidence(self, start: Start, exposure: Tensor) -> Tensor:
         """Stack the deviation of the start, constants and the agreement of the neighbors."""
-        deviation = (start.deviation * self.slope).mean(1, keepdim=True).clamp_max(1)
+        deviation = (start.deviation * _mu_law_slope(self.radiance)).mean(1, keepdim=True).clamp_max(1)
         constants = torch.cat((self.level.log10() / 2, exposure.log2() / 4), dim=1)
         return torch.cat((deviation, constants.expand(-1, -1, *deviation.shape[-2:]), *start.agreement), dim=1)
 
-    def trust(self, exposure: Tensor) -> Tensor:
-        """Tell how far a frame of an exposure shows picture and not noise, 0..1, (B, 1, h, w).
+    def trust(self, frame: Candidate) -> Tensor:
+        """Tell how far a frame shows picture and not noise, 0..1, (B, 1, h, w).
 
         In the darks of a short frame noise is a large part of the mu-law range; the least bit of it blended in would
-        spoil a start that long frames have already cleaned.
+        spoil a start that long frames have already cleaned. Where the frame is brighter than the start on average,
+        the start may be wrong, and the frame's own brightness counts.
         """
-        expected = (self.radiance * exposure).clamp_max(1)
-        variance = noise_variance(expected, self.level) / exposure.square() * self.slope.square()
-        return NOISE_TO_TRUST**2 / (NOISE_TO_TRUST**2 + variance.mean(1, keepdim=True))
+        seen = F.avg_pool2d(halve(frame.linear / frame.exposure), 9, stride=1, padding=4, count_include_pad=False)
+        brighter = torch.maximum(self.radiance, seen)
+        variance = noise_variance((brighter * frame.exposure).clamp_max(1), self.level) / frame.exposure.square()
+        variance = (variance * _mu_law_slope(brighter).square()).mean(1, keepdim=True)
+        return NOISE_TO_TRUST**2 / (NOISE_TO_TRUST**2 + variance)
+
+
+def _mu_law_slope(radiance: Tensor) -> Tensor:
+    return MU / (1 + MU * radiance) / math.log1p(MU)
 
 
 def _padded(pictures: Tensor, multiple: int) -> Tensor:
