@@ -1,6 +1,7 @@
 """The physically merged start: neighbors aligned by a search, weighted by inverse noise variance where they agree."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,20 @@ class Candidate:
     linear: Tensor
     exposure: Tensor
     inside: Tensor
+
+    @cached_property
+    def radiance(self) -> Tensor:
+        """1.0 = clip level of the shortest exposure, (B, 3, H, W)."""
+        return self.linear / self.exposure
+
+    @cached_property
+    def small(self) -> Tensor:
+        """The radiance at half size, (B, 3, h, w)."""
+        return halve(self.radiance)
+
+    def variance(self, level: Tensor) -> Tensor:
+        """Variance of the radiance at a noise level of the clip (`noise_level`), shape of it."""
+        return noise_variance(self.linear, level) / self.exposure.square()
 
 
 @dataclass(frozen=True)
@@ -127,22 +142,21 @@ def merge(reference: Candidate, neighbors: tuple[Candidate, ...], level: Tensor)
         level: Noise level of the clip (`noise_level`), (B, 1, 1, 1).
     """
     size = (reference.linear.shape[-2], reference.linear.shape[-1])
-    radiance, variance = _radiance(reference, level)
+    variance = reference.variance(level)
     unclipped = _unclipped(reference.linear)
     total = (unclipped + 1e-4) / variance
-    weighted = total * radiance
-    test = _AgreementTest(halve(radiance), halve(variance), 1 - halve(unclipped))
+    weighted = total * reference.radiance
+    test = _AgreementTest(reference.small, halve(variance), 1 - halve(unclipped))
     floor = (1 - unclipped) / reference.exposure
     agreement = []
     for neighbor in neighbors:
-        radiance, variance = _radiance(neighbor, level)
-        small = halve(radiance)
-        excess = test.excess(small, halve(variance))
+        variance = neighbor.variance(level)
+        excess = test.excess(neighbor.small, halve(variance))
         agreement.append(neighbor.inside / (1 + (excess / 4).square()))
-        variance = variance + double(test.misfit(small, excess), size)
+        variance = variance + double(test.misfit(neighbor.small, excess), size)
         inside = double(neighbor.inside.expand_as(excess), size)
         weight = _unclipped(neighbor.linear) * inside / variance
-        total, weighted = total + weight, weighted.addcmul(weight, radiance)
+        total, weighted = total + weight, weighted.addcmul(weight, neighbor.radiance)
     radiance = torch.maximum(weighted / total, floor).clamp(0, 1)
     return Start(radiance, halve(total).rsqrt(), tuple(agreement))
 
@@ -176,11 +190,6 @@ class _AgreementTest:
         """Estimate the variance that an excess beyond chance adds to a neighbor's radiance, (B, 3, h, w)."""
         brighter = torch.maximum(self.radiance, radiance)
         return 0.7 * (excess - 4).clamp_min(0) * (TOLERANCE * brighter).square()
-
-
-def _radiance(frame: Candidate, level: Tensor) -> tuple[Tensor, Tensor]:
-    """Radiance of a frame and its variance."""
-    return frame.linear / frame.exposure, noise_variance(frame.linear, level) / frame.exposure.square()
 
 
 def _unclipped(linear: Tensor) -> Tensor:

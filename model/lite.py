@@ -57,7 +57,7 @@ class LiteNet(nn.Module):
         frames = (window.reference, *window.neighbors)
         start = merge(window.reference, window.neighbors, window.level)
         compressed = mu_law(start.radiance)
-        views = [mu_law(frame.linear / frame.exposure) for frame in frames]
+        views = [mu_law(frame.radiance) for frame in frames]
         full = torch.cat((compressed, window.image, *views), dim=1)
         known = _Known(halve(start.radiance), window.level)
         correction, gates = self._predict(full, known.evidence(start, window.reference.exposure))
@@ -175,7 +175,7 @@ class _Known:
         spoil a start that long frames have already cleaned. Where the frame is brighter than the start on average,
         the start may be wrong, and the frame's own brightness counts.
         """
-        seen = F.avg_pool2d(halve(frame.linear / frame.exposure), 9, stride=1, padding=4, count_include_pad=False)
+        seen = F.avg_pool2d(frame.small, 9, stride=1, padding=4, count_include_pad=False)
         brighter = torch.maximum(self.radiance, seen)
         variance = noise_variance((brighter * frame.exposure).clamp_max(1), self.level) / frame.exposure.square()
         variance = (variance * _mu_law_slope(brighter).square()).mean(1, keepdim=True)
