@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from lanhdr_cli.opencv import opencv_needed
 from lanhdr_cli.params import DEVICE
 
 EPILOG = """Benchmarks: selftest (drawn on the spot, needs no files), folder (your own), cinematic, dynamic, static
@@ -44,12 +45,6 @@ def evaluate(*, no_progress: bool, quiet: bool, **wishes: Any) -> None:
     from lanhdr_cli.console import set_verbosity
 
     set_verbosity(quiet=quiet, verbose=False)
-    try:
+    with opencv_needed("evaluation"):
         from lanhdr_cli.evaluation import EvaluationRequest, run
-    except ModuleNotFoundError as error:
-        if error.name != "cv2":
-            raise
-        raise click.ClickException(
-            "evaluation needs OpenCV, which is not installed: pip install 'lanhdr[train]'"
-        ) from error
     run(EvaluationRequest(show_progress=not (no_progress or quiet), **wishes))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lanhdr_cli.console import set_verbosity
+from lanhdr_cli.opencv import opencv_needed
 from lanhdr_cli.params import DEVICE
 from lanhdr_cli.training_team import tell, training_team
 
@@ -109,14 +110,8 @@ def _new_folder(given: dict[str, Any]) -> Path:
 def _trainer(
     folder: Path, given: dict[str, Any], *, resumed: bool, team: "Team", tensorboard: bool, dry: bool
 ) -> "Trainer":
-    try:
+    with opencv_needed("training"):
         from train import session
-    except ModuleNotFoundError as error:
-        if error.name != "cv2":
-            raise
-        raise click.ClickException(
-            "training needs OpenCV, which is not installed: pip install 'lanhdr[train]'"
-        ) from error
     from train.recipe import resolved_config
 
     curves = tensorboard and team.leads and not dry and _tensorboard_usable()
