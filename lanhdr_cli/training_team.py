@@ -1,9 +1,8 @@
 """Processes that train together, as the command line starts and joins them."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,13 +14,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def training_team(device: str, *, processes: int, run: Path) -> Iterator["Team"]:
+def training_team(device: str, *, processes: int, more: Sequence[str] = ()) -> Iterator["Team"]:
     """Join the processes that `torchrun` started, or start some and leave when they end, or be alone.
 
     Args:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         processes: How many to start on this machine; one that was started with others starts none.
-        run: Folder of the run, chosen before they start.
+        more: Words for them that the command line does not hold.
 
     Yields:
         The team, whose leader alone talks.
@@ -34,8 +33,7 @@ def training_team(device: str, *, processes: int, run: Path) -> Iterator["Team"]
     from train.launch import launch
 
     if processes > 1 and not launched():
-        told = [] if any(argument.startswith("--resume") for argument in sys.argv) else ["-o", str(run)]
-        sys.exit(launch(["-m", "lanhdr_cli", *sys.argv[1:], *told], processes))
+        sys.exit(launch(["-m", "lanhdr_cli", *sys.argv[1:], *more], processes))
     with joined(own_device(resolve_device(device))) as team:
         set_verbosity(quiet=not team.leads, verbose=False)
         yield team

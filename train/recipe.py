@@ -102,17 +102,22 @@ def _path(name: str) -> Path:
     return FOLDER / f"{name}.toml"
 
 
+def default_recipe(given: Mapping[str, Any]) -> str:
+    """Name the recipe of a run that names none: `guided_2e`, or `guided_3e` where 3 exposures are given."""
+    return f"guided_{given.get('nexps', 2)}e"
+
+
 def resolved_config(given: Mapping[str, Any], *, recipe: str | None = None) -> TrainConfig:
     """Make the config of a run: what is given, and for the rest what the recipe says.
 
     Args:
         given: Values of `TrainConfig` by name.
-        recipe: Name or file; None means `guided_2e`, or `guided_3e` where 3 exposures are given.
+        recipe: Name or file; None means `default_recipe`.
 
     Raises:
         LanHdrError: If the recipe cannot be read or does not fit what is given, or a value is out of range.
     """
-    name = recipe or f"guided_{given.get('nexps', 2)}e"
+    name = recipe or default_recipe(given)
     read = read_recipe(name)
     wanted = given.get("nexps", read.nexps)
     if wanted != read.nexps:

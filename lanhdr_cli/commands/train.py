@@ -81,8 +81,9 @@ def train(
     for name in ("data", "validation_data", "init"):
         if name in given:
             given[name] = str(Path(given[name]).resolve())  # a run may be resumed from another folder
-    folder = output or resume or _new_folder(given)
-    with training_team(device, processes=processes, run=folder) as team:
+    named = output or resume
+    folder = named or _new_folder(given)
+    with training_team(device, processes=processes, more=[] if named else ["-o", str(folder)]) as team:
         trainer = _trainer(folder, given, resumed=resume is not None, team=team, tensorboard=tensorboard, dry=dry_run)
         if dry_run:
             _print_plan(trainer, folder)
@@ -99,10 +100,11 @@ def train(
 def _new_folder(given: dict[str, Any]) -> Path:
     """Name a folder after the recipe, with a number if there is one already."""
     from train.distributed import launched
+    from train.recipe import default_recipe
 
     if launched():  # each process would choose its own, and one that is started anew a new one
         raise click.UsageError("processes that torchrun starts need to be told the folder of their run: pass -o FOLDER")
-    name = Path(given.get("recipe") or f"guided_{given.get('nexps', 2)}e").stem
+    name = Path(given.get("recipe") or default_recipe(given)).stem
     choices = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in count(1))
     return next(folder for folder in choices if not folder.exists())
 
