@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fake_sets import fake_patches, fake_vimeo90k
 
+from train.augment import quantise
 from train.batches import Batch
 from train.datasets.inverse_curve import InverseCurve
 from train.datasets.pictures import Pixels
@@ -21,7 +22,6 @@ from train.paper import (
     draw_rescaling,
     expose_with_noise,
     flipped_and_turned,
-    quantise,
 )
 from train.recipe import resolved_config
 from train.sample_recipe import PaperSampling, SampleRecipe

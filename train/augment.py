@@ -62,7 +62,7 @@ def expose(radiance: Pixels, exposures: Sequence[float], *, capture: Capture, rn
         signal += deviation
     np.clip(signal, 0, 1, out=signal)
     encoded = cv2.pow(signal.reshape(-1, 3), 1 / capture.gamma).reshape(signal.shape).astype(np.float32)
-    return _compressed(_quantised(encoded, capture.bits), exposures, capture=capture)
+    return _compressed(quantise(encoded, capture.bits), exposures, capture=capture)
 
 
 def exposure_gain(
@@ -116,14 +116,15 @@ def _log_uniform(rng: Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _quantised(encoded: Pixels, bits: int) -> Pixels:
+def quantise(values: Pixels, bits: int) -> Pixels:
+    """Round values of 0..1 to 2^bits - 1 steps; 0 bits leave them as they are."""
     if bits == 0:
-        return encoded
+        return values
     top = np.float32(2**bits - 1)
-    encoded *= top
-    np.rint(encoded, out=encoded)
-    encoded /= top
-    return encoded
+    rounded = np.multiply(values, top, dtype=np.float32)
+    np.rint(rounded, out=rounded)
+    rounded /= top
+    return rounded
 
 
 def _compressed(encoded: Pixels, exposures: Sequence[float], *, capture: Capture) -> Pixels:

@@ -18,8 +18,8 @@ from torch import Tensor
 from train.augment import Capture, expose, exposure_gain
 from train.datasets.hdr_video import is_pq, read_hdr_video
 from train.datasets.inverse_curve import InverseCurve
+from train.datasets.listing import HDR_SUFFIXES, VIDEO_SUFFIXES
 from train.datasets.pictures import Picture, Pixels, read_hdr_picture
-from train.datasets.sources import HDR_SUFFIXES, VIDEO_SUFFIXES
 from train.datasets.videos import read_ldr_video
 from train.errors import DatasetError
 from train.layers import Layer, draw_layer

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from model.exposure import GAMMA
+from train.augment import quantise
 from train.datasets.clip import Clip, draw_indices
 from train.datasets.inverse_curve import InverseCurve
 from train.datasets.pictures import Pixels, Stored
@@ -51,14 +52,6 @@ def draw_paper_curve(rng: Generator, sampling: PaperSampling) -> InverseCurve:
         for mean, deviation, low, high in (sampling.curve_n, sampling.curve_s)
     )
     return InverseCurve(n=n, s=s)
-
-
-def quantise(radiance: Pixels, bits: int) -> Pixels:
-    """Round values of 0..1 to 2^bits - 1 steps; 0 bits leave them as they are."""
-    if bits == 0:
-        return radiance
-    top = np.float32(2**bits - 1)
-    return np.asarray(np.rint(radiance * top) / top, np.float32)
 
 
 def flipped_and_turned(rng: Generator, radiance: Pixels) -> Pixels:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from model.color import mu_law
 from model.exposure import to_radiance
+from model.network import NetworkConfig
 from train.benchmarks.scene import Scene
 from train.contenders import Contender
 from train.cost import Cost, Meter
@@ -39,7 +40,7 @@ class Rules:
     @property
     def window_length(self) -> int:
         """Frames per window."""
-        return 2 * self.nexps + 1
+        return NetworkConfig(self.nexps).window_length
 
     @property
     def key(self) -> str:

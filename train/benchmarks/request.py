@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from model.network import NetworkConfig
 from train.clips import evenly
 from train.datasets.listed import shortened
 from train.errors import DatasetError
@@ -25,7 +26,7 @@ class Request:
     @property
     def window(self) -> int:
         """Frames of a window: 5 for two exposures, 7 for three."""
-        return 2 * self.nexps + 1
+        return NetworkConfig(self.nexps).window_length
 
     def centers(self, frames: int) -> range:
         """Return the numbers of the frames of a clip that have a whole window around them."""

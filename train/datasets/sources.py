@@ -23,8 +23,6 @@ from train.datasets.videos import Video, read_ldr_video
 from train.datasets.vimeo90k import find_septuplets
 from train.errors import DatasetError
 
-__all__ = ["HDR_SUFFIXES", "LDR_SUFFIXES", "VIDEO_SUFFIXES", "Sources", "find_sources"]
-
 CLIP_KINDS = ("ldr_video", "hdr_video", "hdr_clip", "hdr_patch", "vimeo90k")
 LDR_KINDS = ("ldr_photo", "ldr_video", "vimeo90k")
 FEWEST_FRAMES = 8
