@@ -14,14 +14,15 @@ from tiny_training import TinySource, new_run, tiny_config, tiny_trainer
 from lanhdr_cli.main import cli
 from lanhdr_cli.training_plan import hours, plan_lines
 from train.datasets.sources import Sources
-from train.plan import Plan, found_in, make_plan, peak_memory
+from train.plan import Plan, found_in, make_plan
+from train.process_memory import peak_memory
 from train.run_folder import RunFolder
 
 SMALL = ("--nexps=2", "--size=lite", "--batch=2", "--patch=64", "--workers=1", "--threads=1", "--validation-samples=1")
 FINISHING = """
 import sys
 from lanhdr_cli.main import cli
-from train.plan import peak_memory
+from train.process_memory import peak_memory
 cli(sys.argv[1:], standalone_mode=False)
 print(peak_memory())
 """

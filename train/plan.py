@@ -2,9 +2,7 @@
 
 import dataclasses
 import multiprocessing
-import re
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sized
 from contextlib import closing
@@ -16,6 +14,7 @@ import torch
 from model.network import NetworkConfig
 from train.environment import device_name
 from train.loop import Trainer
+from train.process_memory import peak_memory, process_bytes
 
 # Workers prepare this many batches ahead, so the first steps are fed faster than all others.
 BATCHES_AHEAD = 2
@@ -113,11 +112,6 @@ def kinds_in_words(found: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {names[kind]}" for kind, count in found.items())
 
 
-def peak_memory() -> int | None:
-    """Largest part of the machine's memory that this process has had at once, in bytes; None if it is not told."""
-    return _proc_bytes("/proc/self/status", "VmHWM") or _peak_by_rusage()
-
-
 def _pace(trainer: Trainer) -> tuple[float, int | None]:
     """Return seconds per step once workers are no longer ahead, and the largest memory of the workers."""
     ahead = 1 + BATCHES_AHEAD * trainer.config.workers
@@ -144,29 +138,11 @@ def _known(ends: list[float], *, ahead: int) -> bool:
 def _workers_memory() -> int | None:
     """Memory that the living workers do not share with anyone, in bytes."""
     workers = [
-        [_proc_bytes(f"/proc/{child.pid}/smaps_rollup", name) for name in ("Private_Clean", "Private_Dirty")]
+        [process_bytes(f"{child.pid}/smaps_rollup", name) for name in ("Private_Clean", "Private_Dirty")]
         for child in multiprocessing.active_children()
     ]
     told = [sizes for sizes in workers if None not in sizes]
     return sum(size or 0 for sizes in told for size in sizes) if len(told) == len(workers) else None
-
-
-def _proc_bytes(path: str, name: str) -> int | None:
-    """Read a size of Linux's files of processes, `NAME:   123 kB`."""
-    try:
-        match = re.search(rf"^{name}:\s+(\d+) kB$", Path(path).read_text(encoding="utf-8"), re.MULTILINE)
-    except OSError:
-        return None
-    return 1024 * int(match[1]) if match else None
-
-
-def _peak_by_rusage() -> int | None:
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _device_memory(device: torch.device) -> int | None:
