@@ -80,8 +80,13 @@ class TrainingConsole:
 
     def _left(self, step: int) -> str:
         seconds = (time.monotonic() - self._started) / (step - self._first_step) * (self._steps - step)
-        minutes = round(seconds / 60)
-        return f"{minutes // 60}:{minutes % 60:02d} h"
+        return f"{hours(seconds)} h"
+
+
+def hours(seconds: float) -> str:
+    """Write a duration as hours and minutes, `2:05`."""
+    minutes = round(seconds / 60)
+    return f"{minutes // 60}:{minutes % 60:02d}"
 
 
 def _progress() -> Progress:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lanhdr_cli.training_console import hours
 from train.config import TrainConfig
 from train.plan import Plan, kinds_in_words
 
@@ -30,12 +31,6 @@ def plan_lines(plan: Plan, config: TrainConfig, *, path: Path) -> list[str]:
         "disk": f"{path}: about {_mib(plan.disk)} and pictures, {plan.disk_free / GIB:.1f} GiB are free",
     }
     return [f"{name:<9} {value}" for name, value in told.items()]
-
-
-def hours(seconds: float) -> str:
-    """Write a duration as hours and minutes, `2:05`."""
-    minutes = round(seconds / 60)
-    return f"{minutes // 60}:{minutes % 60:02d}"
 
 
 def _data(plan: Plan, config: TrainConfig) -> str:

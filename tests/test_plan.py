@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from tiny_training import TinySource, new_run, tiny_config, tiny_trainer
 
 from lanhdr_cli.main import cli
-from lanhdr_cli.training_plan import hours, plan_lines
+from lanhdr_cli.training_console import hours
+from lanhdr_cli.training_plan import plan_lines
 from train.datasets.sources import Sources
 from train.plan import Plan, found_in, make_plan
 from train.process_memory import peak_memory

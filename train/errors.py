@@ -1,4 +1,4 @@
-"""Errors of training data that a user can cause."""
+"""Errors of training and measuring that a user can cause."""
 
 from model.errors import LanHdrError
 
@@ -9,3 +9,7 @@ class DatasetError(LanHdrError):
 
 class RecipeError(LanHdrError):
     """A recipe cannot be read, has a key that nobody knows, or a value that makes no sense."""
+
+
+class DeviceError(LanHdrError):
+    """The device that was asked for is not there."""

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from model.errors import LanHdrError
 from train.contenders import Contender, baselines, noise_aware_merge, trained
+from train.devices import usable_device
 from train.errors import DatasetError
 from train.measures import BY_KEY
 from train.scoring import Rules, ScoreStore
@@ -75,7 +76,7 @@ def main(**options: object) -> None:
     plan = Plan(**options)  # type: ignore[arg-type]
     torch.set_num_threads(plan.threads)
     try:
-        _check_device(plan.device)
+        usable_device(plan.device, "cpu")
         if plan.robustness:
             _disturb(plan)
         else:
@@ -137,14 +138,6 @@ def _store(plan: Plan) -> ScoreStore | None:
     from train.score_cache import ScoreCache
 
     return ScoreCache(plan.cache) if plan.cache else None
-
-
-def _check_device(device: str) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise DatasetError(f"device {device} cannot be used ({reason}): pass --device cpu") from error
 
 
 def _console(*, columns: int) -> Console:

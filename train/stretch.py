@@ -177,22 +177,19 @@ def _device(name: str) -> "torch.device":
     """Turn a name into a device that exists, set to be fast."""
     import torch
 
-    from train.config import TrainError
+    from train.devices import usable_device
 
-    try:
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise TrainError(f"device {name} cannot be used ({reason}): pass --device cpu or auto") from error
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    device = usable_device(found if name == "auto" else name, "cpu or auto")
     torch.backends.cudnn.benchmark = True  # patches have one size
     torch.set_float32_matmul_precision("high")  # TF32 where bfloat16 is not used
     return device
 
 
 def _clock() -> str:
-    seconds = round(time.monotonic() - BEGAN)
-    return f"{seconds // 60}:{seconds % 60:02d}"
+    from train.stretch_log import clock
+
+    return clock(time.monotonic() - BEGAN)
 
 
 def _say(line: str) -> None:

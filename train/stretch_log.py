@@ -66,5 +66,10 @@ class StretchLog:
         return f"{done:.0%}"
 
     def _time(self) -> str:
-        seconds = round(self._now() - self._began)
-        return f"{seconds // 60}:{seconds % 60:02d}"
+        return clock(self._now() - self._began)
+
+
+def clock(seconds: float) -> str:
+    """Write a duration as minutes and seconds, `2:05`."""
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d}"
