@@ -13,7 +13,7 @@ from train.benchmarks.scene import Scene
 from train.clip_scene import scene_of
 from train.contenders import contender, trained
 from train.cost import Meter
-from train.running import run_over, scored_frames, window
+from train.running import remembering, run_over, scored_frames, window
 
 
 def noisy_scene(nexps: int, *, frames: int) -> Scene:
@@ -61,7 +61,8 @@ def test_windows_share_the_frames_that_they_read() -> None:
         return scene.read_ldr(number)
 
     middle = contender("middle", lambda ldr, exposures: ldr[2])
-    list(run_over(middle, replace(scene, read_ldr=counted), window_length=5, period=2, meter=Meter(middle.device)))
+    near = remembering(replace(scene, read_ldr=counted), 5)
+    list(run_over(middle, near, window_length=5, period=2, meter=Meter(middle.device)))
     assert read == list(range(9))
 
 

@@ -1,16 +1,19 @@
 """Which frames are scored, by whom, and whether scores are those of the error that was made."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from converting import save_tiny
 from scored import TinyClip, tiny_clip, two_contenders
+from torch import Tensor
 
 from train.baselines import reference_alone
 from train.benchmarks.scene import Scene
 from train.clip_scene import scene_of
-from train.contenders import Contender, contender
+from train.contenders import Contender, contender, trained
 from train.results import FrameScore
 from train.scoring import Rules, SceneScores, evaluate
 
@@ -53,6 +56,22 @@ def test_frames_are_compared_with_the_one_before_of_the_same_method_and_clip() -
     scores = run(clips)
     assert ["flicker" in score.values for score in scores] == [False, True] * 4
     assert all(score.values.get("flicker", 0) < 1e-3 for score in scores)  # each method's error lasts
+
+
+@pytest.mark.parametrize("kind", ["network", "window by window"])
+def test_a_contender_reads_every_frame_once(kind: str, tmp_path: Path) -> None:
+    read: list[int] = []
+    scene = scene_of(tiny_clip("a", [1.0, 8.0], frames=9), 2)
+
+    def counted(number: int) -> Tensor:
+        read.append(number)
+        return scene.read_ldr(number)
+
+    networks = trained([save_tiny(tmp_path / "w.safetensors")], nexps=2)
+    entry = networks[0] if kind == "network" else contender("reference", reference_alone)
+    (scored,) = evaluate([entry], [replace(scene, read_ldr=counted)], rules=Rules(2))
+    assert len(scored.scores) == 5
+    assert read == list(range(9))
 
 
 def test_predictions_beyond_the_clip_level_count_as_clipped() -> None:

@@ -1,6 +1,7 @@
 """Methods run over scenes: networks as a stream, as `lanhdr convert` runs them, others window by window."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 
@@ -51,17 +52,16 @@ def run_over(
     if contender.trained:
         yield from _streamed(contender.trained, scene, scored_frames(scene, window_length), period=period, meter=meter)
         return
-    near = Scene(scene.name, scene.exposures, scene.labels, _recent(scene.read_ldr, window_length), scene.truths)
     for frame in scored_frames(scene, window_length):
-        ldr, exposures = window(near, frame, length=window_length)
+        ldr, exposures = window(scene, frame, length=window_length)
         with meter.combining(), torch.no_grad():
             outputs = contender.run(ldr, exposures)
         yield frame, outputs
 
 
-def _recent(read: Callable[[int], Tensor], count: int) -> Callable[[int], Tensor]:
-    """Windows overlap: keep what they share."""
-    return lru_cache(maxsize=count)(read)
+def remembering(scene: Scene, count: int) -> Scene:
+    """Keep the frames read last: windows overlap, and their middle frame is looked at again."""
+    return replace(scene, read_ldr=lru_cache(maxsize=count)(scene.read_ldr))
 
 
 def _streamed(

@@ -16,7 +16,7 @@ from train.crops import worst_crop
 from train.measures import MEASURES, Measure, Pair, measure
 from train.protocols import scored_radiance
 from train.results import FrameScore, Protocol, Role
-from train.running import run_over
+from train.running import remembering, run_over
 
 # Takes a method's name, the scene, the number of the frame, and linear radiance as returned, (3, H, W).
 Sink = Callable[[str, Scene, int, Tensor], None]
@@ -137,7 +137,7 @@ def known_truth(scene: Scene, frame: int) -> Tensor | None:
 
 
 def _scored(contender: Contender, scene: Scene, *, rules: Rules, sink: Sink | None, advance: Advance) -> SceneScores:
-    meter = Meter(contender.device)
+    meter, scene = Meter(contender.device), remembering(scene, rules.window_length)
     frames = run_over(contender, scene, window_length=rules.window_length, period=rules.nexps, meter=meter)
     before: dict[tuple[str, Protocol], _Scored] = {}
     scores: dict[tuple[str, Protocol], list[FrameScore]] = {
