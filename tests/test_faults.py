@@ -161,6 +161,22 @@ def test_a_worker_that_the_system_kills_is_one_line(tmp_path: Path, repository: 
     assert "pass fewer --workers than 1 or a smaller --patch than 8" in message
 
 
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "Connection reset by peer"), EOFError()], ids=repr)
+def test_a_worker_killed_while_it_hands_over_a_batch_is_the_same_line(error: Exception) -> None:
+    config = tiny_config(workers=1)
+    with (
+        pytest.raises(TrainError, match=r"a process that prepares samples has ended \(.+\): .* fewer --workers than 1"),
+        memory_advised(config, processes=1),
+    ):
+        raise error
+
+
+def test_an_error_that_a_worker_met_is_not_taken_for_its_end() -> None:
+    error = EOFError("Caught EOFError in DataLoader worker process 0.")
+    with pytest.raises(EOFError), memory_advised(tiny_config(workers=1), processes=1):
+        raise error
+
+
 def test_a_damaged_file_met_by_a_worker_is_what_the_source_says(tmp_path: Path) -> None:
     trainer = new_run(tmp_path / "run", tiny_config(workers=1), source=FailingSource(damaged_step=2))
     with pytest.raises(DatasetError) as raised:

@@ -14,6 +14,8 @@ from train.config import TrainConfig, TrainError
 # How torch's allocator for CPUs and its loader of samples speak of memory; both raise plain RuntimeErrors.
 CPU_MEMORY = ("can't allocate memory", "not enough memory", "Cannot allocate memory")
 WORKER_GONE = ("DataLoader worker",)
+# What torch puts before an error that a worker met and passed on.
+RAISED_IN_WORKER = "in DataLoader worker process"
 
 
 class NotFiniteError(Exception):
@@ -69,16 +71,24 @@ def memory_advised(config: TrainConfig, *, processes: int) -> Iterator[None]:
     """
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        text = str(error)
-        if any(sign in text for sign in WORKER_GONE):
+    except (RuntimeError, MemoryError, ConnectionError, EOFError) as error:
+        if _worker_is_gone(error):
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise TrainError(
-                f"a process that prepares samples has ended ({text.splitlines()[0]}): the system may be out of "
+                f"a process that prepares samples has ended ({reason}): the system may be out of "
                 f"memory, pass fewer --workers than {config.workers} or a smaller --patch than {config.patch}"
             ) from error
         if not _is_memory(error):
             raise
         raise TrainError(_advice(config, processes, cuda=isinstance(error, torch.OutOfMemoryError))) from error
+
+
+def _worker_is_gone(error: BaseException) -> bool:
+    """Tell whether a worker ended: torch says so, or the worker was just handing a batch over."""
+    text = str(error)
+    if RAISED_IN_WORKER in text:
+        return False
+    return isinstance(error, ConnectionError | EOFError) or any(sign in text for sign in WORKER_GONE)
 
 
 def _is_memory(error: BaseException) -> bool:
