@@ -4,7 +4,6 @@ Each check takes a root folder and returns complaints, so that the last part can
 """
 
 import ast
-import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ PRETRAINED_MAY = {"torch", "safetensors"}
 TRAIN_MAY = {"torch", "numpy", "safetensors", "click", "rich", "cv2"}
 HEAVY = ("torch", "numpy", "av", "OpenEXR", "colour", "cv2", "safetensors")
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "managers", "manager", "registry", "common", "misc"}
-FILE_LINES, FUNCTION_LINES, MEDIAN_FUNCTION_LINES = 300, 40, 10
+FILE_LINES, FUNCTION_LINES = 500, 60  # examples of what is too long, not limits to optimize
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Check = Callable[[Path], list[str]]
@@ -107,31 +106,18 @@ def check_train_loads_without_media(root: Path) -> list[str]:
 
 
 def check_file_lengths(root: Path) -> list[str]:
-    """No file is longer than 300 lines."""
+    """No file is longer than 500 lines."""
     lengths = ((path, len((root / path).read_text().splitlines())) for path, _ in python_files(root))
     return [f"{path}: {length} lines" for path, length in lengths if length > FILE_LINES]
 
 
 def check_function_lengths(root: Path) -> list[str]:
-    """No function is longer than 40 lines."""
+    """No function is longer than 60 lines."""
     complaints = []
     for path, tree in python_files(root):
         lengths = ((function, function_lines(function)) for function in functions(tree))
         complaints += [f"{path}:{f.lineno}: {f.name} has {n} lines" for f, n in lengths if n > FUNCTION_LINES]
     return complaints
-
-
-def check_median_function(root: Path) -> list[str]:
-    """Half of the product's functions are shorter than ten lines."""
-    lengths = [function_lines(function) for _, tree in python_files(root, PACKAGES) for function in functions(tree)]
-    median = statistics.median(lengths or [0])
-    return [f"the median function has {median:g} lines"] if median >= MEDIAN_FUNCTION_LINES else []
-
-
-def check_init_files(root: Path) -> list[str]:
-    """An `__init__.py` holds a docstring and nothing else."""
-    found = ((path, tree) for path, tree in python_files(root) if path.name == "__init__.py")
-    return [str(path) for path, tree in found if len(tree.body) != 1 or ast.get_docstring(tree) is None]
 
 
 def check_names(root: Path) -> list[str]:
@@ -161,8 +147,6 @@ CHECKS: tuple[Check, ...] = (
     check_train_loads_without_media,
     check_file_lengths,
     check_function_lengths,
-    check_median_function,
-    check_init_files,
     check_names,
     check_folders,
     check_light_start,
@@ -178,7 +162,7 @@ GOOD_TREE = {
     "lanhdr_cli/main.py": "import json\n\n\ndef convert():\n    import torch\n    from train import clips\n",
     "tests/test_frames.py": "import numpy\n",
 }
-LONG_FUNCTION = "def long():\n" + "    pass\n" * 40
+LONG_FUNCTION = "def long():\n" + "    pass\n" * 60
 LONG_DOCSTRING = 'def brief():\n    """Say.\n' + "    more\n" * 60 + '    """\n    return 1\n'
 WRONG: list[tuple[Check, str, str, str]] = [
     (check_arrows, "model/bad.py", "from train import clips\n", "model/bad.py:1: train"),
@@ -196,11 +180,8 @@ WRONG: list[tuple[Check, str, str, str]] = [
         ":2:",
     ),
     (check_train_loads_without_media, "train/bad.py", "class A:\n    import colour\n", "train/bad.py:2: colour"),
-    (check_file_lengths, "benchmarks/bad.py", "x = 1\n" * 301, "benchmarks/bad.py: 301 lines"),
-    (check_function_lengths, "train/bad.py", f"class A:\n    x = 1\n\n\n{LONG_FUNCTION}", "5: long has 41 lines"),
-    (check_median_function, "train/bad.py", LONG_FUNCTION * 4, "median function has 41 lines"),
-    (check_init_files, "train/__init__.py", '"""Truth."""\nimport torch\n', "train/__init__.py"),
-    (check_init_files, "train/__init__.py", "", "train/__init__.py"),
+    (check_file_lengths, "benchmarks/bad.py", "x = 1\n" * 501, "benchmarks/bad.py: 501 lines"),
+    (check_function_lengths, "train/bad.py", f"class A:\n    x = 1\n\n\n{LONG_FUNCTION}", "5: long has 61 lines"),
     (check_names, "train/utils.py", "", "train/utils.py"),
     (check_names, "train/helpers/pictures.py", "", "train/helpers/pictures.py"),
     (check_folders, "engine/core.py", "", "Python files in engine"),
