@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from fractions import Fraction
 
 import torch
@@ -67,6 +67,36 @@ def nearest_stop(ratio: float, *, within: float = 0.03) -> Fraction | None:
     stops = math.log2(ratio)
     nearest = min((Fraction(round(stops * parts), parts) for parts in (1, 2, 3)), key=lambda stop: abs(stop - stops))
     return nearest if abs(2.0 ** (stops - nearest) - 1) <= within else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodePrecision:
+    """How precisely codes state light, in units of the clip level; by default, 8 bits encoded with 1/2.2.
+
+    A code at black or at the clip level is a censored observation: "at most this", "at least this".
+
+    Args:
+        black: Light at and below which a code says only "at most this".
+        clip_begins: Light at which a code begins to count as clipped.
+        clip_ends: Light from which on it says only "at least this".
+        floor: Variance that code steps leave in black.
+        slope: What it grows by with the light: the variance is floor + slope * light.
+    """
+
+    black: float = (1.5 / 255) ** GAMMA
+    clip_begins: float = 0.887
+    clip_ends: float = 0.967
+    floor: float = 0.0
+    # A step is 2.2 x^(6/5) / 255 wide in linear light, its variance that squared over 12. The power 12/5 of the code
+    # is taken as the light itself, which is at most twice too much above a tenth.
+    slope: float = (GAMMA / 255) ** 2 / 12
+
+    def tensor(self) -> Tensor:
+        """Return the five numbers in the order above, (5,)."""
+        return torch.tensor(astuple(self), dtype=torch.float32)
+
+
+GAMMA_8_BIT = CodePrecision()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from fractions import Fraction
 
 from torch import Tensor
 
+from model.exposure import GAMMA_8_BIT, CodePrecision
+
 
 @dataclass(frozen=True)
 class LdrFrame:
@@ -14,11 +16,13 @@ class LdrFrame:
         image: Encoded with a pure power of 1/2.2, 0..1, float32, (3, H, W).
         exposure: Linear exposure relative to the shortest of the clip, at least 1.
         time: Presentation time in seconds.
+        precision: How precisely the camera's codes state light.
     """
 
     image: Tensor
     exposure: float
     time: Fraction
+    precision: CodePrecision = GAMMA_8_BIT
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,15 @@ import torch
 from torch import Tensor
 
 from model.errors import ResponseError
-from model.exposure import GAMMA
+from model.exposure import GAMMA, CodePrecision
 
 Conversion = Callable[[Tensor], Tensor]
 
 LARGEST_DIP = 1e-3  # of a measured table's range: falls smaller than this are noise
 TABLE_SIZES = (2, 1 << 20)
+BLACK_CODE = 2 / 255  # encoded, as all below; this and lower codes hold black
+CLIP_CODES = (0.947, 0.985)  # where codes begin to count as clipped, and where they do altogether
+DARK_CODES, BRIGHT_CODES = 0.12, 0.25
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,23 @@ class ResponseCurve:
         if self.to_light is _power_to_light and self.clip_code == 1.0:
             return encoded
         return self.linearize(encoded).pow_(1 / GAMMA)
+
+    def precision(self, *, bits: int = 8) -> CodePrecision:
+        """Tell how precisely the camera's codes state light: by the slope of the inverse curve.
+
+        Args:
+            bits: Bits of a code.
+        """
+        steps = 2**bits - 1
+        codes = (torch.arange(steps + 1, dtype=torch.float64) / steps * self.clip_code).expand(3, 1, -1)
+        light = self.linearize(codes).mean(0)[0]  # (codes,)
+        variance = ((light[2:] - light[:-2]) / 2).square() / 12
+        between, signal = codes[0, 0, 1:-1], light[1:-1]
+        dark, bright = between < DARK_CODES, between > BRIGHT_CODES
+        slope = float((variance / signal.clamp(min=1e-9))[bright].median())
+        floor = float((variance - slope * signal)[dark].clamp(min=0).mean())
+        black, begins, ends = (float(light[round(code * steps)]) for code in (BLACK_CODE, *CLIP_CODES))
+        return CodePrecision(black=black, clip_begins=begins, clip_ends=ends, floor=floor, slope=slope)
 
     def _clip_light(self, like: Tensor) -> Tensor:
         return self.to_light(like.new_full((3, 1, 1), self.clip_code)).max()
