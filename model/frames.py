@@ -25,6 +25,23 @@ class LdrFrame:
     precision: CodePrecision = GAMMA_8_BIT
 
 
+@dataclass(frozen=True, kw_only=True)
+class FrameBatch:
+    """The same moment of one or more clips, as networks take it.
+
+    Args:
+        image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
+        exposure: Linear exposure relative to the shortest, (B,).
+        precision: What `CodePrecision.tensor` holds, (B, 5).
+        time: In any unit.
+    """
+
+    image: Tensor
+    exposure: Tensor
+    precision: Tensor
+    time: float
+
+
 @dataclass(frozen=True)
 class HdrFrame:
     """One reconstructed picture.

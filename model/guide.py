@@ -7,19 +7,58 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.exposure import GAMMA
-from model.motion import warp
+from model.exposure import GAMMA_8_BIT
+from model.motion import box_mean, warp
 
-# Variances of the exposed signal in squared units of its clip level; a clip's own level multiplies the first two.
+# Variances of the exposed signal in squared units of its clip level; a clip's own level multiplies them.
 SHOT_NOISE = 8e-5  # times the signal
 READ_NOISE = 1.44e-6
-# 8 bits encoded with 1/2.2: a step is 2.2 x^(6/5) / 255 wide in linear light, its variance that squared over 12.
-# The power 12/5 of the code is taken as the signal itself, which is at most twice too much above a tenth.
-QUANTIZATION_NOISE = (GAMMA / 255) ** 2 / 12  # times the signal
 # Exposures and responses are not known better than to some hundredths of the radiance.
 TOLERANCE = 0.04
-CLIP_BEGINS = 0.887
-CLIP_ENDS = 0.967
+# Light spread evenly from none to the black level has this variance around none, in squared units of that level.
+CRUSHED_VARIANCE = 1 / 3
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """What a frame's linearised codes leave open about its light: noise, code steps, and both ends of the codes.
+
+    Args:
+        level: Noise level of the clip (`noise_level`), (B, 1, 1, 1).
+        precision: Per sample, what `CodePrecision.tensor` holds, (B, 5).
+    """
+
+    level: Tensor
+    precision: Tensor
+
+    @cached_property
+    def _limits(self) -> tuple[Tensor, ...]:
+        return self.precision.to(self.level)[:, :, None, None, None].unbind(1)  # five of (B, 1, 1, 1)
+
+    def variance(self, linear: Tensor) -> Tensor:
+        """Variance of the exposed signal, in squared units of its clip level.
+
+        Args:
+            linear: Exposed signal, 0..1 = its clip level, (B, C, H, W).
+        """
+        black, _, _, floor, slope = self._limits
+        noise = linear * (SHOT_NOISE * self.level + slope) + (READ_NOISE * self.level + floor)
+        return noise.addcmul(self.crushed(linear), CRUSHED_VARIANCE * black.square())
+
+    def crushed(self, linear: Tensor) -> Tensor:
+        """How far a code says only "at most this", 0..1, shape of `linear`."""
+        black = self._limits[0]
+        return (2 - linear / black).clamp(0, 1)
+
+    def unclipped(self, linear: Tensor) -> Tensor:
+        """How far a code says more than "at least this", 0..1, shape of `linear`."""
+        _, begins, ends, *_ = self._limits
+        return ((ends - linear) / (ends - begins)).clamp(0, 1)
+
+    def most(self, linear: Tensor) -> Tensor:
+        """The light that a code can stand for at the most, where it is not clipped, shape of `linear`."""
+        black = self._limits[0]
+        return torch.maximum(linear, 2 * black)
 
 
 @dataclass(frozen=True)
@@ -41,14 +80,19 @@ class Candidate:
         """1.0 = clip level of the shortest exposure, (B, 3, H, W)."""
         return self.linear / self.exposure
 
+    def variance(self, noise: NoiseModel) -> Tensor:
+        """Variance of the radiance, shape of it."""
+        return noise.variance(self.linear) / self.exposure.square()
+
+    def unclipped(self, noise: NoiseModel) -> Tensor:
+        """How far the codes say more than "at least this", 0..1, shape of `linear`; brighter than the shortest
+        exposure can hold is not asked for, so that its clipped codes say all that there is to say."""
+        return torch.where(self.exposure <= 1, 1.0, noise.unclipped(self.linear))
+
     @cached_property
     def small(self) -> Tensor:
         """The radiance at half size, (B, 3, h, w)."""
         return halve(self.radiance)
-
-    def variance(self, level: Tensor) -> Tensor:
-        """Variance of the radiance at a noise level of the clip (`noise_level`), shape of it."""
-        return noise_variance(self.linear, level) / self.exposure.square()
 
 
 @dataclass(frozen=True)
@@ -57,7 +101,8 @@ class Start:
 
     Args:
         radiance: 1.0 = clip level of the shortest exposure, (B, 3, H, W).
-        deviation: Standard deviation expected of `radiance`, same units, at half size, (B, 3, h, w).
+        deviation: Standard deviation expected of `radiance` by noise and by what candidates disagree in, same units,
+            at half size, (B, 3, h, w).
         agreement: How far each neighbor agrees with the reference, 0..1, one (B, 1, h, w) per neighbor.
     """
 
@@ -76,35 +121,24 @@ def double(half: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)[..., : size[0], : size[1]]
 
 
-def align(linear: Tensor, exposure: Tensor, flow: Tensor) -> Candidate:
+def align(linear: Tensor, exposure: Tensor, flow: Tensor, *, trust: Tensor | None = None) -> Candidate:
     """Bring a neighbor to the reference's place.
 
     Args:
         linear: The linearised neighbor, 0..1, (B, 3, H, W).
         exposure: Its linear exposure, (B, 1, 1, 1).
         flow: From the reference to the neighbor at half size, in pixels of that size, (B, 2, h, w).
+        trust: How far the flow can be trusted, 0..1, (B, 1, h, w); None is 1 everywhere.
     """
     height, width = linear.shape[-2:]
     xs = torch.arange(flow.shape[-1], device=flow.device) + flow[:, :1]
     ys = torch.arange(flow.shape[-2], device=flow.device).unsqueeze(1) + flow[:, 1:]
     inside = (xs > -0.5) & (xs < width / 2 - 0.5) & (ys > -0.5) & (ys < height / 2 - 0.5)
-    return Candidate(warp(linear, 2 * double(flow, (height, width))), exposure, inside.to(linear))
+    inside = inside.to(linear) if trust is None else trust * inside
+    return Candidate(warp(linear, 2 * double(flow, (height, width))), exposure, inside)
 
 
-def noise_variance(linear: Tensor, level: Tensor | float = 1.0) -> Tensor:
-    """Variance that shot, read and quantization noise leave in the linearised picture.
-
-    Args:
-        linear: Exposed signal, 0..1 = its clip level, (B, C, H, W).
-        level: Factor on the nominal shot and read noise, broadcastable.
-
-    Returns:
-        Variance in squared units of the clip level, shape of `linear`.
-    """
-    return linear * (SHOT_NOISE * level + QUANTIZATION_NOISE) + READ_NOISE * level
-
-
-def noise_level(linear: Tensor) -> Tensor:
+def noise_level(linear: Tensor, precision: Tensor | None = None) -> Tensor:
     """Estimate how noisy a picture is against the nominal noise, from its quietest blocks.
 
     A Laplacian difference that ignores planes (Immerkaer, CVIU 1996) is compared with what the nominal noise would
@@ -112,10 +146,13 @@ def noise_level(linear: Tensor) -> Tensor:
 
     Args:
         linear: Exposed signal, 0..1 = its clip level, (B, 3, H, W), at least 10x10.
+        precision: What `CodePrecision.tensor` holds, (B, 5); None is 8 bits encoded with 1/2.2.
 
     Returns:
         Factor on the nominal variance, 0.05..30, (B, 1, 1, 1).
     """
+    precision = GAMMA_8_BIT.tensor().expand(len(linear), -1) if precision is None else precision
+    nominal = NoiseModel(linear.new_ones(1, 1, 1, 1), precision)
     green = linear[:, 1:2]
     kernel = linear.new_tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]]).view(1, 1, 3, 3)
     # Half precision would drown the noise that is measured.
@@ -123,45 +160,76 @@ def noise_level(linear: Tensor) -> Tensor:
         residual = F.avg_pool2d(F.conv2d(green, kernel).square(), 8) / 36
     inner = green[..., 1:-1, 1:-1]
     # Black and clipped blocks show no noise, whatever there was.
-    usable = (-F.max_pool2d(-inner, 8) > 1e-4) & (F.max_pool2d(inner, 8) < 0.9)
-    ratio = residual / noise_variance(F.avg_pool2d(inner, 8))
+    darkest, brightest = -F.max_pool2d(-inner, 8), F.max_pool2d(inner, 8)
+    usable = (darkest > 1e-4) & (nominal.crushed(darkest) == 0) & (nominal.unclipped(brightest) == 1)
+    ratio = residual / nominal.variance(F.avg_pool2d(inner, 8))
     ratio = torch.where(usable, ratio, torch.full_like(ratio, torch.nan))
     quiet = torch.nanquantile(ratio.flatten(1), 0.25, dim=1).nan_to_num(1.0)
     return (1.2 * quiet).clamp(0.05, 30).view(-1, 1, 1, 1)
 
 
-def merge(reference: Candidate, neighbors: tuple[Candidate, ...], level: Tensor) -> Start:
+def merge(reference: Candidate, neighbors: tuple[Candidate, ...], noise: NoiseModel) -> Start:
     """Average radiance by inverse variance; what a neighbor disagrees with the reference counts as variance of its own.
 
     That variance goes with the radiance of each channel, so that a dark noisy channel still gains from a neighbor whose
-    brighter channels lie a little off.
+    brighter channels lie a little off. A clipped reference contradicts only what is darker than the clip level, a black
+    one only what is brighter than its black can be.
 
     Args:
         reference: The frame whose moment is wanted.
         neighbors: Frames aligned to it.
-        level: Noise level of the clip (`noise_level`), (B, 1, 1, 1).
+        noise: What the codes leave open.
     """
     size = (reference.linear.shape[-2], reference.linear.shape[-1])
-    variance = reference.variance(level)
-    unclipped = _unclipped(reference.linear)
-    total = (unclipped + 1e-4) / variance
+    variance = reference.variance(noise)
+    unclipped, crushed = reference.unclipped(noise), noise.crushed(reference.linear)
+    total = (unclipped + 1e-5 / reference.exposure.square()) / variance
     weighted = total * reference.radiance
-    test = _AgreementTest(reference.small, halve(variance), 1 - halve(unclipped))
+    test = _AgreementTest(
+        radiance=reference.small,
+        variance=halve(variance),
+        clipped=1 - halve(unclipped),
+        crushed=halve(crushed),
+        most=halve(noise.most(reference.linear)) / reference.exposure,
+    )
     floor = (1 - unclipped) / reference.exposure
+    moments = _Moments(halve(total), reference.small)
     agreement = []
     for neighbor in neighbors:
-        variance = neighbor.variance(level)
+        variance = neighbor.variance(noise)
         excess = test.excess(neighbor.small, halve(variance))
         agreement.append(neighbor.inside / (1 + (excess / 4).square()))
         variance = variance + double(test.misfit(neighbor.small, excess), size)
         inside = double(neighbor.inside.expand_as(excess), size)
-        weight = _unclipped(neighbor.linear) * inside / variance
+        weight = neighbor.unclipped(noise) * inside / variance
         total, weighted = total + weight, weighted.addcmul(weight, neighbor.radiance)
+        moments.add(halve(weight), neighbor.small)
     radiance = torch.maximum(weighted / total, floor).clamp(0, 1)
-    return Start(radiance, halve(total).rsqrt(), tuple(agreement))
+    return Start(radiance, moments.deviation(), tuple(agreement))
 
 
-@dataclass(frozen=True)
+class _Moments:
+    """Sums over candidates at half size, of weights that are inverse variances."""
+
+    def __init__(self, weight: Tensor, radiance: Tensor) -> None:
+        self._total, self._center = weight, radiance
+        self._first, self._second = torch.zeros_like(radiance), torch.zeros_like(radiance)
+
+    def add(self, weight: Tensor, radiance: Tensor) -> None:
+        """Add a candidate's."""
+        # Differences from the first keep small variances of great values exact.
+        difference = radiance - self._center
+        self._total = self._total + weight
+        self._first = self._first.addcmul(weight, difference)
+        self._second = self._second.addcmul(weight, difference.square())
+
+    def deviation(self) -> Tensor:
+        """What noise leaves in the mean of all candidates, and what they disagree in."""
+        spread = self._second / self._total - (self._first / self._total).square()
+        return (1 / self._total + spread.clamp_min(0)).sqrt()
+
+
+@dataclass(frozen=True, kw_only=True)
 class _AgreementTest:
     """The reference at half size, against which neighbors are tested in units of noise.
 
@@ -169,28 +237,37 @@ class _AgreementTest:
         radiance: (B, 3, h, w).
         variance: Of the full-size radiance; four pixels share a place, so a quarter of it is left.
         clipped: Share of clipped pixels, 0..1.
+        crushed: Share of pixels at black, 0..1.
+        most: Radiance that the codes can stand for at the most, where they are not clipped.
     """
 
     radiance: Tensor
     variance: Tensor
     clipped: Tensor
+    crushed: Tensor
+    most: Tensor
+
+    @cached_property
+    def censored(self) -> Tensor:
+        """Share of pixels that are black or clipped, mean of the channels, (B, 1, h, w)."""
+        return torch.maximum(self.clipped, self.crushed).mean(1, keepdim=True)
 
     def excess(self, radiance: Tensor, variance: Tensor) -> Tensor:
         """Tell by what factor a neighbor's squared difference exceeds what is expected, (B, 1, h, w)."""
         difference = radiance - self.radiance
-        # Where the reference is clipped, only a neighbor darker than the clip level disagrees.
-        difference = difference - difference.clamp_min(0) * self.clipped
+        # Where the reference is clipped, only a neighbor darker than the clip level disagrees; where it is black, only
+        # one that is brighter than black can be.
+        below = difference.clamp(max=0)
+        above = difference.clamp_min(0) * (1 - self.clipped)
+        above = torch.lerp(above, (radiance - self.most).clamp_min(0), self.crushed)
+        difference = below * (1 - self.crushed) + above
         expected = (variance + self.variance) / 4 + (TOLERANCE * self.radiance).square()
         excess = (difference.square() / expected).mean(1, keepdim=True)
         strict = 4 * F.max_pool2d(excess, 3, stride=1, padding=1)
-        lenient = F.avg_pool2d(excess, 3, stride=1, padding=1, count_include_pad=False)
-        return torch.lerp(strict, lenient, self.clipped.mean(1, keepdim=True))
+        lenient = box_mean(excess, 3)
+        return torch.lerp(strict, lenient, self.censored)
 
     def misfit(self, radiance: Tensor, excess: Tensor) -> Tensor:
         """Estimate the variance that an excess beyond chance adds to a neighbor's radiance, (B, 3, h, w)."""
         brighter = torch.maximum(self.radiance, radiance)
         return 0.7 * (excess - 4).clamp_min(0) * (TOLERANCE * brighter).square()
-
-
-def _unclipped(linear: Tensor) -> Tensor:
-    return ((CLIP_ENDS - linear) / (CLIP_ENDS - CLIP_BEGINS)).clamp(0, 1)

@@ -1,9 +1,11 @@
 """The published network beside a guided start: it sees the physical merge and corrects it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from model.frames import FrameBatch
 from model.guide import merge
 from model.neighbors import AlignedWindow, FrameMotion, align_batch, align_window, follow_motion
 from model.network import FrameState, LanHdr, NetworkConfig, Prediction
@@ -34,27 +36,27 @@ class GuidedLanHdr(nn.Module):
         self.config = config
         self.network = LanHdr(config)
 
-    def forward(self, ldr: Tensor, exposures: Tensor) -> Prediction:
+    def forward(self, ldr: Tensor, exposures: Tensor, precision: Tensor | None = None) -> Prediction:
         """Reconstruct the frame in the middle of a window.
 
         Args:
             ldr: Frames in order of time, encoded with 1/2.2, 0..1, (B, N, 3, H, W).
             exposures: Linear exposures relative to the shortest, (B, N).
+            precision: What `CodePrecision.tensor` holds, (B, 5); None is 8 bits encoded with 1/2.2.
         """
         pairs = zip(ldr.unbind(1), exposures.unbind(1), strict=True)
-        features = tuple(self.network.prepare(image, exposure) for image, exposure in pairs)
-        return self._correct(features, align_batch(ldr, exposures))
+        features = tuple(self.network.features(image, exposure) for image, exposure in pairs)
+        return self._correct(features, align_batch(ldr, exposures, precision))
 
-    def prepare(self, image: Tensor, exposure: Tensor, *, previous: GuidedState | None) -> GuidedState:
-        """Compute what depends on one frame and the one before it.
+    def prepare(self, frame: FrameBatch, *, recent: Sequence[GuidedState]) -> GuidedState:
+        """Compute what depends on one frame and those before it.
 
         Args:
-            image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
-            exposure: Linear exposure relative to the shortest, (B,).
-            previous: State of the frame before, None at the start of a clip.
+            frame: The frame.
+            recent: States of the frames before it, in order of time.
         """
-        motion = follow_motion(image, exposure, previous=previous.motion if previous else None)
-        return GuidedState(self.network.prepare(image, exposure), motion)
+        motion = follow_motion(frame, recent=[state.motion for state in recent], period=self.config.nexps)
+        return GuidedState(self.network.prepare(frame), motion)
 
     def combine(self, window: tuple[GuidedState, ...]) -> Prediction:
         """Reconstruct the frame in the middle of a window of states."""
@@ -62,6 +64,6 @@ class GuidedLanHdr(nn.Module):
         return self._correct(features, align_window(tuple(state.motion for state in window)))
 
     def _correct(self, features: tuple[FrameState, ...], aligned: AlignedWindow) -> Prediction:
-        start = merge(aligned.reference, aligned.neighbors, aligned.level).radiance
+        start = merge(aligned.reference, aligned.neighbors, aligned.noise).radiance
         prediction = self.network.combine(features, start=start)
         return Prediction(prediction.radiance.clamp(0, 1), prediction.gates, start=start)

@@ -1,7 +1,9 @@
 """The lite network: a guided start, corrected and blended at half size, for CPUs and real time."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -9,12 +11,18 @@ from torch import Tensor, nn
 
 from model.blocks import conv3x3
 from model.color import MU, mu_law, mu_law_inverse
-from model.guide import Candidate, Start, double, halve, merge, noise_variance
-from model.neighbors import AlignedWindow, FrameMotion, align_batch, align_window, follow_motion
+from model.frames import FrameBatch
+from model.guide import Candidate, NoiseModel, Start, double, halve, merge
+from model.motion import box_mean
+from model.neighbors import AlignedWindow, FrameMotion, align_batch, align_window, candidate_keys, follow_motion
 from model.network import NetworkConfig, Prediction
 
 # Noise, as a part of the mu-law range, at which a frame is blended in by half.
 NOISE_TO_TRUST = 0.03
+# The start is changed by no more than this many of its standard deviations, whatever the network says.
+MOST_DEVIATIONS = 4.0
+# Exposures and curves are known no better than this, relative to the radiance.
+RELATIVE_DEVIATION = 0.01
 # What a channel holds, and the frame that it comes from: its distance to the reference, 0 for all but neighbors.
 Channel = tuple[str, int]
 
@@ -36,18 +44,19 @@ class LiteNet(nn.Module):
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
 
-    def forward(self, ldr: Tensor, exposures: Tensor) -> Prediction:
+    def forward(self, ldr: Tensor, exposures: Tensor, precision: Tensor | None = None) -> Prediction:
         """Reconstruct the frame in the middle of a window.
 
         Args:
             ldr: Frames in order of time, encoded with 1/2.2, 0..1, (B, N, 3, H, W).
             exposures: Linear exposures relative to the shortest, (B, N).
+            precision: What `CodePrecision.tensor` holds, (B, 5); None is 8 bits encoded with 1/2.2.
         """
-        return self._correct(align_batch(ldr, exposures))
+        return self._correct(align_batch(ldr, exposures, precision))
 
-    def prepare(self, image: Tensor, exposure: Tensor, *, previous: FrameMotion | None) -> FrameMotion:
-        """Search the motion between a frame and the one before, as `follow_motion` does."""
-        return follow_motion(image, exposure, previous=previous)
+    def prepare(self, frame: FrameBatch, *, recent: Sequence[FrameMotion]) -> FrameMotion:
+        """Search the motion between a frame and those before, as `follow_motion` does."""
+        return follow_motion(frame, recent=recent, period=self.config.nexps)
 
     def combine(self, window: tuple[FrameMotion, ...]) -> Prediction:
         """Reconstruct the frame in the middle of a window of states; borrowed frames may stand in it twice."""
@@ -55,19 +64,20 @@ class LiteNet(nn.Module):
 
     def _correct(self, window: AlignedWindow) -> Prediction:
         frames = (window.reference, *window.neighbors)
-        start = merge(window.reference, window.neighbors, window.level)
+        start = merge(window.reference, window.neighbors, window.noise)
         compressed = mu_law(start.radiance)
         views = [mu_law(frame.radiance) for frame in frames]
         full = torch.cat((compressed, window.image, *views), dim=1)
-        known = _Known(halve(start.radiance), window.level)
-        correction, gates = self._predict(full, known.evidence(start, window.reference.exposure))
+        known = _Known(start, halve(start.radiance), window.noise)
+        correction, gates = self._predict(full, known.evidence(window.reference))
         size = (compressed.shape[-2], compressed.shape[-1])
-        trusts = [double(known.trust(frame), size) for frame in frames]
-        output = compressed + correction
-        for place, blurred in enumerate((_blur(compressed, 3), _blur(compressed, 5))):
-            output = output + gates[:, place : place + 1] * (blurred - compressed)
-        for place, (view, trust) in enumerate(zip(views, trusts, strict=True), start=2):
-            output = output + gates[:, place : place + 1] * trust * (view - compressed)
+        blur3_gate, blur5_gate, *view_gates = torch.split(gates, 1, dim=1)
+        change = correction + blur3_gate * (box_mean(compressed, 3) - compressed)
+        change = change + blur5_gate * (box_mean(compressed, 5) - compressed)
+        for gate, view, frame in zip(view_gates, views, frames, strict=True):
+            change = change + gate * double(known.trust(frame), size) * (view - compressed)
+        bound = double(MOST_DEVIATIONS * known.deviation, size)
+        output = compressed + bound * torch.tanh(change / bound)
         return Prediction(mu_law_inverse(output.clamp(0, 1)), start.agreement, start=start.radiance)
 
     def _predict(self, full: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,15 +89,16 @@ class LiteNet(nn.Module):
 
 def stem_channels(config: NetworkConfig) -> tuple[Channel, ...]:
     """Say what each input of the stem holds, in order."""
-    views = [("view", frame) for frame in (0, *config.neighbors)]
-    full = [channel for channel in (("start", 0), ("image", 0), *views) for _ in range(3)]
-    evidence = [("deviation", 0), ("level", 0), ("exposure", 0), *(("agreement", frame) for frame in config.neighbors)]
-    return (*_four_of_each(full), *evidence)
+    candidates = candidate_keys(config.nexps)
+    full = [channel for channel in (("start", 0), ("image", 0), ("view", 0), *candidates) for _ in range(3)]
+    of_reference = [("deviation", 0), ("level", 0), ("exposure", 0), ("clipped", 0), ("crushed", 0)]
+    agreement = [(f"agreement {way}", frame) for way, frame in candidates]
+    return (*_four_of_each(full), *of_reference, *agreement)
 
 
 def tail_channels(config: NetworkConfig) -> tuple[Channel, ...]:
     """Say what each output of the tail is for, in order."""
-    gates = [("gate", frame) for frame in (0, *config.neighbors)]
+    gates = [("gate", 0), *((f"gate {way}", frame) for way, frame in candidate_keys(config.nexps))]
     return _four_of_each([("correction", 0)] * 3 + [("blur 3", 0), ("blur 5", 0), *gates])
 
 
@@ -155,18 +166,29 @@ class _Known:
     """What the start tells of noise at half size, in the mu-law domain.
 
     Args:
-        radiance: The start, (B, 3, h, w).
-        level: Noise level of the clip, (B, 1, 1, 1).
+        start: The start.
+        radiance: Its radiance at half size, (B, 3, h, w).
+        noise: What the codes leave open.
     """
 
+    start: Start
     radiance: Tensor
-    level: Tensor
+    noise: NoiseModel
 
-    def evidence(self, start: Start, exposure: Tensor) -> Tensor:
-        """Stack the deviation of the start, constants and the agreement of the neighbors."""
-        deviation = (start.deviation * _mu_law_slope(self.radiance)).mean(1, keepdim=True).clamp_max(1)
-        constants = torch.cat((self.level.log10() / 2, exposure.log2() / 4), dim=1)
-        return torch.cat((deviation, constants.expand(-1, -1, *deviation.shape[-2:]), *start.agreement), dim=1)
+    @cached_property
+    def deviation(self) -> Tensor:
+        """Standard deviation expected of the start, in parts of the mu-law range, (B, 3, h, w)."""
+        deviation = self.start.deviation + RELATIVE_DEVIATION * self.radiance + 1e-6
+        return (deviation * _mu_law_slope(self.radiance + deviation)).clamp_max(1)
+
+    def evidence(self, reference: Candidate) -> Tensor:
+        """Stack the deviation of the start, constants, what the reference can't show, and the neighbors' agreement."""
+        deviation = (self.start.deviation * _mu_law_slope(self.radiance)).mean(1, keepdim=True).clamp_max(1)
+        constants = torch.cat((self.noise.level.log10() / 2, reference.exposure.log2() / 4), dim=1)
+        clipped = 1 - halve(self.noise.unclipped(reference.linear)).mean(1, keepdim=True)
+        crushed = halve(self.noise.crushed(reference.linear)).mean(1, keepdim=True)
+        constants = constants.expand(-1, -1, *deviation.shape[-2:])
+        return torch.cat((deviation, constants, clipped, crushed, *self.start.agreement), dim=1)
 
     def trust(self, frame: Candidate) -> Tensor:
         """Tell how far a frame shows picture and not noise, 0..1, (B, 1, h, w).
@@ -175,22 +197,18 @@ class _Known:
         spoil a start that long frames have already cleaned. Where the frame is brighter than the start on average,
         the start may be wrong, and the frame's own brightness counts.
         """
-        seen = F.avg_pool2d(frame.small, 9, stride=1, padding=4, count_include_pad=False)
-        brighter = torch.maximum(self.radiance, seen)
-        variance = noise_variance((brighter * frame.exposure).clamp_max(1), self.level) / frame.exposure.square()
+        brighter = torch.maximum(self.radiance, box_mean(frame.small, 9))
+        variance = self.noise.variance((brighter * frame.exposure).clamp_max(1)) / frame.exposure.square()
         variance = (variance * _mu_law_slope(brighter).square()).mean(1, keepdim=True)
         return NOISE_TO_TRUST**2 / (NOISE_TO_TRUST**2 + variance)
 
 
 def _mu_law_slope(radiance: Tensor) -> Tensor:
-    return MU / (1 + MU * radiance) / math.log1p(MU)
+    slope: Tensor = MU / (1 + MU * radiance) / math.log1p(MU)
+    return slope
 
 
 def _padded(pictures: Tensor, multiple: int) -> Tensor:
     height, width = pictures.shape[-2:]
     margins = (0, -width % multiple, 0, -height % multiple)
     return F.pad(pictures, margins, mode="replicate") if any(margins) else pictures
-
-
-def _blur(pictures: Tensor, side: int) -> Tensor:
-    return F.avg_pool2d(pictures, side, stride=1, padding=side // 2, count_include_pad=False)

@@ -1,38 +1,56 @@
-"""Neighbors brought to the reference's place: by frame while a clip streams, or for whole batches of windows."""
+"""Neighbors brought to the reference's place: by frame while a clip streams, or for whole batches of windows.
 
-from dataclasses import dataclass
+Motion has two witnesses. Where the reference frame shows something, it is matched with each neighbor. Where it is
+black or clipped, the two nearest frames of another exposure around it, which see the same things, are matched with
+each other, and the flow between them is brought to the reference's time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from model.exposure import GAMMA
-from model.guide import Candidate, align, halve, noise_level
-from model.motion import matched_lumas, search_motion, warp
+from model.exposure import GAMMA, GAMMA_8_BIT
+from model.frames import FrameBatch
+from model.guide import Candidate, NoiseModel, align, halve, noise_level
+from model.motion import box_mean, matched_lumas, search_motion, warp
+
+# Pixels at half size by which the way there and back may miss its start, and a flow the one that it should equal.
+CONSISTENT = 1.0
+
+# How a candidate is aligned, and its distance to the reference in frames.
+CandidateKey = tuple[str, int]
+Flows = Mapping[tuple[int, int], Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FrameMotion:
-    """What is known of one frame and the one before it.
+    """What is known of one frame and its motion from frames before it.
 
     Args:
         image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
         linear: Linearised, 0..1, (B, 3, H, W).
         small: The encoded picture at half size, (B, 3, h, w).
         exposure: Linear exposure relative to the shortest, (B, 1, 1, 1).
+        precision: What `CodePrecision.tensor` holds, (B, 5).
         level: Noise level of the frame, (B, 1, 1, 1).
+        certainty: How much of it is picture and not black or clip level, 0..1, at half size, (B, 1, h, w).
+        time: In any unit.
         number: Place in the clip, counted from 0.
-        arriving: Flow from the previous frame to this one at half size, (B, 2, h, w); None for the first.
-        leaving: Flow from this frame to the previous one, likewise.
+        flows: From one frame to another by their numbers, one of them this frame's, at half size, (B, 2, h, w).
     """
 
     image: Tensor
     linear: Tensor
     small: Tensor
     exposure: Tensor
+    precision: Tensor
     level: Tensor
+    certainty: Tensor
+    time: float
     number: int
-    arriving: Tensor | None
-    leaving: Tensor | None
+    flows: Flows
 
 
 @dataclass(frozen=True)
@@ -42,119 +60,211 @@ class AlignedWindow:
     Args:
         image: The reference, encoded with 1/2.2, 0..1, (B, 3, H, W).
         reference: The same, linearised.
-        neighbors: The other frames in order of time, aligned.
-        level: Noise level of the window, (B, 1, 1, 1).
+        neighbors: The other frames, aligned, as `candidate_keys` lists them.
+        noise: What the codes leave open.
     """
 
     image: Tensor
     reference: Candidate
     neighbors: tuple[Candidate, ...]
-    level: Tensor
+    noise: NoiseModel
 
 
-def follow_motion(image: Tensor, exposure: Tensor, *, previous: FrameMotion | None) -> FrameMotion:
-    """Search the motion between a frame and the one before, both ways, and estimate its noise.
+def candidate_keys(nexps: int) -> tuple[CandidateKey, ...]:
+    """List the candidates of a window, in order of time: frames of another exposure are aligned in two ways.
+
+    `matched` is what the search finds from the reference, `between` what lies between two frames around it.
 
     Args:
-        image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
-        exposure: Linear exposure relative to the shortest, (B,).
-        previous: The frame before, None at the start of a clip.
+        nexps: Number of exposures in the cycle; the window reaches as many frames to either side.
     """
-    exposure = exposure.to(image).view(-1, 1, 1, 1)
-    linear, small = image.clamp(0, 1).pow(GAMMA), halve(image)
-    level = noise_level(linear)
-    if previous is None:
-        return FrameMotion(image, linear, small, exposure, level, 0, None, None)
-    pictures = torch.cat((previous.small, small)), torch.cat((small, previous.small))
-    exposures = torch.cat((previous.exposure, exposure)), torch.cat((exposure, previous.exposure))
-    arriving, leaving = _flows(pictures, exposures).chunk(2)
-    return FrameMotion(image, linear, small, exposure, level, previous.number + 1, arriving, leaving)
+    frames = [frame for frame in range(-nexps, nexps + 1) if frame]
+    ways = {frame: ("matched",) if abs(frame) == nexps else ("matched", "between") for frame in frames}
+    return tuple((way, frame) for frame in frames for way in ways[frame])
 
 
-def align_window(window: tuple[FrameMotion, ...]) -> AlignedWindow:
+def follow_motion(frame: FrameBatch, *, recent: Sequence[FrameMotion], period: int) -> FrameMotion:
+    """Search the motion between a frame, the one before, and the one a period before, both ways.
+
+    Args:
+        frame: The frame.
+        recent: Frames before it in order of time, `period` of them as far as the clip has as many.
+        period: Number of frames after which the exposures repeat.
+    """
+    new = _measured(frame, number=recent[-1].number + 1 if recent else 0)
+    earlier = [recent[-lag] for lag in dict.fromkeys((1, period)) if lag <= len(recent)]
+    pairs = [pair for other in earlier for pair in ((other, new), (new, other))]
+    return replace(new, flows=_search(pairs))
+
+
+def align_window(window: Sequence[FrameMotion]) -> AlignedWindow:
     """Align the frames of a streamed window to the middle one; borrowed frames may stand in it twice."""
-    middle = len(window) // 2
-    reference = window[middle]
-    flows = _flows_from(reference, {frame.number: frame for frame in window})
-    neighbors = tuple(
-        _candidate(frame.linear, frame.exposure, flows[frame.number], twin=frame is reference)
-        for place, frame in enumerate(window)
-        if place != middle
-    )
-    level = torch.cat([frame.level for frame in window], dim=1).median(1, keepdim=True).values
-    return AlignedWindow(reference.image, _candidate(reference.linear, reference.exposure, None), neighbors, level)
+    flows: dict[tuple[int, int], Tensor] = {}
+    for frame in window:
+        flows.update(frame.flows)
+    return _align(window, flows)
 
 
-def align_batch(ldr: Tensor, exposures: Tensor) -> AlignedWindow:
+def align_batch(ldr: Tensor, exposures: Tensor, precision: Tensor | None = None) -> AlignedWindow:
     """Align the frames of whole windows to the middle one, as training needs it.
 
     Args:
-        ldr: Frames in order of time, encoded with 1/2.2, 0..1, (B, N, 3, H, W).
+        ldr: Frames in order of time, one apart, encoded with 1/2.2, 0..1, (B, N, 3, H, W).
         exposures: Linear exposures relative to the shortest, (B, N).
+        precision: What `CodePrecision.tensor` holds, (B, 5); None is 8 bits encoded with 1/2.2.
     """
-    count = ldr.shape[1]
-    middle = count // 2
-    linear = ldr.clamp(0, 1).pow(GAMMA)
-    flows = _flows_of_batch(ldr, exposures)
-    candidates = [
-        _candidate(linear[:, index], exposures[:, index].view(-1, 1, 1, 1), flows[index]) for index in range(count)
+    if precision is None:
+        precision = GAMMA_8_BIT.tensor().to(ldr).expand(len(ldr), -1)
+    window = [
+        _measured(FrameBatch(image=image, exposure=exposure, precision=precision, time=float(place)), number=place)
+        for place, (image, exposure) in enumerate(zip(ldr.unbind(1), exposures.unbind(1), strict=True))
     ]
-    reference = candidates.pop(middle)
-    levels = noise_level(linear.flatten(0, 1)).view(-1, count)
-    return AlignedWindow(ldr[:, middle], reference, tuple(candidates), levels.median(1).values.view(-1, 1, 1, 1))
+    middle = len(window) // 2
+    steps = [(middle, 0), (middle, 2 * middle)]
+    for distance in range(1, middle):
+        steps += [(middle + side * (distance - 1), middle + side * distance) for side in (1, -1)]
+        steps += [(distance, distance + middle), (distance + middle, distance)]
+    return _align(window, _search([(window[start], window[end]) for start, end in steps]))
 
 
-def _flows_of_batch(ldr: Tensor, exposures: Tensor) -> dict[int, Tensor | None]:
-    batch, count = ldr.shape[:2]
-    middle = count // 2
-    firsts = [*range(middle, count - 1), *range(middle, 0, -1)]
-    seconds = [*range(middle + 1, count), *range(middle - 1, -1, -1)]
-    small = halve(ldr.flatten(0, 1))
-    small = small.view(batch, count, *small.shape[1:])
-    steps = _flows(
-        (small[:, firsts].flatten(0, 1), small[:, seconds].flatten(0, 1)),
-        (exposures[:, firsts].reshape(-1, 1, 1, 1), exposures[:, seconds].reshape(-1, 1, 1, 1)),
+def _measured(frame: FrameBatch, *, number: int) -> FrameMotion:
+    linear = frame.image.clamp(0, 1).pow(GAMMA)
+    level = noise_level(linear, frame.precision)
+    noise = NoiseModel(level, frame.precision)
+    shown = (noise.unclipped(linear) - noise.crushed(linear)).clamp_min(0)
+    return FrameMotion(
+        image=frame.image,
+        linear=linear,
+        small=halve(frame.image),
+        exposure=frame.exposure.to(linear).view(-1, 1, 1, 1),
+        precision=frame.precision,
+        level=level,
+        certainty=halve(shown).mean(1, keepdim=True),
+        time=frame.time,
+        number=number,
+        flows={},
     )
-    steps = steps.view(batch, -1, *steps.shape[1:])
-    flows: dict[int, Tensor | None] = {middle: None}
-    for place, (first, second) in enumerate(zip(firsts, seconds, strict=True)):
-        flows[second] = _chain(flows[first], steps[:, place])
-    return flows
 
 
-def _flows_from(reference: FrameMotion, known: dict[int, FrameMotion]) -> dict[int, Tensor | None]:
-    """Flows from the reference to every known frame: followed step by step, searched anew across a gap."""
-    flows: dict[int, Tensor | None] = {reference.number: None}
-    for direction in (1, -1):
-        side = (number for number in known if (number - reference.number) * direction > 0)
-        for number in sorted(side, key=lambda number: abs(number - reference.number)):
-            before = number - direction
-            if before in flows:
-                step = known[number].arriving if direction == 1 else known[before].leaving
-                flows[number] = _chain(flows[before], step)
-            else:
-                flows[number] = _search(reference, known[number])
-    return flows
+def _search(pairs: Sequence[tuple[FrameMotion, FrameMotion]]) -> dict[tuple[int, int], Tensor]:
+    """Search the flows from the first to the second frame of all pairs at once."""
+    if not pairs:
+        return {}
+    pictures = [torch.cat([pair[side].small for pair in pairs]) for side in (0, 1)]
+    exposures = [torch.cat([pair[side].exposure for pair in pairs]) for side in (0, 1)]
+    lumas = matched_lumas(pictures[0], pictures[1], (exposures[0], exposures[1]))
+    flows = search_motion(*lumas, certainty=torch.cat([first.certainty for first, _ in pairs]))
+    numbers = [(first.number, second.number) for first, second in pairs]
+    return dict(zip(numbers, flows.chunk(len(pairs)), strict=True))
 
 
-def _search(first: FrameMotion, second: FrameMotion) -> Tensor:
-    return _flows((first.small, second.small), (first.exposure, second.exposure))
+def _align(window: Sequence[FrameMotion], flows: Flows) -> AlignedWindow:
+    middle = len(window) // 2
+    reference = window[middle]
+    level = torch.cat([frame.level for frame in window], dim=1).median(1, keepdim=True).values
+    noise = NoiseModel(level, reference.precision)
+    place = _Place(reference, {frame.number: frame for frame in window}, flows, informed=_informed(reference, noise))
+    candidates = []
+    for way, distance in candidate_keys(middle):
+        frame = window[middle + distance]
+        partner = window[distance + 2 * middle] if distance < 0 else window[distance]
+        if way == "between" and (pair := place.between(frame, partner)):
+            candidates.append(align(frame.linear, frame.exposure, pair[0], trust=pair[1]))
+        else:
+            candidates.append(place.matched(frame, everywhere=abs(distance) == middle))
+    still = Candidate(reference.linear, reference.exposure, torch.ones_like(reference.certainty))
+    return AlignedWindow(reference.image, still, tuple(candidates), noise)
 
 
-def _flows(pictures: tuple[Tensor, Tensor], exposures: tuple[Tensor, Tensor]) -> Tensor:
-    return search_motion(*matched_lumas(*pictures, exposures))
+class _Place:
+    """The reference's place and moment, to which other frames are brought.
+
+    Args:
+        reference: The frame that is there.
+        known: The frames of the window by their numbers.
+        flows: What was searched already.
+        informed: How far the reference shows enough around each place to be matched, 0..1, (B, 1, h, w).
+    """
+
+    def __init__(
+        self, reference: FrameMotion, known: Mapping[int, FrameMotion], flows: Flows, *, informed: Tensor
+    ) -> None:
+        self._reference, self._known, self._informed = reference, known, informed
+        self._steps = dict(flows)
+        self._matched: dict[int, Tensor] = {}
+
+    def matched(self, frame: FrameMotion, *, everywhere: bool) -> Candidate:
+        """Bring a frame as it matches the reference, trusted everywhere or where the reference is informed."""
+        if frame.number == self._reference.number:
+            # The reference borrowed as its own neighbor adds nothing: its noise is the same.
+            return Candidate(frame.linear, frame.exposure, torch.zeros_like(frame.certainty))
+        trust = None if everywhere else self._informed
+        return align(frame.linear, frame.exposure, self._flow(frame.number), trust=trust)
+
+    def between(self, frame: FrameMotion, partner: FrameMotion) -> tuple[Tensor, Tensor] | None:
+        """Find the flow to a frame from that between it and a partner at the other side, and how far to trust it.
+
+        Returns:
+            None if the reference does not lie between them.
+        """
+        span = partner.time - frame.time
+        part = (self._reference.time - frame.time) / span if span else 0.0
+        if not 0 < part < 1:
+            return None
+        there, back = self._step(frame.number, partner.number), self._step(partner.number, frame.number)
+        return _interpolated(there, back, part=part)
+
+    def _flow(self, number: int) -> Tensor:
+        """Flow to a frame, searched from the reference or followed through the frames between them."""
+        if number not in self._matched:
+            start = self._reference.number
+            before = number - 1 if number > start else number + 1
+            direct = (start, number) in self._steps or before == start or before not in self._known
+            self._matched[number] = (
+                self._step(start, number) if direct else _chain(self._flow(before), self._step(before, number))
+            )
+        return self._matched[number]
+
+    def _step(self, start: int, end: int) -> Tensor:
+        if (start, end) not in self._steps:
+            self._steps |= _search([(self._known[start], self._known[end])])
+        return self._steps[start, end]
 
 
-def _chain(flow: Tensor | None, step: Tensor | None) -> Tensor | None:
-    """Follow `flow` to a frame and `step` from there on; None is no motion."""
-    if flow is None or step is None:
-        return step
+def _interpolated(there: Tensor, back: Tensor, *, part: float) -> tuple[Tensor, Tensor]:
+    """Flow to a frame from a moment between it and another, and how far that frame shows what the moment shows.
+
+    What one of the frames does not see, the other one does: a flow that does not lead back to its start, or is not
+    the one that the moment has, belongs to something else.
+
+    Args:
+        there: Flow from the frame to the other one, (B, 2, h, w).
+        back: Flow from the other one to the frame.
+        part: The moment's distance from the frame, as a part of that between both frames.
+    """
+    ahead = torch.cat((there, _miss(there, back)), dim=1)
+    behind = torch.cat((-back, _miss(back, there)), dim=1)
+    whole = there.lerp(-back, part)
+    for _ in range(2):
+        here, beyond = warp(ahead, -part * whole), warp(behind, (1 - part) * whole)
+        sure_here, sure_beyond = 1 / (1 + here[:, 2:]), 1 / (1 + beyond[:, 2:])
+        whole = (sure_here * here[:, :2] + sure_beyond * beyond[:, :2]) / (sure_here + sure_beyond)
+    difference = (here[:, :2] - whole).square().sum(1, keepdim=True) / CONSISTENT**2
+    return -part * whole, sure_here / (1 + difference)
+
+
+def _miss(flow: Tensor, back: Tensor) -> Tensor:
+    """By how much the way there and back misses its start, squared, in units of `CONSISTENT`, (B, 1, h, w)."""
+    return (flow + warp(back, flow)).square().sum(1, keepdim=True) / CONSISTENT**2
+
+
+def _chain(flow: Tensor, step: Tensor) -> Tensor:
+    """Follow `flow` to a frame and `step` from there on."""
     return flow + warp(step, flow)
 
 
-def _candidate(linear: Tensor, exposure: Tensor, flow: Tensor | None, *, twin: bool = False) -> Candidate:
-    if flow is None:
-        # The reference borrowed as its own neighbor adds nothing: its noise is the same.
-        counts = 0.0 if twin else 1.0
-        return Candidate(linear, exposure, linear.new_full((len(linear), 1, 1, 1), counts))
-    return align(linear, exposure, flow)
+def _informed(reference: FrameMotion, noise: NoiseModel) -> Tensor:
+    """How far the reference shows enough around each place to be matched there, 0..1, (B, 1, h, w)."""
+    small = box_mean(halve(reference.linear), 5)
+    signal = small.square() / (small.square() + noise.variance(small))
+    return box_mean(reference.certainty, 5) * signal.mean(1, keepdim=True)

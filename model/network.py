@@ -1,5 +1,6 @@
 """The network as the paper's figure has it, and the values that distinguish its sizes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self, TypeVar
 
@@ -11,6 +12,7 @@ from model.blocks import GatedConv, PyramidEncoder, resize_like
 from model.color import luma
 from model.errors import WeightsError
 from model.exposure import match_exposure, to_radiance
+from model.frames import FrameBatch
 from model.hallucination import Hallucination
 from model.merge import Merge
 
@@ -73,13 +75,12 @@ class StreamingNetwork(Protocol[State]):
     def config(self) -> NetworkConfig:
         """Which network this is."""
 
-    def prepare(self, image: Tensor, exposure: Tensor, *, previous: State | None) -> State:
-        """Compute what depends on one frame alone, or on it and the state of the frame before.
+    def prepare(self, frame: FrameBatch, *, recent: Sequence[State]) -> State:
+        """Compute what depends on one frame alone, or on it and the states of those before.
 
         Args:
-            image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
-            exposure: Linear exposure relative to the shortest, (B,).
-            previous: State of the previous frame, None at the start of a clip.
+            frame: The frame.
+            recent: States of the `config.nexps` frames before it, as far as there are so many, in order of time.
         """
 
     def combine(self, window: tuple[State, ...]) -> Prediction:
@@ -142,12 +143,15 @@ class LanHdr(nn.Module):
         self.hallucination = Hallucination(width, channels)
         self.merge = Merge(channels, frames=config.window_length, guided=config.output == "guided")
 
-    def forward(self, ldr: Tensor, exposures: Tensor, *, start: Tensor | None = None) -> Prediction:
+    def forward(
+        self, ldr: Tensor, exposures: Tensor, precision: Tensor | None = None, *, start: Tensor | None = None
+    ) -> Prediction:
         """Reconstruct the frame in the middle of a window.
 
         Args:
             ldr: Frames in order of time, encoded with 1/2.2, 0..1, (B, N, 3, H, W).
             exposures: Linear exposures relative to the shortest, (B, N).
+            precision: Not used; designs that weigh codes by their precision take it.
             start: For a guided network the physically merged radiance, (B, 3, H, W).
 
         Returns:
@@ -157,15 +161,18 @@ class LanHdr(nn.Module):
             ValueError: If a guided network gets no start, or N is not the window's length.
         """
         pairs = zip(ldr.unbind(1), exposures.unbind(1), strict=True)
-        return self.combine(tuple(self.prepare(image, exposure) for image, exposure in pairs), start=start)
+        return self.combine(tuple(self.features(image, exposure) for image, exposure in pairs), start=start)
 
-    def prepare(self, image: Tensor, exposure: Tensor, *, previous: FrameState | None = None) -> FrameState:
+    def prepare(self, frame: FrameBatch, *, recent: Sequence[FrameState] = ()) -> FrameState:
+        """Compute the features of one frame; those before it are not used."""
+        return self.features(frame.image, frame.exposure)
+
+    def features(self, image: Tensor, exposure: Tensor) -> FrameState:
         """Compute what depends on one frame alone: its features, keys and values.
 
         Args:
             image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
             exposure: Linear exposure relative to the shortest, (B,).
-            previous: Not used; designs whose frames depend on the one before take it.
 
         Returns:
             The frame's state for `combine`.

@@ -1,5 +1,6 @@
 """Streaming reconstruction: frames in, HDR frames out, each frame's own work done once."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from model.errors import ExposureError, FrameError
 from model.exposure import ExposureCycle
-from model.frames import HdrFrame, LdrFrame
+from model.frames import FrameBatch, HdrFrame, LdrFrame
 from model.network import Prediction, StreamingNetwork
 from model.window import exposure_windows, sliding_windows
 
@@ -88,7 +89,7 @@ class Reconstructor:
 
     def _states(self, frames: Iterable[LdrFrame]) -> Iterator[PreparedFrame]:
         size: tuple[int, ...] | None = None
-        state = None
+        recent: deque[Any] = deque(maxlen=self.network.config.nexps)
         for number, frame in enumerate(frames):
             found = tuple(frame.image.shape)
             size = size or found
@@ -97,8 +98,8 @@ class Reconstructor:
                     f"frame {number} is {found[-1]}x{found[-2]}, the first is {size[-1]}x{size[-2]}: "
                     "frames of one clip must have one size"
                 )
-            state = self._prepare(frame, previous=state)
-            yield PreparedFrame(state, frame.exposure, frame.time)
+            recent.append(self._prepare(frame, recent=tuple(recent)))
+            yield PreparedFrame(recent[-1], frame.exposure, frame.time)
 
     def _check_exposures(self, window: tuple[PreparedFrame, ...]) -> None:
         found = sorted({frame.exposure for frame in window})
@@ -113,10 +114,15 @@ class Reconstructor:
 
     # Inference mode is held per call: around a yield it would leak into the caller's code.
     @torch.inference_mode()
-    def _prepare(self, frame: LdrFrame, *, previous: Any) -> Any:
-        image = frame.image[None].to(self.device, torch.float32)
+    def _prepare(self, frame: LdrFrame, *, recent: tuple[Any, ...]) -> Any:
+        batch = FrameBatch(
+            image=frame.image[None].to(self.device, torch.float32),
+            exposure=torch.tensor([frame.exposure]),
+            precision=frame.precision.tensor()[None].to(self.device),
+            time=float(frame.time),
+        )
         with self._autocast():
-            return self.network.prepare(image, torch.tensor([frame.exposure]), previous=previous)
+            return self.network.prepare(batch, recent=recent)
 
     @torch.inference_mode()
     def predict(self, window: tuple[PreparedFrame, ...]) -> Prediction:
