@@ -45,7 +45,7 @@ def test_sample_has_the_promised_shapes_and_ranges(nexps: int) -> None:
     for index in range(4):
         sample = _set(nexps).sample(0, index)
         assert sample.ldr.shape == sample.radiance.shape == (frames, 3, PATCH, PATCH)
-        assert sample.exposures.shape == (frames,)
+        assert sample.exposures.shape == (frames,) and sample.precision.shape == (5,)
         for values in sample:
             assert values.dtype == torch.float32 and values.is_contiguous()
         assert sample.ldr.min() >= 0 and sample.ldr.max() <= 1

@@ -9,6 +9,7 @@ import torch
 from numpy.random import Generator, SeedSequence
 from torch import Tensor
 
+from model.exposure import GAMMA_8_BIT, CodePrecision
 from train.augment import draw_capture, expose
 from train.datasets.pictures import Pixels
 from train.datasets.sources import CLIP_KINDS, LDR_KINDS, Sources
@@ -24,11 +25,13 @@ class Sample(NamedTuple):
         ldr: Encoded with 1/2.2, 0..1, (T, 3, P, P).
         exposures: Linear, relative to the shortest of the cycle, (T,).
         radiance: The truth of each frame, linear, 1.0 = clip level of the shortest exposure, 0..1, (T, 3, P, P).
+        precision: How precisely the camera's codes state light, as `CodePrecision.tensor` lays it out, (5,).
     """
 
     ldr: Tensor
     exposures: Tensor
     radiance: Tensor
+    precision: Tensor
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class TrainingSet:
         radiance = _flipped(rng, _render(rng, scene, times=times, exposures=exposures, blurred=blurred))
         capture = draw_capture(rng, exposures, sampling=sampling)
         ldr = expose(radiance, exposures, capture=capture, rng=rng)
-        return Sample(to_tensor(ldr), torch.tensor(exposures, dtype=torch.float32), to_tensor(radiance))
+        return _sample(ldr, exposures, radiance)
 
     def _published(self, rng: Generator, kind: str, *, exposures: list[float], sampling: PaperSampling) -> Sample:
         """Sample as the paper does; what it has none of, still pictures, a moving camera makes clips of."""
@@ -91,7 +94,12 @@ class TrainingSet:
         factor = draw_rescaling(rng, frames[middle], exposures[middle], is_hdr=is_hdr, sampling=sampling)
         radiance = np.clip(frames * np.float32(factor), 0, 1)
         ldr = expose_with_noise(rng, radiance, exposures, sampling=sampling)
-        return Sample(to_tensor(ldr), torch.tensor(exposures, dtype=torch.float32), to_tensor(radiance))
+        return _sample(ldr, exposures, radiance)
+
+
+def _sample(ldr: Pixels, exposures: list[float], radiance: Pixels, precision: CodePrecision = GAMMA_8_BIT) -> Sample:
+    stated = torch.tensor(exposures, dtype=torch.float32)
+    return Sample(to_tensor(ldr), stated, to_tensor(radiance), precision.tensor())
 
 
 def draw_times(rng: Generator, frames: int, *, dropped_share: float) -> list[float]:
