@@ -30,7 +30,7 @@ PEDESTAL_SHARE, HIGHEST_PEDESTAL = 0.06, 20
 PEDESTAL_ERROR = 1.5  # codes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CameraCodes:
     """8-bit codes by a camera's own curve, and what is known of them.
 
