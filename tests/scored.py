@@ -1,13 +1,13 @@
 """Clips of a few pixels with known truth, and methods that make a known error on them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from model.color import mu_law, mu_law_inverse
-from model.exposure import to_ldr
+from model.exposure import GAMMA_8_BIT, to_ldr
 from train.baselines import reference_alone
 from train.contenders import Contender, contender
 from train.crops import Crop
@@ -22,6 +22,7 @@ class TinyClip:
     ldr: Tensor
     exposures: Tensor
     radiance: Tensor
+    precision: Tensor = field(default_factory=GAMMA_8_BIT.tensor)
 
 
 def tiny_clip(name: str, cycle: list[float], *, frames: int, darkest: float = 0.0) -> TinyClip:

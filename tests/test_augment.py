@@ -1,9 +1,14 @@
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from model.camera_curves import GENERIC
+from model.exposure import GAMMA_8_BIT
+from model.response import gamma_curve, table_curve
 from train.augment import Capture, draw_capture, expose, exposure_gain
+from train.camera_codes import CameraCodes
 from train.datasets.pictures import Pixels
 from train.sample_recipe import GuidedSampling
 
@@ -85,22 +90,51 @@ def test_gain_lets_the_stated_shares_clip() -> None:
     assert np.median(brightest * bright_enough * 4) == pytest.approx(0.5, rel=0.05)
 
 
+def _compresses(capture: Capture) -> bool:
+    return capture.jpeg_quality is not None or capture.h264_crf is not None
+
+
 def test_drawn_cameras_stay_in_their_ranges_and_differ() -> None:
     rng = np.random.default_rng(0)
-    drawn = [draw_capture(rng, [1.0, 8.0], sampling=GuidedSampling()) for _ in range(300)]
+    drawn = [draw_capture(rng, [1.0, 8.0], sampling=GuidedSampling()) for _ in range(600)]
     assert any(capture.shot == 0 == capture.read for capture in drawn)
     assert all(1e-5 <= capture.shot <= 4e-4 and 2e-4 <= capture.read <= 3e-3 for capture in drawn if capture.shot)
     assert {capture.bits for capture in drawn} == {8, 10}
     assert all(set(dict(capture.ratio_errors)) <= {8.0} for capture in drawn)
-    # shares of 300: three standard deviations are 0.07, 0.06, 0.06 and 0.06
+    # shares of 600: three standard deviations are 0.06 at the most
     for share, wanted in (
-        (np.mean([capture.jpeg_quality is not None for capture in drawn]), 0.2),
-        (np.mean([capture.h264_crf is not None for capture in drawn]), 0.13),
+        (np.mean([capture.jpeg_quality is not None for capture in drawn]), 0.3),
+        (np.mean([capture.h264_crf is not None for capture in drawn]), 0.2),
         (np.mean([bool(capture.ratio_errors) for capture in drawn]), 0.12),
         (np.mean([capture.gamma != 2.2 for capture in drawn]), 0.15),
+        (np.mean([capture.codes is not None for capture in drawn]), 0.33),
+        (np.mean([_compresses(capture) for capture in drawn if capture.codes]), 0.9),
+        (np.mean([not (capture.codes or _compresses(capture)) for capture in drawn]), 0.47),
     ):
-        assert share == pytest.approx(wanted, abs=0.07)
+        assert share == pytest.approx(wanted, abs=0.06)
     errors = [error for capture in drawn for _, error in capture.ratio_errors]
     assert 0.9 <= min(errors) < 0.95 and 1.05 < max(errors) <= 1.1
     gammas = [capture.gamma / 2.2 for capture in drawn]
     assert 0.9 <= min(gammas) < 0.95 and 1.05 < max(gammas) <= 1.1
+
+
+def test_a_curve_of_its_own_is_known_to_the_picture_and_to_its_precision() -> None:
+    table = GENERIC.table()
+    codes = CameraCodes(table=table.numpy(), known=table_curve("generic", table))
+    radiance = np.geomspace(0.02, 1, 3 * 64 * 64).astype(np.float32).reshape(1, 64, 64, 3)
+    capture = Capture(codes=codes)
+    taken = expose(radiance, [1], capture=capture, rng=np.random.default_rng(0))
+    # within half a code: 1.4 % of the light at most, where the curve is steepest
+    np.testing.assert_allclose(taken**2.2, radiance, rtol=0.03)
+    packed = expose(radiance, [1], capture=replace(capture, jpeg_quality=90), rng=np.random.default_rng(0))
+    assert 0 < np.abs(packed - taken).mean() < 0.01
+    assert capture.precision == table_curve("generic", table).precision() != Capture().precision
+    assert Capture().precision == GAMMA_8_BIT
+
+
+def test_light_of_a_code_is_what_the_camera_takes_for_it() -> None:
+    table = GENERIC.table()
+    for capture in (Capture(gamma=2.4), Capture(codes=CameraCodes(table=table.numpy(), known=gamma_curve()))):
+        radiance = np.full((1, 2, 2, 3), capture.light(100), np.float32)
+        taken = expose(radiance, [1], capture=capture, rng=np.random.default_rng(0))
+        np.testing.assert_allclose(taken, 100 / 255, atol=1e-6)

@@ -17,15 +17,15 @@ def test_every_cycle_occurs_in_every_phase(nexps: int) -> None:
         assert {cycle[phase:] + cycle[:phase] for phase in range(nexps)} <= seen
 
 
-@pytest.mark.parametrize(("nexps", "longest"), [(2, 64), (3, 64)])
-def test_a_fourth_of_the_cycles_is_free_from_2_to_64(nexps: int, longest: float) -> None:
+@pytest.mark.parametrize(("nexps", "share"), [(2, 0.6), (3, 0.5)])
+def test_most_of_the_cycles_are_free_from_2_to_64(nexps: int, share: float) -> None:
     rng, listed = np.random.default_rng(1), {tuple(sorted(cycle)) for cycle in GUIDED_DRAWS[nexps].cycles}
     drawn = [tuple(sorted(GUIDED_DRAWS[nexps].draw(rng, nexps))) for _ in range(4000)]
     free = np.array([cycle for cycle in drawn if cycle not in listed])
-    assert len(free) / 4000 == pytest.approx(0.25, abs=_three_deviations(0.25, 4000))
+    assert len(free) / 4000 == pytest.approx(share, abs=_three_deviations(share, 4000))
     steps = free[:, 1:] / free[:, :-1]
     low, high = GUIDED_DRAWS[nexps].free_step
-    assert free.max() <= longest and low <= steps.min() and steps.max() <= high
+    assert free.max() <= 64 and low <= steps.min() and steps.max() <= high
     # log-uniform: a fourth of the steps in each fourth of the doublings
     shares, _ = np.histogram(np.log(steps), bins=4, range=(np.log(low), np.log(high)))
     np.testing.assert_allclose(shares / steps.size, 0.25, atol=_three_deviations(0.25, len(free)))

@@ -10,13 +10,12 @@ import scipy.io
 import torch
 from torch import Tensor
 
-from lanhdr_cli.media.curve_file import read_curve
 from lanhdr_cli.media.decode import DecodedFrame
-from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.response import encoded_for_network, named_gamut, named_response
 from model.color import ACESCG, REC709, conversion_matrix
 from model.errors import ResponseError
 from model.response import srgb_curve
+from train.curve_file import read_curve
 
 LOGS = ["S-Log3", "ARRI LogC3", "ARRI LogC4", "V-Log", "Canon Log 3", "F-Log2", "N-Log"]
 
@@ -148,11 +147,11 @@ def test_text_files_give_the_same_curve(tmp_path: Path, text: str) -> None:
 def test_files_that_hold_no_curve_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "curve"
     path.write_bytes(content)
-    with pytest.raises(MediaError, match=message):
+    with pytest.raises(ResponseError, match=message):
         read_curve(path)
 
 
 def test_a_matlab_file_without_a_table_is_refused(tmp_path: Path) -> None:
     scipy.io.savemat(tmp_path / "a.mat", {"x": np.eye(2), "y": np.eye(3)})
-    with pytest.raises(MediaError, match="x 2x2, y 3x3: a table BaslerCRF"):
+    with pytest.raises(ResponseError, match="x 2x2, y 3x3: a table BaslerCRF"):
         read_curve(tmp_path / "a.mat")

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fake_sets import fake_patches, fake_vimeo90k
 
+from model.exposure import GAMMA_8_BIT
 from train.augment import quantise
 from train.batches import Batch
 from train.datasets.inverse_curve import InverseCurve
@@ -207,6 +209,7 @@ def test_samples_are_two_windows_whose_truth_is_what_was_exposed(nexps: int, tmp
         # five deviations of the noise in linear light: 1 of 2 million values is beyond, of some 100,000 here
         assert (sample.ldr.pow(2.2) - wanted).abs().max() < 5.5e-3
         assert sample.radiance.std() > 0.001
+        assert torch.equal(sample.precision, GAMMA_8_BIT.tensor())
     again = training.sample(0, 3)
     assert (again.ldr == samples[3].ldr).all() and not (samples[2].ldr == samples[3].ldr).all()
 

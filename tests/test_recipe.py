@@ -43,7 +43,7 @@ def test_paper_recipe_builds_the_published_network_and_keeps_the_rate(nexps: int
 
 def test_what_is_given_overrides_the_recipe() -> None:
     config = resolved_config({"lr": 0.5, "size": "base", "steps": 7})
-    assert (config.lr, config.size, config.steps, config.batch) == (0.5, "base", 7, 4)
+    assert (config.lr, config.size, config.steps, config.batch) == (0.5, "base", 7, 8)
 
 
 @pytest.mark.parametrize("name", ["guided_3e", "lanhdr_2e"])

@@ -19,6 +19,7 @@ class TinySample:
     ldr: Tensor
     exposures: Tensor
     radiance: Tensor
+    precision: Tensor
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class TinySource:
         radiance = ldr.pow(2.2) / 2
         if step == self.poisoned_step:
             ldr = ldr * float("nan")
-        return TinySample(ldr, torch.tensor([1.0, 8.0] * 3), radiance)
+        precision = torch.rand(5, generator=generator)
+        return TinySample(ldr, torch.tensor([1.0, 8.0] * 3), radiance, precision)
 
 
 @dataclass(frozen=True)

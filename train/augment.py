@@ -7,10 +7,14 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from model.exposure import GAMMA
-from train.compression import h264_passed, jpeg_passed, pyav_available
+from model.exposure import GAMMA, GAMMA_8_BIT, CodePrecision
+from train.camera_codes import CameraCodes, draw_codes
+from train.compression import Codes, h264_passed, jpeg_passed, pyav_available
 from train.datasets.pictures import Pixels
 from train.sample_recipe import GuidedSampling
+
+# Cameras with a curve of their own are consumers' cameras, and those compress: so often one draw decides both.
+COMPRESSED_WITH_CURVE = 0.8
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Capture:
         shot: Variance per unit of signal.
         read: Standard deviation at black.
         gamma: Exponent of the response; the network assumes 2.2.
+        codes: A curve of the camera's own in place of `gamma` and `bits`, or None.
         ratio_errors: True over stated exposure, by stated exposure; 1 where absent.
         bits: Bits per code value; 0 leaves the picture unquantised.
         jpeg_quality: Quality of a JPEG pass with 4:2:0 chroma for the middle of all exposures, or None.
@@ -34,11 +39,21 @@ class Capture:
     shot: float = 0.0
     read: float = 0.0
     gamma: float = GAMMA
+    codes: CameraCodes | None = None
     ratio_errors: tuple[tuple[float, float], ...] = ()
     bits: int = 8
     jpeg_quality: int | None = None
     jpeg_slope: float = 0.0
     h264_crf: int | None = None
+
+    @property
+    def precision(self) -> CodePrecision:
+        """How precisely its codes state light, as far as is known."""
+        return GAMMA_8_BIT if self.codes is None else self.codes.precision
+
+    def light(self, code: float) -> float:
+        """Return the light of a code of 0..255, 1.0 = clip level."""
+        return (code / 255) ** self.gamma if self.codes is None else self.codes.light(code)
 
 
 def expose(radiance: Pixels, exposures: Sequence[float], *, capture: Capture, rng: Generator) -> Pixels:
@@ -51,7 +66,8 @@ def expose(radiance: Pixels, exposures: Sequence[float], *, capture: Capture, rn
         rng: Source of the noise.
 
     Returns:
-        Encoded pictures in 0..1, (T, H, W, 3).
+        Pictures in 0..1, encoded with 1/gamma, or anew with 1/2.2 where the camera has a curve of its own,
+        (T, H, W, 3).
     """
     errors = dict(capture.ratio_errors)
     factors = np.array([exposure * errors.get(exposure, 1.0) for exposure in exposures], np.float32)
@@ -61,8 +77,13 @@ def expose(radiance: Pixels, exposures: Sequence[float], *, capture: Capture, rn
         deviation *= rng.standard_normal(signal.shape, dtype=np.float32)
         signal += deviation
     np.clip(signal, 0, 1, out=signal)
+    if capture.codes is not None:
+        return capture.codes.to_ldr(_compressed(capture.codes.encode(signal), exposures, capture=capture))
     encoded = cv2.pow(signal.reshape(-1, 3), 1 / capture.gamma).reshape(signal.shape).astype(np.float32)
-    return _compressed(quantise(encoded, capture.bits), exposures, capture=capture)
+    if capture.jpeg_quality is None and capture.h264_crf is None:
+        return quantise(encoded, capture.bits)
+    codes = np.rint(quantise(encoded, capture.bits) * 255).astype(np.uint8)
+    return _compressed(codes, exposures, capture=capture).astype(np.float32) / np.float32(255)
 
 
 def exposure_gain(
@@ -90,20 +111,25 @@ def draw_capture(rng: Generator, exposures: Sequence[float], *, sampling: Guided
         exposures: Stated exposures.
         sampling: How many cameras are noisy, are not what they are taken for, or compress.
     """
+    kind = rng.random()
+    curved = kind < sampling.camera_curve_share
+    compression = kind if rng.random() < COMPRESSED_WITH_CURVE else rng.random()
+    still = rng.random() * (sampling.jpeg_share + sampling.h264_share) < sampling.jpeg_share
+    compressed = compression < sampling.jpeg_share + sampling.h264_share
     noisy = rng.random() < sampling.noisy_share
     stated = sorted(set(exposures))[1:]
     errors = (1 + rng.uniform(-1, 1, len(stated)) * sampling.wrong_exposure).tolist()
     wrong_gamma = GAMMA * (1 + float(rng.uniform(-1, 1)) * sampling.wrong_response)
-    compression = rng.random()
     return Capture(
         shot=_log_uniform(rng, 1e-5, 4e-4) if noisy else 0.0,
         read=_log_uniform(rng, 2e-4, 3e-3) if noisy else 0.0,
         gamma=wrong_gamma if rng.random() < sampling.wrong_response_share else GAMMA,
+        codes=draw_codes(rng) if curved else None,
         ratio_errors=tuple(zip(stated, errors, strict=True)) if rng.random() < sampling.wrong_exposure_share else (),
         bits=10 if rng.random() < 0.15 else 8,
-        jpeg_quality=int(rng.integers(60, 98)) if compression < sampling.jpeg_share else None,
+        jpeg_quality=int(rng.integers(70, 96)) if compressed and still else None,
         jpeg_slope=float(rng.uniform(-4, 4)),
-        h264_crf=int(rng.integers(14, 31)) if compression >= 1 - sampling.h264_share else None,
+        h264_crf=int(rng.integers(14, 31)) if compressed and not still else None,
     )
 
 
@@ -127,15 +153,12 @@ def quantise(values: Pixels, bits: int) -> Pixels:
     return rounded
 
 
-def _compressed(encoded: Pixels, exposures: Sequence[float], *, capture: Capture) -> Pixels:
+def _compressed(codes: Codes, exposures: Sequence[float], *, capture: Capture) -> Codes:
     if capture.jpeg_quality is None and capture.h264_crf is None:
-        return encoded
-    codes = np.rint(encoded * 255).astype(np.uint8)
+        return codes
     if capture.h264_crf is not None and pyav_available():
-        passed = h264_passed(codes, capture.h264_crf)
-    else:
-        passed = jpeg_passed(codes, _qualities(exposures, capture=capture))
-    return passed.astype(np.float32) / np.float32(255)
+        return h264_passed(codes, capture.h264_crf)
+    return jpeg_passed(codes, _qualities(exposures, capture=capture))
 
 
 def _qualities(exposures: Sequence[float], *, capture: Capture) -> list[int]:

@@ -35,6 +35,11 @@ class Sample(Protocol):
         """True radiance of every frame, 1.0 = clip level of the shortest exposure, (T, 3, P, P)."""
         ...
 
+    @property
+    def precision(self) -> Tensor:
+        """How precisely the camera's codes state light, as `CodePrecision.tensor` lays it out, (5)."""
+        ...
+
 
 class SampleSource(Protocol):
     """Samples as a function of the step and the place in the batch, and of nothing else."""
@@ -52,11 +57,13 @@ class Batch:
         ldr: Encoded frames, 0..1, (2B, N, 3, H, W).
         exposures: Linear exposures relative to the shortest, (2B, N).
         truth: True radiance of the middle frames, (2B, 3, H, W).
+        precision: How precisely the camera's codes state light, as `CodePrecision.tensor` lays it out, (2B, 5).
     """
 
     ldr: Tensor
     exposures: Tensor
     truth: Tensor
+    precision: Tensor
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> "Batch":
@@ -64,17 +71,19 @@ class Batch:
         ldr = torch.stack([sample.ldr for sample in samples])  # (B, N+1, 3, H, W)
         exposures = torch.stack([sample.exposures for sample in samples])
         radiance = torch.stack([sample.radiance for sample in samples])
+        precision = torch.stack([sample.precision for sample in samples])
         middle = (ldr.shape[1] - 1) // 2
         return cls(
             torch.cat([ldr[:, :-1], ldr[:, 1:]]),
             torch.cat([exposures[:, :-1], exposures[:, 1:]]),
             torch.cat([radiance[:, middle], radiance[:, middle + 1]]),
+            torch.cat([precision, precision]),
         )
 
     @property
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """All that it holds."""
-        return self.ldr, self.exposures, self.truth
+        return self.ldr, self.exposures, self.truth, self.precision
 
     def to(self, device: torch.device) -> "Batch":
         """Copy to a device; from pinned memory the copy goes on while this returns."""

@@ -6,7 +6,7 @@ a fixed inverse camera curve; re-exposed with shot and read noise and 8-bit quan
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
+from model.exposure import GAMMA_8_BIT
 from train.augment import Capture, expose, exposure_gain
 from train.datasets.hdr_video import is_pq, read_hdr_video
 from train.datasets.inverse_curve import InverseCurve
@@ -48,6 +49,7 @@ class Clip:
         exposures: Linear, relative to the shortest, (T,).
         radiance: Linear radiance, 1.0 = clip level of the shortest exposure, 0..1, (T, 3, H, W).
         capture: The camera that took it.
+        precision: How precisely its codes state light, as `CodePrecision.tensor` lays it out, (5,).
     """
 
     name: str
@@ -55,6 +57,7 @@ class Clip:
     exposures: Tensor
     radiance: Tensor
     capture: Capture
+    precision: Tensor = field(default_factory=GAMMA_8_BIT.tensor)
 
 
 def test_clips(

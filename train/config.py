@@ -69,8 +69,8 @@ class TrainConfig:
     output: Literal["guided", "direct"] = "guided"
     loss: LossName = "log_mse"
     steps: int = 20_000
-    batch: int = 4
-    patch: int = 128
+    batch: int = 8
+    patch: int = 96
     lr: float = 8e-4
     warmup: int = 200
     schedule: Schedule = "cosine"

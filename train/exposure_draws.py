@@ -70,19 +70,19 @@ class ExposureDraws:
         return (1.0, *np.cumprod(steps).tolist())
 
 
-# A fourth of the cameras keep to no round number: cinema cameras go six stops apart, phones one.
+# Most cameras keep to no round number: cinema cameras go six stops apart, phones one.
 GUIDED_DRAWS = {
     2: ExposureDraws(
         cycles=((1, 4), (1, 8), (1, 16)),
         shares=(0.33, 0.34, 0.33),
-        free_share=0.25,
+        free_share=0.6,
         free_step=(2, 64),
         backward_share=0.2,
     ),
     3: ExposureDraws(
         cycles=((1, 4, 16), (1, 2, 4), (1, 8, 64)),
-        shares=(0.84, 0.08, 0.08),
-        free_share=0.25,
+        shares=(0.8, 0.1, 0.1),
+        free_share=0.5,
         free_step=(2, 8),
         backward_share=0.2,
     ),

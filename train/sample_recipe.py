@@ -63,7 +63,11 @@ class GuidedSampling:
         wrong_exposure: By how much at most, relative.
         wrong_response_share: Share whose response is no power of 1/2.2.
         wrong_response: By how much its exponent is off at most, relative.
-        jpeg_share: Share that is compressed frame by frame.
+        camera_curve_share: Share whose camera has a curve of its own, of which the user knows more or less.
+        flicker_share: Share whose brightness is off from frame to frame.
+        flicker: By how much at most, as relative standard deviation.
+        dark_share: Share of those of 1:24 and more in which more than half of the shortest exposure is black.
+        jpeg_share: Share that is compressed frame by frame; cameras with curves of their own compress more often.
         h264_share: Share that is compressed as a clip.
     """
 
@@ -75,16 +79,21 @@ class GuidedSampling:
     wrong_exposure: float = 0.1
     wrong_response_share: float = 0.15
     wrong_response: float = 0.1
-    jpeg_share: float = 0.2
-    h264_share: float = 0.13
+    camera_curve_share: float = 0.33
+    flicker_share: float = 0.15
+    flicker: float = 0.04
+    dark_share: float = 0.4
+    jpeg_share: float = 0.3
+    h264_share: float = 0.2
 
     def __post_init__(self) -> None:
         """Refuse shares outside of 0..1, and factors that could reach 0."""
         _demand_shares(self)
         if self.jpeg_share + self.h264_share > 1:
             raise RecipeError(f"jpeg_share + h264_share is {self.jpeg_share + self.h264_share}: keep it up to 1")
-        if not (0 <= self.wrong_exposure < 1 and 0 <= self.wrong_response < 1):
-            raise RecipeError("wrong_exposure and wrong_response are relative: give 0 or more and less than 1")
+        relative = ("wrong_exposure", "wrong_response", "flicker")
+        if not all(0 <= getattr(self, name) < 1 for name in relative):
+            raise RecipeError(f"{', '.join(relative)} are relative: give 0 or more and less than 1")
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,16 @@ import torch
 from numpy.random import Generator, SeedSequence
 from torch import Tensor
 
+from model.exposure import GAMMA_8_BIT, CodePrecision
 from train.augment import draw_capture, expose
 from train.datasets.pictures import Pixels
 from train.datasets.sources import CLIP_KINDS, LDR_KINDS, Sources
 from train.paper import draw_frames, draw_rescaling, expose_with_noise, flipped_and_turned
 from train.sample_recipe import GuidedSampling, PaperSampling, SampleRecipe
 from train.scenes import Scene, draw_scene
+
+# Hard clips: so large a share of the shortest exposure lies at or below the code, unless the longest were dark as well.
+DARK_CODE, DARK_PIXELS, DARK_RATIO, DARK_IN_LONGEST = 8, (0.5, 0.85), 24, 0.04
 
 
 class Sample(NamedTuple):
@@ -24,11 +28,13 @@ class Sample(NamedTuple):
         ldr: Encoded with 1/2.2, 0..1, (T, 3, P, P).
         exposures: Linear, relative to the shortest of the cycle, (T,).
         radiance: The truth of each frame, linear, 1.0 = clip level of the shortest exposure, 0..1, (T, 3, P, P).
+        precision: How precisely the camera's codes state light, as `CodePrecision.tensor` lays it out, (5,).
     """
 
     ldr: Tensor
     exposures: Tensor
     radiance: Tensor
+    precision: Tensor
 
 
 @dataclass(frozen=True)
@@ -70,10 +76,16 @@ class TrainingSet:
         size = (self.patch, self.patch)
         scene = draw_scene(rng, kind, sources=self.sources, size=size, times=times, longest=max(exposures))
         blurred = rng.random() < sampling.blurred_share
-        radiance = _flipped(rng, _render(rng, scene, times=times, exposures=exposures, blurred=blurred))
+        frames = _flipped(rng, _render(rng, scene, times=times, exposures=exposures, blurred=blurred))
         capture = draw_capture(rng, exposures, sampling=sampling)
+        if max(exposures) >= DARK_RATIO and rng.random() < sampling.dark_share:
+            black = max(capture.light(DARK_CODE), DARK_IN_LONGEST / max(exposures))
+            frames *= np.float32(_darkening(rng, frames, black=black))
+        if rng.random() < sampling.flicker_share:
+            frames *= draw_flicker(rng, self.frames, largest=sampling.flicker)[:, None, None, None]
+        radiance = np.clip(frames, 0, 1)
         ldr = expose(radiance, exposures, capture=capture, rng=rng)
-        return Sample(to_tensor(ldr), torch.tensor(exposures, dtype=torch.float32), to_tensor(radiance))
+        return _sample(ldr, exposures, radiance, capture.precision)
 
     def _published(self, rng: Generator, kind: str, *, exposures: list[float], sampling: PaperSampling) -> Sample:
         """Sample as the paper does; what it has none of, still pictures, a moving camera makes clips of."""
@@ -84,14 +96,19 @@ class TrainingSet:
         else:
             times, size = draw_times(rng, self.frames, dropped_share=0), (self.patch, self.patch)
             scene = draw_scene(rng, kind, sources=self.sources, size=size, times=times, longest=max(exposures))
-            frames = _render(rng, scene, times=times, exposures=exposures, blurred=False)
+            frames = np.clip(_render(rng, scene, times=times, exposures=exposures, blurred=False), 0, 1)
         middle = (self.frames - 1) // 2
         is_hdr = kind not in LDR_KINDS
         frames = flipped_and_turned(rng, frames)
         factor = draw_rescaling(rng, frames[middle], exposures[middle], is_hdr=is_hdr, sampling=sampling)
         radiance = np.clip(frames * np.float32(factor), 0, 1)
         ldr = expose_with_noise(rng, radiance, exposures, sampling=sampling)
-        return Sample(to_tensor(ldr), torch.tensor(exposures, dtype=torch.float32), to_tensor(radiance))
+        return _sample(ldr, exposures, radiance)
+
+
+def _sample(ldr: Pixels, exposures: list[float], radiance: Pixels, precision: CodePrecision = GAMMA_8_BIT) -> Sample:
+    stated = torch.tensor(exposures, dtype=torch.float32)
+    return Sample(to_tensor(ldr), stated, to_tensor(radiance), precision.tensor())
 
 
 def draw_times(rng: Generator, frames: int, *, dropped_share: float) -> list[float]:
@@ -107,13 +124,34 @@ def draw_times(rng: Generator, frames: int, *, dropped_share: float) -> list[flo
 
 
 def _render(rng: Generator, scene: Scene, *, times: list[float], exposures: list[float], blurred: bool) -> Pixels:
-    """Render all frames, (T, P, P, 3) in 0..1; motion may blur them, in time with the exposure or all alike."""
+    """Render all frames, (T, P, P, 3), not clipped; motion may blur them, in time with the exposure or all alike."""
     shutter = float(rng.uniform(0.1, 0.7)) if blurred else 0.0
     by_time = rng.random() < 0.5
     longest = max(exposures)
     shutters = [shutter * exposure / longest if by_time else shutter for exposure in exposures]
     frames = [scene.render(time, shutter=opened) for time, opened in zip(times, shutters, strict=True)]
-    return np.clip(np.stack(frames), 0, 1)
+    return np.stack(frames)
+
+
+def draw_flicker(rng: Generator, frames: int, *, largest: float) -> Pixels:
+    """Draw a factor of brightness for each frame: lamps that flicker, or a gain or a cloud that drifts, (T,).
+
+    The truth takes part in it: what a frame shows well is right as it is, and its neighbors are off.
+
+    Args:
+        rng: Source of all randomness.
+        frames: Number of frames.
+        largest: Largest relative standard deviation.
+    """
+    errors = rng.normal(size=frames) if rng.random() < 0.5 else np.linspace(-1.5, 1.5, frames) * rng.choice([-1, 1])
+    return np.exp(errors * rng.uniform(0, largest)).astype(np.float32)
+
+
+def _darkening(rng: Generator, frames: Pixels, *, black: float) -> float:
+    """Draw a factor that leaves half of the shortest exposure or more at or below `black`; 1 for what is darker."""
+    brightest = frames[len(frames) // 2, ::2, ::2].max(2)
+    level = float(np.quantile(brightest, rng.uniform(*DARK_PIXELS)))
+    return min(1.0, black / max(level, 1e-6))
 
 
 def _flipped(rng: Generator, radiance: Pixels) -> Pixels:

@@ -1,28 +1,32 @@
 """What a picture's header says, read without decoding it: size and exposure."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.exif import (
+from train.datasets.exif import (
     IMAGE_LENGTH,
     IMAGE_WIDTH,
+    JPEG_APP1,
+    JPEG_MAGIC,
     ORIENTATION,
+    PNG_MAGIC,
     TILE_WIDTH,
     ShotExposure,
+    is_exif,
+    jpeg_segments,
+    png_chunks,
     read_tags,
     shot_exposure,
 )
 
-PNG_MAGIC, JPEG_MAGIC, EXR_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x76\x2f\x31\x01"
+EXR_MAGIC = b"\x76\x2f\x31\x01"
 TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # ITU-T T.81 table B.1: frames begin with SOF0 to SOF15, but for DHT, JPG and DAC among them.
 JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-JPEG_APP1, JPEG_SCAN = 0xE1, 0xDA
-EXIF_MARK = b"Exif\0\0"
 LYING = (5, 6, 7, 8)  # values of the orientation tag that swap width and height
 
 
@@ -78,48 +82,24 @@ def _parser(magic: bytes) -> Callable[[BinaryIO], PictureHeader | None]:
 
 
 def _png(file: BinaryIO) -> PictureHeader:
-    """W3C PNG, clauses 5.3 and 11."""
     width, height, tags = 0, 0, {}
-    while chunk := file.read(8):
-        length, kind = struct.unpack(">I4s", chunk)
-        begin = file.tell()
+    for kind, begin in png_chunks(file):
         if kind == b"IHDR":
             width, height = struct.unpack(">2I", file.read(8))
         elif kind == b"eXIf":
             tags = read_tags(file, base=begin)
-        elif kind == b"IDAT":
-            break
-        file.seek(begin + length + 4)  # a checksum ends each chunk
     return _checked(width, height, tags)
 
 
 def _jpeg(file: BinaryIO) -> PictureHeader:
-    """ITU-T T.81, annex B."""
     tags: dict[int, float] = {}
-    for marker, begin in _jpeg_segments(file):
-        if marker == JPEG_APP1 and file.read(6) == EXIF_MARK:
+    for marker, begin in jpeg_segments(file):
+        if marker == JPEG_APP1 and is_exif(file):
             tags = read_tags(file, base=begin + 6)
         elif marker in JPEG_FRAMES:
             height, width = struct.unpack(">x2H", file.read(5))
             return _checked(width, height, tags)
     return _checked(0, 0, tags)
-
-
-def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
-    """Marker and beginning of each segment's content before the picture's data."""
-    position = 2
-    while True:
-        file.seek(position)
-        lead, marker, length = struct.unpack(">BBH", file.read(4))
-        if lead != 0xFF:
-            raise ValueError("no marker where one belongs")
-        if marker == 0xFF:  # a byte of padding
-            position += 1
-            continue
-        if marker == JPEG_SCAN:
-            return
-        yield marker, position + 4
-        position += 2 + length
 
 
 def _tiff(file: BinaryIO) -> PictureHeader:

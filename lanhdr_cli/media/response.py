@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lanhdr_cli.media.curve_file import read_curve
 from lanhdr_cli.media.decode import DecodedFrame
 from model.color import ACES2065_1, ACESCG, P3_D65, REC709, REC2020, Primaries
 from model.errors import ResponseError
 from model.response import ResponseCurve, bt709_curve, gamma_curve, srgb_curve, table_curve
+from train.curve_file import read_curve
 
 AUTO = "auto"
 SAMPLES = 1 << 14  # a logarithm over 14 stops is met to 1e-7 between them
@@ -57,8 +57,7 @@ def named_response(text: str, *, full_range: bool, clip_code: float = 1.0) -> Re
         clip_code: Signal at which the camera clips, 0..1.
 
     Raises:
-        ResponseError: If there is no such curve, with names near to it; or if it does not rise.
-        MediaError: If a file can't be read.
+        ResponseError: If there is no such curve, with names near to it; if it does not rise, or a file can't be read.
     """
     if formula := FORMULAS.get(text.lower().replace(" ", "")):
         return formula(clip_code=clip_code)

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from lanhdr_cli.media.decode import DecodedFrame, VideoInfo
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.exif import relative_exposures
 from lanhdr_cli.media.faults import Faults
 from lanhdr_cli.media.headers import PictureHeader, read_header
 from lanhdr_cli.media.images import read_picture
 from lanhdr_cli.media.numbering import Numbered, describe_numbers, find_pictures
+from train.datasets.exif import relative_exposures
 
 OnMissing = Literal["error", "skip", "repeat"]
 DEFAULT_FPS = Fraction(24)

@@ -1,8 +1,9 @@
 """What cameras note in a picture about its exposure: EXIF, which is TIFF wherever it is kept."""
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 # Tags of TIFF 6.0 section 8 and of EXIF 2.32 (CIPA DC-008) tables 4 and 8.
@@ -13,6 +14,9 @@ TIFF_MAGIC, BIG_TIFF_MAGIC = 42, 43
 # Types of TIFF 6.0 section 2 (and LONG8 of BigTIFF) that the tags above may have: format, bytes.
 NUMBER_TYPES = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 5: ("II", 8), 16: ("Q", 8)}
 MOST_ENTRIES = 4096
+PNG_MAGIC, JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+JPEG_APP1, JPEG_SCAN = 0xE1, 0xDA
+EXIF_MARK = b"Exif\0\0"
 SAME_EXPOSURE = 1.01  # a factor; cameras round what they note
 
 
@@ -29,6 +33,68 @@ class ShotExposure:
     time_s: float | None = None
     iso: float | None = None
     f_number: float | None = None
+
+
+def read_shot(path: Path) -> ShotExposure:
+    """Read what a JPEG or PNG file says of its exposure; nothing if it is neither, damaged or silent."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(8)
+            if magic.startswith(JPEG_MAGIC):
+                begins = (begin + 6 for kind, begin in jpeg_segments(file) if kind == JPEG_APP1 and is_exif(file))
+            else:
+                begins = (begin for kind, begin in png_chunks(file) if kind == b"eXIf" and magic == PNG_MAGIC)
+            return shot_exposure(next((read_tags(file, base=begin) for begin in begins), {}))
+    except (OSError, struct.error, ValueError):
+        return ShotExposure()
+
+
+def jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Yield marker and beginning of each segment's content before the picture's data: ITU-T T.81, annex B.
+
+    The file stands at the beginning of the content.
+
+    Raises:
+        ValueError: If no marker stands where one belongs.
+        struct.error: If the file ends.
+    """
+    position = 2
+    while True:
+        file.seek(position)
+        lead, marker, length = struct.unpack(">BBH", file.read(4))
+        if lead != 0xFF:
+            raise ValueError("no marker where one belongs")
+        if marker == 0xFF:  # a byte of padding
+            position += 1
+            continue
+        if marker == JPEG_SCAN:
+            return
+        yield marker, position + 4
+        position += 2 + length
+
+
+def is_exif(file: BinaryIO) -> bool:
+    """Tell whether the content of an APP1 segment, where the file stands, is EXIF."""
+    return file.read(len(EXIF_MARK)) == EXIF_MARK
+
+
+def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield kind and beginning of each chunk's content before the picture's data: W3C PNG, clauses 5.3 and 11.
+
+    The file stands at the beginning of the content.
+
+    Raises:
+        struct.error: If the file ends within a chunk's head.
+    """
+    position = len(PNG_MAGIC)
+    file.seek(position)
+    while head := file.read(8):
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"IDAT":
+            return
+        yield kind, position + 8
+        position += length + 12  # a checksum ends each chunk
+        file.seek(position)
 
 
 def read_tags(file: BinaryIO, *, base: int = 0) -> dict[int, float]:

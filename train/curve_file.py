@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lanhdr_cli.media.errors import MediaError
 from model.errors import ResponseError
 from train.matlab import MAGIC, read_table
 
@@ -35,14 +34,14 @@ def read_curve(path: Path) -> Tensor:
         Light at equally spaced codes from 0 to 1, any scale, (N,) or (N, 3), float64.
 
     Raises:
-        MediaError: If it can't be read or holds no curve.
+        ResponseError: If it can't be read or holds no curve.
     """
     try:
         if path.stat().st_size > LARGEST_FILE:
-            raise MediaError(f"{path} has more than {LARGEST_FILE >> 20} MiB: that is no response curve")
+            raise ResponseError(f"{path} has more than {LARGEST_FILE >> 20} MiB: that is no response curve")
         data = path.read_bytes()
     except OSError as error:
-        raise MediaError(f"can't read {path} ({error.strerror}): check the file") from error
+        raise ResponseError(f"can't read {path} ({error.strerror}): check the file") from error
     if data.startswith(MAGIC):
         table = _matlab(data, path)
     else:
@@ -52,10 +51,7 @@ def read_curve(path: Path) -> Tensor:
 
 
 def _matlab(data: bytes, path: Path) -> Table:
-    try:
-        return read_table(data, str(path))
-    except ResponseError as error:
-        raise MediaError(str(error)) from error
+    return read_table(data, str(path))
 
 
 def _csv(text: str, path: Path) -> Table:
@@ -75,22 +71,22 @@ def _rows(lines: list[str], path: Path) -> Table:
         except ValueError:
             if place == 0:
                 continue
-            raise MediaError(f"{path} line {number} holds {line[:40]!r}: numbers are needed") from None
+            raise ResponseError(f"{path} line {number} holds {line[:40]!r}: numbers are needed") from None
         if len(parsed[-1]) != len(parsed[0]) or len(parsed[0]) > 4:
-            raise MediaError(f"{path} line {number} has {len(parsed[-1])} columns: all must have 1, 2, 3 or 4")
+            raise ResponseError(f"{path} line {number} has {len(parsed[-1])} columns: all must have 1, 2, 3 or 4")
     if len(parsed) < 2:
-        raise MediaError(f"{path} holds {len(parsed)} rows of numbers: a curve needs 2 or more")
+        raise ResponseError(f"{path} holds {len(parsed)} rows of numbers: a curve needs 2 or more")
     return np.array(parsed)
 
 
 def _unit_codes(codes: Table, path: Path) -> Table:
     """Codes as 0..1; whole numbers are over the greatest code of 8, 10, 12, 14 or 16 bits."""
     if not (np.diff(codes) > 0).all() or codes[0] < 0:
-        raise MediaError(f"{path}: codes in the first column must grow from row to row, from 0 or more")
+        raise ResponseError(f"{path}: codes in the first column must grow from row to row, from 0 or more")
     tops = (1.0, *((1 << bits) - 1.0 for bits in (8, 10, 12, 14, 16)))
     top = next((top for top in tops if codes[-1] <= top), None)
     if top is None:
-        raise MediaError(f"{path}: the greatest code is {codes[-1]:g}, no more than 65535 is possible")
+        raise ResponseError(f"{path}: the greatest code is {codes[-1]:g}, no more than 65535 is possible")
     return codes / top
 
 
@@ -98,13 +94,13 @@ def _cube(text: str, path: Path) -> Table:
     """Adobe's .cube (specification 1.0), and Resolve's way to say the input's range."""
     size = _SIZE.search(text)
     if size is None or size[1] != "1D":
-        raise MediaError(f"{path} is a table of three dimensions: a response is a LUT_1D")
+        raise ResponseError(f"{path} is a table of three dimensions: a response is a LUT_1D")
     bounds = {key: [float(number) for number in values.split()[:3]] for key, values in _BOUNDS.findall(text)}
     low, high = bounds.get("LUT_1D_INPUT_RANGE", [bounds.get("DOMAIN_MIN", [0])[0], bounds.get("DOMAIN_MAX", [1])[0]])
     body = [line for line in text.splitlines() if re.match(r"\s*[-+.\d]", line)]
     rows = _rows(body, path)
     if len(rows) != int(size[2]) or rows.shape[1] != 3 or not high > low:
-        raise MediaError(f"{path} names {size[2]} entries from {low:g} to {high:g} and holds {len(rows)} rows")
+        raise ResponseError(f"{path} names {size[2]} entries from {low:g} to {high:g} and holds {len(rows)} rows")
     return rows if (low, high) == (0, 1) else _resampled(np.linspace(low, high, len(rows)), rows)
 
 
