@@ -149,7 +149,7 @@ def _scores(weights: Path, config: TrainConfig) -> dict[str, float]:
     found = []
     for index in range(WINDOWS_SCORED // 2):
         batch = Batch.of([held_out.sample(0, index)])
-        prediction = network(batch.ldr, batch.exposures)
+        prediction = network(batch.ldr, batch.exposures, batch.precision)
         assert prediction.start is not None
         truth = mu_law(batch.truth)
         found += [(psnr(mu_law(each), truth)) for each in (prediction.radiance, prediction.start)]

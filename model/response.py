@@ -16,6 +16,8 @@ TABLE_SIZES = (2, 1 << 20)
 BLACK_CODE = 2 / 255  # encoded, as all below; this and lower codes hold black
 CLIP_CODES = (0.947, 0.985)  # where codes begin to count as clipped, and where they do altogether
 DARK_CODES, BRIGHT_CODES = 0.12, 0.25
+ROUNDING = 12**-0.5  # standard deviation, in codes
+LOSSY_ERRORS = (3.0, 0.9)  # likewise, in the darks and elsewhere
 
 
 @dataclass(frozen=True)
@@ -75,22 +77,33 @@ class ResponseCurve:
             return encoded
         return self.linearize(encoded).pow_(1 / GAMMA)
 
-    def precision(self, *, bits: int = 8) -> CodePrecision:
+    def precision(self, *, bits: int = 8, lossy: bool = False) -> CodePrecision:
         """Tell how precisely the camera's codes state light: by the slope of the inverse curve.
 
         Args:
             bits: Bits of a code.
+            lossy: Whether codes were compressed with losses. Cameras with a tone curve compress, and their darks are
+                off by more than a code; so any curve but a pure power counts as such.
         """
+        lossy = lossy or self.to_light is not _power_to_light
+        dark_error, code_error = LOSSY_ERRORS if lossy else (ROUNDING, ROUNDING)
         steps = 2**bits - 1
         codes = (torch.arange(steps + 1, dtype=torch.float64) / steps * self.clip_code).expand(3, 1, -1)
         light = self.linearize(codes).mean(0)[0]  # (codes,)
-        variance = ((light[2:] - light[:-2]) / 2).square() / 12
-        between, signal = codes[0, 0, 1:-1], light[1:-1]
-        dark, bright = between < DARK_CODES, between > BRIGHT_CODES
-        slope = float((variance / signal.clamp(min=1e-9))[bright].median())
-        floor = float((variance - slope * signal)[dark].clamp(min=0).mean())
+        step = ((light[2:] - light[:-2]) / 2).square()
+        between, signal = codes[0, 0, 1:-1] / self.clip_code, light[1:-1]
+        slope = float((step / signal.clamp(min=1e-9))[between > BRIGHT_CODES].median())
+        floor = float((step - slope * signal)[between < DARK_CODES].clamp(min=0).mean())
+        if lossy:
+            floor = max(floor, float(step[between < DARK_CODES].mean()))
         black, begins, ends = (float(light[round(code * steps)]) for code in (BLACK_CODE, *CLIP_CODES))
-        return CodePrecision(black=black, clip_begins=begins, clip_ends=ends, floor=floor, slope=slope)
+        return CodePrecision(
+            black=black,
+            clip_begins=begins,
+            clip_ends=ends,
+            floor=floor * dark_error**2,
+            slope=slope * code_error**2,
+        )
 
     def _clip_light(self, like: Tensor) -> Tensor:
         return self.to_light(like.new_full((3, 1, 1), self.clip_code)).max()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from model.exposure import GAMMA, GAMMA_8_BIT, CodePrecision
+from model.response import gamma_curve
 from train.camera_codes import CameraCodes, draw_codes
 from train.compression import Codes, h264_passed, jpeg_passed, pyav_available
 from train.datasets.pictures import Pixels
@@ -15,6 +16,7 @@ from train.sample_recipe import GuidedSampling
 
 # Cameras with a curve of their own are consumers' cameras, and those compress: so often one draw decides both.
 COMPRESSED_WITH_CURVE = 0.8
+LOSSY_GAMMA = gamma_curve().precision(lossy=True)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,9 @@ class Capture:
     @property
     def precision(self) -> CodePrecision:
         """How precisely its codes state light, as far as is known."""
-        return GAMMA_8_BIT if self.codes is None else self.codes.precision
+        if self.codes is not None:
+            return self.codes.precision
+        return LOSSY_GAMMA if self.jpeg_quality is not None or self.h264_crf is not None else GAMMA_8_BIT
 
     def light(self, code: float) -> float:
         """Return the light of a code of 0..255, 1.0 = clip level."""

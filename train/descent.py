@@ -81,7 +81,7 @@ class Descent:
     def _values(self, network: nn.Module, batch: Batch) -> Tensor:
         """Let a network answer, in mu-law values, (2B, 3, H, W)."""
         with autocast(self.device, self._dtype):
-            radiance: Tensor = network(batch.ldr, batch.exposures).radiance
+            radiance: Tensor = network(batch.ldr, batch.exposures, batch.precision).radiance
         return mu_law(radiance.float())
 
     def _clip(self, parts: Sequence[Batch], loss: float) -> None:

@@ -209,7 +209,7 @@ class Trainer:
         sums = [0.0, 0.0, 0.0, 0.0]  # of each: the sum and the number of windows
         for batch in self._validation:
             batch = batch.to(self._device)
-            prediction = self._average.network(batch.ldr, batch.exposures)
+            prediction = self._average.network(batch.ldr, batch.exposures, batch.precision)
             for place, radiance in enumerate((prediction.radiance, getattr(prediction, "start", None))):
                 if radiance is not None:
                     sums[place] += psnr(mu_law(radiance), mu_law(batch.truth)).sum().item()

@@ -16,7 +16,7 @@ SHEET_ROWS = 4
 
 
 @torch.no_grad()
-def contact_sheet(network: Callable[[Tensor, Tensor], Any], batches: Sequence[Batch]) -> NDArray[np.uint8]:
+def contact_sheet(network: Callable[[Tensor, Tensor, Tensor], Any], batches: Sequence[Batch]) -> NDArray[np.uint8]:
     """Show windows, one a row: short input, long input, start (of a guided network), output, truth, error times 10.
 
     Args:
@@ -33,9 +33,9 @@ def contact_sheet(network: Callable[[Tensor, Tensor], Any], batches: Sequence[Ba
     return np.concatenate([caption(titles, width=sheet.shape[1]), sheet])
 
 
-def _row(network: Callable[[Tensor, Tensor], Any], batch: Batch, *, window: int) -> dict[str, Tensor]:
+def _row(network: Callable[[Tensor, Tensor, Tensor], Any], batch: Batch, *, window: int) -> dict[str, Tensor]:
     ldr, exposures, truth = batch.ldr[window], batch.exposures[window], mu_law(batch.truth[window])
-    prediction = network(ldr[None], exposures[None])
+    prediction = network(ldr[None], exposures[None], batch.precision[window, None])
     start = getattr(prediction, "start", None)
     output = mu_law(prediction.radiance[0].clamp(0, 1))
     shown = {"short": ldr[_nearest(exposures, exposures.min())], "long": ldr[_nearest(exposures, exposures.max())]}
