@@ -76,7 +76,8 @@ class CodePrecision:
     A code at black or at the clip level is a censored observation: "at most this", "at least this".
 
     Args:
-        black: Light at and below which a code says only "at most this".
+        black: Light at and below which a code says only "at most".
+        most: Light that such a code can stand for at the most.
         clip_begins: Light at which a code begins to count as clipped.
         clip_ends: Light from which on it says only "at least this".
         floor: Variance that code steps leave in black.
@@ -84,6 +85,7 @@ class CodePrecision:
     """
 
     black: float = (1.5 / 255) ** GAMMA
+    most: float = (2 / 255) ** GAMMA
     clip_begins: float = 0.887
     clip_ends: float = 0.967
     floor: float = 0.0
@@ -92,7 +94,7 @@ class CodePrecision:
     slope: float = (GAMMA / 255) ** 2 / 12
 
     def tensor(self) -> Tensor:
-        """Return the five numbers in the order above, (5,)."""
+        """Return the six numbers in the order above, (6,)."""
         return torch.tensor(astuple(self), dtype=torch.float32)
 
 

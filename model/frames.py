@@ -32,7 +32,7 @@ class FrameBatch:
     Args:
         image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
         exposure: Linear exposure relative to the shortest, (B,).
-        precision: What `CodePrecision.tensor` holds, (B, 5).
+        precision: What `CodePrecision.tensor` holds, (B, 6).
         time: In any unit.
     """
 

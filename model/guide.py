@@ -15,6 +15,8 @@ SHOT_NOISE = 8e-5  # times the signal
 READ_NOISE = 1.44e-6
 # Exposures and responses are not known better than to some hundredths of the radiance.
 TOLERANCE = 0.04
+# A pixel whose brightest channel is so many times the black level begins to be a color, and its dark channels count.
+SATURATED = 12
 # Light spread evenly from none to the black level has this variance around none, in squared units of that level.
 CRUSHED_VARIANCE = 1 / 3
 
@@ -25,7 +27,7 @@ class NoiseModel:
 
     Args:
         level: Noise level of the clip (`noise_level`), (B, 1, 1, 1).
-        precision: Per sample, what `CodePrecision.tensor` holds, (B, 5).
+        precision: Per sample, what `CodePrecision.tensor` holds, (B, 6).
     """
 
     level: Tensor
@@ -33,7 +35,7 @@ class NoiseModel:
 
     @cached_property
     def _limits(self) -> tuple[Tensor, ...]:
-        return self.precision.to(self.level)[:, :, None, None, None].unbind(1)  # five of (B, 1, 1, 1)
+        return self.precision.to(self.level)[:, :, None, None, None].unbind(1)  # six of (B, 1, 1, 1)
 
     def variance(self, linear: Tensor) -> Tensor:
         """Variance of the exposed signal, in squared units of its clip level.
@@ -41,24 +43,26 @@ class NoiseModel:
         Args:
             linear: Exposed signal, 0..1 = its clip level, (B, C, H, W).
         """
-        black, _, _, floor, slope = self._limits
+        _, most, _, _, floor, slope = self._limits
         noise = linear * (SHOT_NOISE * self.level + slope) + (READ_NOISE * self.level + floor)
-        return noise.addcmul(self.crushed(linear), CRUSHED_VARIANCE * black.square())
+        return noise.addcmul(self.crushed(linear), CRUSHED_VARIANCE * most.square())
 
     def crushed(self, linear: Tensor) -> Tensor:
         """How far a code says only "at most this", 0..1, shape of `linear`."""
         black = self._limits[0]
-        return (2 - linear / black).clamp(0, 1)
+        crushed = (2 - linear / black).clamp(0, 1)
+        # A dark channel of a bright pixel is a saturated color before it is crushed.
+        return crushed * (2 - linear.amax(1, keepdim=True) / (SATURATED * black)).clamp(0, 1)
 
     def unclipped(self, linear: Tensor) -> Tensor:
         """How far a code says more than "at least this", 0..1, shape of `linear`."""
-        _, begins, ends, *_ = self._limits
+        _, _, begins, ends, *_ = self._limits
         return ((ends - linear) / (ends - begins)).clamp(0, 1)
 
     def most(self, linear: Tensor) -> Tensor:
         """The light that a code can stand for at the most, where it is not clipped, shape of `linear`."""
-        black = self._limits[0]
-        return torch.maximum(linear, 2 * black)
+        most = self._limits[1]
+        return torch.maximum(linear, most)
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,13 @@ class Start:
         radiance: 1.0 = clip level of the shortest exposure, (B, 3, H, W).
         deviation: Standard deviation expected of `radiance` by noise and by what candidates disagree in, same units,
             at half size, (B, 3, h, w).
+        known_to: Standard deviation of what the reference says by itself, likewise; large where it is black or clipped.
         agreement: How far each neighbor agrees with the reference, 0..1, one (B, 1, h, w) per neighbor.
     """
 
     radiance: Tensor
     deviation: Tensor
+    known_to: Tensor
     agreement: tuple[Tensor, ...]
 
 
@@ -146,7 +152,7 @@ def noise_level(linear: Tensor, precision: Tensor | None = None) -> Tensor:
 
     Args:
         linear: Exposed signal, 0..1 = its clip level, (B, 3, H, W), at least 10x10.
-        precision: What `CodePrecision.tensor` holds, (B, 5); None is 8 bits encoded with 1/2.2.
+        precision: What `CodePrecision.tensor` holds, (B, 6); None is 8 bits encoded with 1/2.2.
 
     Returns:
         Factor on the nominal variance, 0.05..30, (B, 1, 1, 1).
@@ -205,7 +211,8 @@ def merge(reference: Candidate, neighbors: tuple[Candidate, ...], noise: NoiseMo
         total, weighted = total + weight, weighted.addcmul(weight, neighbor.radiance)
         moments.add(halve(weight), neighbor.small)
     radiance = torch.maximum(weighted / total, floor).clamp(0, 1)
-    return Start(radiance, moments.deviation(), tuple(agreement))
+    shown = (1 - torch.maximum(test.clipped, test.crushed)).clamp_min(1e-3)
+    return Start(radiance, moments.deviation(), test.variance.sqrt() / shown, tuple(agreement))
 
 
 class _Moments:

@@ -42,7 +42,7 @@ class GuidedLanHdr(nn.Module):
         Args:
             ldr: Frames in order of time, encoded with 1/2.2, 0..1, (B, N, 3, H, W).
             exposures: Linear exposures relative to the shortest, (B, N).
-            precision: What `CodePrecision.tensor` holds, (B, 5); None is 8 bits encoded with 1/2.2.
+            precision: What `CodePrecision.tensor` holds, (B, 6); None is 8 bits encoded with 1/2.2.
         """
         pairs = zip(ldr.unbind(1), exposures.unbind(1), strict=True)
         features = tuple(self.network.features(image, exposure) for image, exposure in pairs)

@@ -20,7 +20,7 @@ from model.network import NetworkConfig, Prediction
 # Noise, as a part of the mu-law range, at which a frame is blended in by half.
 NOISE_TO_TRUST = 0.03
 # The start is changed by no more than this many of its standard deviations, whatever the network says.
-MOST_DEVIATIONS = 4.0
+MOST_DEVIATIONS = 3.0
 # Exposures and curves are known no better than this, relative to the radiance.
 RELATIVE_DEVIATION = 0.01
 # What a channel holds, and the frame that it comes from: its distance to the reference, 0 for all but neighbors.
@@ -50,7 +50,7 @@ class LiteNet(nn.Module):
         Args:
             ldr: Frames in order of time, encoded with 1/2.2, 0..1, (B, N, 3, H, W).
             exposures: Linear exposures relative to the shortest, (B, N).
-            precision: What `CodePrecision.tensor` holds, (B, 5); None is 8 bits encoded with 1/2.2.
+            precision: What `CodePrecision.tensor` holds, (B, 6); None is 8 bits encoded with 1/2.2.
         """
         return self._correct(align_batch(ldr, exposures, precision))
 
@@ -177,8 +177,13 @@ class _Known:
 
     @cached_property
     def deviation(self) -> Tensor:
-        """Standard deviation expected of the start, in parts of the mu-law range, (B, 3, h, w)."""
-        deviation = self.start.deviation + RELATIVE_DEVIATION * self.radiance + 1e-6
+        """Standard deviation of what is known, in parts of the mu-law range, (B, 3, h, w).
+
+        It is that of the start, or of the reference by itself if that is less: where candidates disagree and the
+        reference shows what is there, nothing else can be.
+        """
+        deviation = torch.minimum(self.start.deviation, self.start.known_to)
+        deviation = deviation + RELATIVE_DEVIATION * self.radiance + 1e-6
         return (deviation * _mu_law_slope(self.radiance + deviation)).clamp_max(1)
 
     def evidence(self, reference: Candidate) -> Tensor:

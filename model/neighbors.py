@@ -33,7 +33,7 @@ class FrameMotion:
         linear: Linearised, 0..1, (B, 3, H, W).
         small: The encoded picture at half size, (B, 3, h, w).
         exposure: Linear exposure relative to the shortest, (B, 1, 1, 1).
-        precision: What `CodePrecision.tensor` holds, (B, 5).
+        precision: What `CodePrecision.tensor` holds, (B, 6).
         level: Noise level of the frame, (B, 1, 1, 1).
         certainty: How much of it is picture and not black or clip level, 0..1, at half size, (B, 1, h, w).
         time: In any unit.
@@ -111,7 +111,7 @@ def align_batch(ldr: Tensor, exposures: Tensor, precision: Tensor | None = None)
     Args:
         ldr: Frames in order of time, one apart, encoded with 1/2.2, 0..1, (B, N, 3, H, W).
         exposures: Linear exposures relative to the shortest, (B, N).
-        precision: What `CodePrecision.tensor` holds, (B, 5); None is 8 bits encoded with 1/2.2.
+        precision: What `CodePrecision.tensor` holds, (B, 6); None is 8 bits encoded with 1/2.2.
     """
     if precision is None:
         precision = GAMMA_8_BIT.tensor().to(ldr).expand(len(ldr), -1)

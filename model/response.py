@@ -13,7 +13,9 @@ Conversion = Callable[[Tensor], Tensor]
 
 LARGEST_DIP = 1e-3  # of a measured table's range: falls smaller than this are noise
 TABLE_SIZES = (2, 1 << 20)
-BLACK_CODE = 2 / 255  # encoded, as all below; this and lower codes hold black
+# Encoded, as all below: this and lower codes hold black; cameras that compress crush more of it,
+# and what they crush may have had so much light, whatever curve is assumed.
+BLACK_CODE, LOSSY_BLACK_CODE, LOSSY_MOST = 1.5 / 255, 8 / 255, 0.01
 CLIP_CODES = (0.947, 0.985)  # where codes begin to count as clipped, and where they do altogether
 DARK_CODES, BRIGHT_CODES = 0.12, 0.25
 ROUNDING = 12**-0.5  # standard deviation, in codes
@@ -96,9 +98,12 @@ class ResponseCurve:
         floor = float((step - slope * signal)[between < DARK_CODES].clamp(min=0).mean())
         if lossy:
             floor = max(floor, float(step[between < DARK_CODES].mean()))
-        black, begins, ends = (float(light[round(code * steps)]) for code in (BLACK_CODE, *CLIP_CODES))
+        black_code = LOSSY_BLACK_CODE if lossy else BLACK_CODE
+        black, begins, ends = (float(light[round(code * steps)]) for code in (black_code, *CLIP_CODES))
+        most = max(2 * black, LOSSY_MOST) if lossy else 2 * black
         return CodePrecision(
             black=black,
+            most=most,
             clip_begins=begins,
             clip_ends=ends,
             floor=floor * dark_error**2,

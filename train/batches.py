@@ -57,7 +57,7 @@ class Batch:
         ldr: Encoded frames, 0..1, (2B, N, 3, H, W).
         exposures: Linear exposures relative to the shortest, (2B, N).
         truth: True radiance of the middle frames, (2B, 3, H, W).
-        precision: How precisely the camera's codes state light, as `CodePrecision.tensor` lays it out, (2B, 5).
+        precision: How precisely the camera's codes state light, as `CodePrecision.tensor` lays it out, (2B, 6).
     """
 
     ldr: Tensor

@@ -74,7 +74,8 @@ class CameraCodes:
         if self.known_black == 0:
             return stated
         code = torch.full((3, 1, 1), self.known_black / TOP + BLACK_CODE)
-        return replace(stated, black=float(self.known.linearize(code).mean()))
+        black = max(stated.black, float(self.known.linearize(code).mean()))
+        return replace(stated, black=black, most=max(stated.most, 2 * black))
 
     @cached_property
     def _codes_by_root(self) -> list[Codes]:

@@ -49,7 +49,7 @@ class Clip:
         exposures: Linear, relative to the shortest, (T,).
         radiance: Linear radiance, 1.0 = clip level of the shortest exposure, 0..1, (T, 3, H, W).
         capture: The camera that took it.
-        precision: How precisely its codes state light, as `CodePrecision.tensor` lays it out, (5,).
+        precision: How precisely its codes state light, as `CodePrecision.tensor` lays it out, (6,).
     """
 
     name: str

@@ -28,7 +28,7 @@ class Sample(NamedTuple):
         ldr: Encoded with 1/2.2, 0..1, (T, 3, P, P).
         exposures: Linear, relative to the shortest of the cycle, (T,).
         radiance: The truth of each frame, linear, 1.0 = clip level of the shortest exposure, 0..1, (T, 3, P, P).
-        precision: How precisely the camera's codes state light, as `CodePrecision.tensor` lays it out, (5,).
+        precision: How precisely the camera's codes state light, as `CodePrecision.tensor` lays it out, (6,).
     """
 
     ldr: Tensor
