@@ -12,7 +12,14 @@ from torch import Tensor
 from model.network import Prediction
 from model.pretrained import Network, Pretrained, load_network
 from model.reconstruct import Reconstructor
-from train.baselines import Method, merge_by_flow, merge_by_flow_and_noise, merge_unaligned, reference_alone
+from train.baselines import (
+    Method,
+    interpolate_equal_exposures,
+    merge_by_flow,
+    merge_by_flow_and_noise,
+    merge_unaligned,
+    reference_alone,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 # What the scores of any contender depend on; networks depend on all of `model` besides.
@@ -75,8 +82,14 @@ def baselines() -> list[Contender]:
         contender("reference", reference_alone),
         contender("unaligned merge", merge_unaligned),
         contender("flow merge", merge_by_flow),
+        interpolation(),
         noise_aware_merge(),
     ]
+
+
+def interpolation() -> Contender:
+    """Equal-exposure interpolation: what moves where the reference is black or clipped, two equal frames tell best."""
+    return contender("equal-exposure interpolation", interpolate_equal_exposures)
 
 
 def noise_aware_merge() -> Contender:
