@@ -80,7 +80,7 @@ def scored(row: Row, clip: Path, *, frames: int, weights: Path | None) -> Score:
     codes, exposures, truth = read_clip(clip)
     numbers = range(RADIUS, min(frames, len(codes)) - RADIUS)
     if row.method == "lanhdr":
-        found = converted(clip, row.told, numbers, ratio=float(exposures.max()), weights=weights)
+        found = converted(clip, row.told, numbers, exposures=exposures, weights=weights)
         if isinstance(found, str):
             return Score(torch.empty(0), torch.empty(0), found)
     else:
@@ -102,13 +102,14 @@ def merged(method: Callable[[Tensor, Tensor], Tensor], ldr: Tensor, exposures: T
     return torch.stack([method(ldr[window], exposures[window]) for window in windows])
 
 
-def converted(clip: Path, told: str, numbers: range, *, ratio: float, weights: Path | None) -> Tensor | str:
+def converted(clip: Path, told: str, numbers: range, *, exposures: Tensor, weights: Path | None) -> Tensor | str:
     """Run `lanhdr convert` in this process and read what it wrote, (T, 3, H, W); the message if it refuses."""
+    cycle = f"--exposures={exposures[0]:.6g},{exposures[1]:.6g}"
     words = {
         "nothing": [],
-        "exposures": [f"--exposures=1,{ratio:.6g}"],
-        "curve": [f"--exposures=1,{ratio:.6g}", f"--response={clip / 'response.csv'}"],
-        "gamma": [f"--exposures=1,{ratio:.6g}", "--response=gamma2.2"],
+        "exposures": [cycle],
+        "curve": [cycle, f"--response={clip / 'response.csv'}"],
+        "gamma": [cycle, "--response=gamma2.2"],
     }[told]
     chosen = [f"--weights={weights}"] if weights else []
     with tempfile.TemporaryDirectory() as folder:
