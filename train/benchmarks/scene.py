@@ -1,10 +1,13 @@
 """What every benchmark is once its files are found: scenes, whose frames and truths are read when asked for."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor
+
+from model.exposure import GAMMA_8_BIT, CodePrecision
+from model.response import ResponseCurve, gamma_curve
 
 Truth = Literal["truth", "estimate", "none"]
 
@@ -20,6 +23,8 @@ class Scene:
         read_ldr: Reads a frame by number: encoded with 1/2.2, 0..1, (3, H, W).
         truths: By frame number what reads its truth: linear radiance, 1.0 = clip level of the shortest exposure,
             0..1, (3, H, W). Only frames that may be scored are in it; each has a whole window around it.
+        precision: How precisely the camera's codes state light.
+        response: Of the camera; what `read_ldr` returns is linear in it once decoded with 2.2.
     """
 
     name: str
@@ -27,6 +32,8 @@ class Scene:
     labels: tuple[str, ...]
     read_ldr: Callable[[int], Tensor]
     truths: Mapping[int, Callable[[], Tensor]]
+    precision: CodePrecision = GAMMA_8_BIT
+    response: ResponseCurve = field(default_factory=gamma_curve)
 
 
 @dataclass(frozen=True)
