@@ -96,7 +96,9 @@ CONSUMERS = {
     "buildings": Consumer(
         "modern_buildings_2_1k", 24, CameraCurve(2.0, toe=0.01, contrast=4.5, pivot=0.25, crush=0.02)
     ),
-    "crushed": Consumer("dresden_square_1k", 52, ContrastCurve(0.85, 0.02), black=0.7),
+    "crushed": Consumer("spruit_sunrise_4k_gainmap", 52, ContrastCurve(0.85, 0.02), black=0.7),
+    "crushed_buildings": Consumer("modern_buildings_2_1k", 52, ContrastCurve(0.85, 0.02), black=0.7, long_first=True),
+    "crushed_square": Consumer("dresden_square_1k", 52, ContrastCurve(0.85, 0.02), black=0.7),
 }
 
 

@@ -152,10 +152,11 @@ def test_a_picture_between_two_lies_where_its_moment_says(moment: float) -> None
     before, after = to_ldr(wide[:, :, :128], 8.0), to_ldr(wide[:, :, shift : shift + 128], 8.0)
     place = round(shift * moment)
     wanted = to_ldr(wide[:, :, place : place + 128], 8.0)
-    picture, contradiction = interpolate(before, after, moment=moment)
+    found = interpolate(before, after, moment=moment)
     inner = (slice(None), slice(16, -16), slice(16, -16))
-    assert (picture - wanted)[inner].abs().mean() < 0.02 * (after - before)[inner].abs().mean() * shift
-    assert contradiction[inner].median() < 0.2
+    assert (found.picture - wanted)[inner].abs().mean() < 0.02 * (after - before)[inner].abs().mean() * shift
+    assert found.contradiction[inner].median() < 0.2 and found.difference[inner].median() < 0.01
+    assert found.inside[:, :, 16:-16].all() and not found.inside.all()
 
 
 def test_neighbors_that_contradict_the_reference_are_left_out() -> None:

@@ -92,7 +92,7 @@ def test_scenes_without_any_truth_are_compared_with_nothing(tmp_path: Path) -> N
     root = fake_folder(tmp_path)
     for path in (root / "yard/truth").iterdir():
         path.unlink()
-    with pytest.raises(DatasetError, match="scenes without a truth to score: yard; take them out"):
+    with pytest.raises(DatasetError, match="scenes without a truth to score: yard; take them out, or pass --no-truth"):
         open_benchmark("folder", root, nexps=2)
     benchmark = open_benchmark("folder", root, nexps=2, scene="yard")
     assert (benchmark.truth, benchmark.samples) == ("none", 0)

@@ -5,6 +5,7 @@ Each takes a window, encoded with 1/2.2 in 0..1, (N, 3, H, W), and its linear ex
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -104,19 +105,33 @@ def _between(ldr: Tensor, exposures: Tensor, exposure: float) -> Tensor:
     if not before or not after:
         return ldr[before[-1] if before else after[0]]
     first, last = before[-1], after[0]
-    return interpolate(ldr[first], ldr[last], moment=(middle - first) / (last - first))[0]
+    return interpolate(ldr[first], ldr[last], moment=(middle - first) / (last - first)).picture
 
 
-def interpolate(before: Tensor, after: Tensor, *, moment: float) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class Interpolation:
+    """The picture between two of equal exposure, and how sure it is.
+
+    Args:
+        picture: Encoded with 1/2.2, 0..1, (3, H, W).
+        contradiction: How far the flows forth and back contradict each other, in pixels, (1, H, W).
+        difference: How far the two pictures, brought to its moment, differ in their worst channel, (1, H, W).
+        inside: 1 where both of them show the place, (1, H, W).
+    """
+
+    picture: Tensor
+    contradiction: Tensor
+    difference: Tensor
+    inside: Tensor
+
+
+def interpolate(before: Tensor, after: Tensor, *, moment: float) -> Interpolation:
     """Make the picture between two of equal exposure.
 
     Args:
         before: Encoded with 1/2.2, 0..1, (3, H, W).
         after: Likewise.
         moment: Time of the picture wanted, 0 at the one before, 1 at the one after.
-
-    Returns:
-        The picture, (3, H, W), and how far the flows forth and back contradict each other there, in pixels, (1, H, W).
     """
     still = torch.ones(())
     forth = _at_moment(optical_flow(before, after, exposures=(still, still)), moment)
@@ -125,7 +140,9 @@ def interpolate(before: Tensor, after: Tensor, *, moment: float) -> tuple[Tensor
     late, late_inside = fetch(after, -(1 - moment) * back)
     weights = (1 - moment) * early_inside + 1e-6, moment * late_inside + 1e-6
     contradiction = torch.from_numpy(np.linalg.norm(forth + back, axis=-1))[None].to(before)
-    return (weights[0] * early + weights[1] * late) / (weights[0] + weights[1]), contradiction
+    picture = (weights[0] * early + weights[1] * late) / (weights[0] + weights[1])
+    difference = (early - late).abs().amax(0, keepdim=True)
+    return Interpolation(picture, contradiction, difference, early_inside * late_inside)
 
 
 def _at_moment(flow: NDArray[np.float32], moment: float) -> NDArray[np.float32]:

@@ -25,8 +25,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # What the scores of any contender depend on; networks depend on all of `model` besides.
 SCORING_SOURCES = (
     "train/baselines.py", "train/contenders.py", "train/crops.py", "train/measures.py", "train/metrics.py",
-    "train/noise.py", "train/perceptual.py", "train/protocols.py", "train/running.py", "train/scoring.py",
-    "train/temporal.py", "train/warping.py", "model/color.py", "model/exposure.py", "model/transfer.py",
+    "train/no_truth.py", "train/noise.py", "train/perceptual.py", "train/protocols.py", "train/running.py",
+    "train/scoring.py", "train/temporal.py", "train/warping.py", "model/color.py", "model/exposure.py",
+    "model/transfer.py",
 )  # fmt: skip
 
 

@@ -36,7 +36,6 @@ OF_BRACKETS = (
 )
 RESPONSE = "response.csv"
 _NUMBER = re.compile(r"\d+$")
-WITHOUT = ("No scene has a folder `truth`: nothing to compare.",)
 
 
 def open_folder(data_dir: Path | None, request: Request) -> Benchmark:
@@ -70,12 +69,14 @@ def _filmed(data_dir: Path, folders: list[Path], request: Request) -> Benchmark:
     chosen = [folders[place] for place in request.choose([folder.name for folder in folders])]
     found = [_files(folder, request) for folder in chosen]
     lacking = [files.name for files in found if not files.truths]
-    if 0 < len(lacking) < len(found):
-        raise DatasetError(f"{data_dir}: scenes without a truth to score: {shortened(lacking)}; take them out")
+    if 0 < len(lacking) < len(found) and not request.no_truth:
+        raise DatasetError(
+            f"{data_dir}: scenes without a truth to score: {shortened(lacking)}; take them out, or pass --no-truth"
+        )
     demand_files((path for files in found for path in files.paths), root=data_dir, source="")
     scenes = tuple(files.scene(read_frame=read_encoded, rescale=as_stored) for files in found)
     if lacking:
-        return Benchmark(NAME, TITLE, request.nexps, scenes, "none", WITHOUT, "")
+        return Benchmark(NAME, TITLE, request.nexps, scenes, "none", (), "")
     return Benchmark(NAME, TITLE, request.nexps, scenes, "truth", (*FILMED, *unscored(found, request)), "")
 
 

@@ -1,7 +1,7 @@
 """What every benchmark is once its files are found: scenes, whose frames and truths are read when asked for."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from torch import Tensor
@@ -36,6 +36,15 @@ class Scene:
     response: ResponseCurve = field(default_factory=gamma_curve)
 
 
+NO_TRUTH = (
+    "No truth is known. `own` (PSNR_T) compares with the reference frame where that is well exposed; `fill`, where it "
+    "is black or clipped, with the picture between the two nearest frames of a longer or shorter exposure, only where "
+    "their motion is sure.",
+    "Noise of the reference counts as right in `own`, so the true light itself has some 30 to 45 dB there. Places of "
+    "unsure motion are not judged. Equal-exposure interpolation fills as `fill` measures, and is flattered by it.",
+)
+
+
 @dataclass(frozen=True)
 class Benchmark:
     """Scenes of a set, and what must be said about it.
@@ -62,3 +71,9 @@ class Benchmark:
     def samples(self) -> int:
         """Number of frames that have a truth."""
         return sum(len(scene.truths) for scene in self.scenes)
+
+
+def without_truth(benchmark: Benchmark) -> Benchmark:
+    """Leave all truths aside, so that scenes are scored by what they say themselves."""
+    scenes = tuple(replace(scene, truths={}) for scene in benchmark.scenes)
+    return replace(benchmark, scenes=scenes, truth="none", notes=(*benchmark.notes, *NO_TRUTH))
