@@ -178,7 +178,7 @@ def test_a_folder_of_brackets_is_a_benchmark(nexps: int, tmp_path: Path) -> None
     clip = clip_of_bracket(choice, frames=len(scene.exposures))
     assert torch.equal(scene.read_ldr(2), clip.ldr[2])
     assert torch.equal(scene.truths[nexps](), clip.radiance[nexps])
-    assert scene.precision == clip.precision and scene.precision.black > 0
+    assert scene.precision == clip.curve.precision() and scene.precision.black > 0
     assert scene.precision.floor != open_benchmark("selftest", None, nexps=nexps).scenes[0].precision.floor
 
 

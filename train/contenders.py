@@ -4,11 +4,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from model.exposure import GAMMA_8_BIT, CodePrecision
 from model.network import Prediction
 from model.pretrained import Network, Pretrained, load_network
 from model.reconstruct import Reconstructor
@@ -48,6 +50,12 @@ class Trained:
         """Number of its weights."""
         network: Network = self.reconstructor.network  # type: ignore[assignment]
         return sum(values.numel() for values in network.parameters())
+
+    def window(self, ldr: Tensor, exposures: Tensor, precision: CodePrecision) -> tuple[Tensor, ...]:
+        """Reconstruct the middle frame of a window alone; otherwise as a `Contender` runs."""
+        place, network = self.reconstructor.device, self.reconstructor.network
+        stated = precision.tensor()[None].to(place)
+        return self.outputs(network(ldr[None].to(place), exposures[None].to(place), stated))  # type: ignore[operator]
 
     def outputs(self, prediction: Prediction) -> tuple[Tensor, ...]:
         """Radiances that a prediction holds, (3, H, W) each, on the CPU: of a guided network its start comes first."""
@@ -135,11 +143,7 @@ def _network(loaded: Pretrained, path: Path, *, name: str, device: str) -> Conte
     entry = Trained(Reconstructor(loaded.network, device=device), path.name)
     guided = loaded.network.config.output == "guided"
     names = (f"start of {name}", name) if guided else (name,)
-
-    def run(ldr: Tensor, exposures: Tensor) -> tuple[Tensor, ...]:
-        place = entry.reconstructor.device
-        return entry.outputs(loaded.network(ldr[None].to(place), exposures[None].to(place)))
-
+    run = partial(entry.window, precision=GAMMA_8_BIT)
     return Contender(names, run, _network_digest(path, device), entry)
 
 

@@ -52,7 +52,8 @@ def bracket_scene(folder: Path, request: Request) -> Scene:
     truths = {number: partial(_truth, make, 0, number=number) for number in request.centers(len(exposures))}
     labels = tuple(f"{number:04d}" for number in range(len(exposures)))
     make.cache_clear()
-    return Scene(folder.name, exposures, labels, partial(_ldr, make, 0), truths, clip.precision, clip.curve)
+    precision = clip.curve.precision()
+    return Scene(folder.name, exposures, labels, partial(_ldr, make, 0), truths, precision, clip.curve)
 
 
 def _bracket_clip(folder: Path, nexps: int) -> BracketClip:
