@@ -4,24 +4,54 @@ The synthesised ones are camera moves over HDR pictures through a contrasty curv
 of 4:2:0. Each clip becomes a folder in the layout of `lanhdr eval --benchmark folder`, with the camera's curve.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from model.camera_curves import GENERIC, CameraCurve
+from model.exposure import GAMMA, ExposureCycle
 from train.bracket_clips import choose_exposures, clip_of_bracket
 from train.clips import ClipFolder
 from train.compression import jpeg_passed
 from train.datasets.brackets import find_brackets, read_bracket
 
 FRAMES, SIZE = 12, (320, 512)
-GRID = np.linspace(0, 1, 8193)
-GAMMA = 2.2
+GRID = np.linspace(0, 1, 8193) ** 3  # of light, dense where curves are steep
+
+
+class Curve(Protocol):
+    """A camera's way from light to codes."""
+
+    def code(self, light: Tensor) -> Tensor:
+        """Encode light, 0..1, as codes, 0..1."""
+        ...
+
+
+@dataclass(frozen=True)
+class ContrastCurve:
+    """A smooth step upon gamma 2.2, its lowest part crushed; not of the family that curves are found in.
+
+    Args:
+        contrast: Share of the step, 0..1.
+        crush: Codes that become black, 0..1.
+    """
+
+    contrast: float
+    crush: float = 0.0
+
+    def code(self, light: Tensor) -> Tensor:
+        """Encode light, 0..1."""
+        encoded = light.pow(1 / GAMMA)
+        shaped = torch.lerp(encoded, encoded.square() * (3 - 2 * encoded), self.contrast)
+        return ((shaped - self.crush) / (1 - self.crush)).clamp(0, 1)
 
 
 @dataclass(frozen=True)
@@ -31,8 +61,8 @@ class Consumer:
     Args:
         picture: Name of the HDR picture.
         ratio: Of the exposures.
-        contrast: Strength of the S upon gamma 2.2, 0..1.
-        crush: Share of the code range that becomes black.
+        curve: Of the camera.
+        long_first: Whether the first frame is a long one.
         black: Share of the short frame at codes 0 to 8; None exposes it so that a tenth of the long frame clips.
         shot: Variance per unit of signal.
         read: Standard deviation at black.
@@ -41,23 +71,34 @@ class Consumer:
 
     picture: str
     ratio: float
-    contrast: float
-    crush: float
+    curve: Curve
+    long_first: bool = False
     black: float | None = None
     shot: float = 8e-5
     read: float = 1e-3
     quality: int = 92
 
+    @property
+    def exposures(self) -> tuple[float, float]:
+        """Of the first two frames."""
+        return (self.ratio, 1.0) if self.long_first else (1.0, self.ratio)
+
 
 CONSUMERS = {
-    "fireplace": Consumer("fireplace_1k", 8, 0.6, 0.01),
-    "chapel": Consumer("thatch_chapel_1k", 16, 0.85, 0.0),
-    "lounge": Consumer("anniversary_lounge_1k", 16, 0.75, 0.02, shot=2e-4, read=2e-3),
-    "garden": Consumer("chinese_garden_1k", 8, 0.85, 0.02, quality=85),
-    "desk": Consumer("Desk", 32, 0.7, 0.01),
-    "mountain": Consumer("MtTamWest", 8, 0.4, 0.0, quality=95),
-    "buildings": Consumer("modern_buildings_2_1k", 24, 0.6, 0.015),
-    "crushed": Consumer("dresden_square_1k", 52, 0.85, 0.02, black=0.7),
+    "fireplace": Consumer("fireplace_1k", 32, GENERIC),
+    "chapel": Consumer("thatch_chapel_1k", 16, ContrastCurve(0.85), long_first=True),
+    "lounge": Consumer(
+        "anniversary_lounge_1k", 16, CameraCurve(1.6, contrast=5, pivot=0.3, crush=0.03), shot=2e-4, read=2e-3
+    ),
+    "garden": Consumer("chinese_garden_1k", 8, ContrastCurve(0.85, 0.02), quality=85),
+    "desk": Consumer("Desk", 32, CameraCurve("srgb", shoulder=1.5, contrast=3, pivot=0.35), long_first=True),
+    "mountain": Consumer("MtTamWest", 8, ContrastCurve(0.4), quality=95),
+    "buildings": Consumer(
+        "modern_buildings_2_1k", 24, CameraCurve(2.0, toe=0.01, contrast=4.5, pivot=0.25, crush=0.02)
+    ),
+    "crushed": Consumer("spruit_sunrise_4k_gainmap", 52, ContrastCurve(0.85, 0.02), black=0.7),
+    "crushed_buildings": Consumer("modern_buildings_2_1k", 52, ContrastCurve(0.85, 0.02), black=0.7, long_first=True),
+    "crushed_square": Consumer("dresden_square_1k", 52, ContrastCurve(0.85, 0.02), black=0.7),
 }
 
 
@@ -83,32 +124,24 @@ def make_bracket_clip(bracket: Path, folder: Path) -> None:
     assert choice is not None
     clip = clip_of_bracket(choice, frames=FRAMES, size=SIZE)
     radiance = clip.radiance.permute(0, 2, 3, 1).numpy()
-    write_clip(folder, clip.codes, radiance, ratio=float(clip.exposures.max()), light=choice.bracket.light)
+    write_clip(folder, clip.codes, radiance, exposures=clip.exposures[:2].tolist(), light=choice.bracket.light)
 
 
 def make_consumer_clip(clips: ClipFolder, place: int, consumer: Consumer, folder: Path) -> None:
     """Make a synthesised clip."""
     radiance = clips.clip(place, 2, size=SIZE, frames=FRAMES).radiance.permute(0, 2, 3, 1).numpy()
-    curve = camera_curve(consumer.contrast, consumer.crush)
+    curve = np.maximum.accumulate(consumer.curve.code(torch.from_numpy(GRID)).numpy())
     truth = np.clip(radiance * _gain(radiance, consumer, curve), 0, 1).astype(np.float32)
-    exposures = np.array([(1.0, consumer.ratio)[frame % 2] for frame in range(FRAMES)], np.float32)
+    exposures = np.array([consumer.exposures[frame % 2] for frame in range(FRAMES)], np.float32)
     rng = np.random.default_rng(place)
     signal = truth * exposures[:, None, None, None]
     deviation = np.sqrt(consumer.shot * np.minimum(signal, 1) + consumer.read**2)
     signal = np.clip(signal + deviation * rng.standard_normal(signal.shape), 0, 1)
     codes = np.rint(np.interp(signal, GRID, curve) * 255).astype(np.uint8)
     light = np.interp(np.arange(256) / 255, curve, GRID)
-    light[0] = 0
-    write_clip(
-        folder, jpeg_passed(codes, [consumer.quality] * FRAMES), truth, ratio=consumer.ratio, light=light / light[255]
-    )
-
-
-def camera_curve(contrast: float, crush: float) -> NDArray[np.float64]:
-    """Codes 0..1 over `GRID` of light: an S upon gamma 2.2, and the lowest part of it crushed to black."""
-    encoded = GRID ** (1 / GAMMA)
-    shaped = (1 - contrast) * encoded + contrast * encoded**2 * (3 - 2 * encoded)
-    return np.clip((shaped - crush) / (1 - crush), 0, 1)
+    light[0] = 0  # black carries no light
+    stored = jpeg_passed(codes, [consumer.quality] * FRAMES)
+    write_clip(folder, stored, truth, exposures=consumer.exposures, light=light / light[255])
 
 
 def _gain(radiance: NDArray[np.float32], consumer: Consumer, curve: NDArray[np.float64]) -> float:
@@ -119,9 +152,14 @@ def _gain(radiance: NDArray[np.float32], consumer: Consumer, curve: NDArray[np.f
 
 
 def write_clip(
-    folder: Path, codes: NDArray[np.uint8], radiance: NDArray[np.float32], *, ratio: float, light: NDArray[np.float64]
+    folder: Path,
+    codes: NDArray[np.uint8],
+    radiance: NDArray[np.float32],
+    *,
+    exposures: Sequence[float],
+    light: NDArray[np.float64],
 ) -> None:
-    """Write frames, exposures, curve and truths; the list of exposures comes last, so that it tells a whole clip."""
+    """Write frames, curve, truths and exposures; the list of these comes last, so that it tells a whole clip."""
     import OpenEXR
 
     (folder / "truth").mkdir(parents=True, exist_ok=True)
@@ -132,7 +170,7 @@ def write_clip(
             file.write(str(folder / "truth" / f"frame_{number:04d}.exr"))
     rows = (f"{code / 255:.6f},{value:.8g}" for code, value in enumerate(light))
     (folder / "response.csv").write_text("code,light\n" + "\n".join(rows) + "\n")
-    (folder / "exposures.txt").write_text(f"0 {np.log2(ratio):.6f}\n")
+    (folder / "exposures.txt").write_text(" ".join(f"{stop:.6f}" for stop in np.log2(exposures)) + "\n")
 
 
 def made_clips(folder: Path, data: Path, names: tuple[str, ...]) -> Iterator[Path]:
@@ -154,14 +192,14 @@ def made_clips(folder: Path, data: Path, names: tuple[str, ...]) -> Iterator[Pat
             yield folder / name
 
 
-def read_clip(folder: Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def read_clip(folder: Path) -> tuple[Tensor, Tensor, Tensor]:
     """Read codes 0..1, (T, 3, H, W), exposures, (T), and the truth, (T, 3, H, W), of a clip."""
     from train.datasets.pictures import read_radiance
 
     frames = sorted(folder.glob("frame_*.png"))
     codes = np.stack([cv2.imread(str(path))[..., ::-1] for path in frames])
     truth = np.stack([read_radiance(path) for path in sorted((folder / "truth").glob("*.exr"))])
-    ratio = 2.0 ** float((folder / "exposures.txt").read_text().split()[1])
-    exposures = torch.tensor([(1.0, ratio)[number % 2] for number in range(len(frames))])
+    cycle = ExposureCycle.from_stops([float(stop) for stop in (folder / "exposures.txt").read_text().split()])
+    exposures = torch.tensor([cycle[number] for number in range(len(frames))])
     pictures = (torch.from_numpy(np.ascontiguousarray(part.transpose(0, 3, 1, 2))) for part in (codes, truth))
     return next(pictures) / 255, exposures, next(pictures)

@@ -1,8 +1,9 @@
 """How well clips of consumer cameras come back: `convert` and two merges, by what they are told of the camera.
 
 `python -m benchmarks.real_clips --clips DIR` makes the clips once in DIR and prints PSNR_T per clip, over all frames,
-those with a short and those with a long reference, after one fitted scale per clip. `--told` chooses what is said:
-nothing, exposures, curve (exposures and the measured curve), gamma (exposures and --response gamma2.2).
+those with a short and those with a long reference, after one fitted scale per clip; then what `lanhdr eval --no-truth`
+measures, without a scale: what the reference shows itself (own) and what it does not (fill). `--told` chooses what is
+said: nothing, exposures, curve (exposures and the measured curve), gamma (exposures and --response gamma2.2).
 """
 
 import argparse
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -22,9 +24,11 @@ from lanhdr_cli.main import cli
 from model.color import mu_law
 from model.response import ResponseCurve, table_curve
 from train.baselines import interpolate_equal_exposures, merge_by_flow_and_noise
+from train.benchmarks.catalog import open_benchmark
 from train.curve_file import read_curve
 from train.datasets.pictures import read_radiance
 from train.metrics import psnr
+from train.no_truth import Evidence, evidence_of
 
 RADIUS = 2  # frames of a window at either side
 TOLD = ("nothing", "exposures", "curve", "gamma")
@@ -35,22 +39,27 @@ NOT_RUN = "–"  # noqa: RUF001
 
 @dataclass(frozen=True)
 class Score:
-    """PSNR_T of a method on a clip, dB.
+    """PSNR_T of a method on the frames of a clip, dB, NaN where nothing is judged.
 
     Args:
-        by_frame: Of each frame.
         short: Whether the frame's exposure is the shortest.
+        whole: Of whole frames, after one fitted scale.
+        own: Of what the reference shows itself.
+        fill: Of what it does not show.
         message: Why there is none.
     """
 
-    by_frame: Tensor
     short: Tensor
+    whole: Tensor
+    own: Tensor
+    fill: Tensor
     message: str = ""
 
-    @property
-    def means(self) -> tuple[float, float, float]:
-        """Of all frames, those with a short and those with a long reference."""
-        return tuple(float(self.by_frame[part].mean()) for part in (self.short | True, self.short, ~self.short))  # type: ignore[return-value]
+
+def refusal(message: str) -> Score:
+    """What a method scores that refuses a clip."""
+    nothing = torch.empty(0)
+    return Score(nothing, nothing, nothing, nothing, message)
 
 
 @dataclass(frozen=True)
@@ -80,15 +89,31 @@ def scored(row: Row, clip: Path, *, frames: int, weights: Path | None) -> Score:
     codes, exposures, truth = read_clip(clip)
     numbers = range(RADIUS, min(frames, len(codes)) - RADIUS)
     if row.method == "lanhdr":
-        found = converted(clip, row.told, numbers, ratio=float(exposures.max()), weights=weights)
+        found = converted(clip, row.told, numbers, exposures=exposures, weights=weights)
         if isinstance(found, str):
-            return Score(torch.empty(0), torch.empty(0), found)
+            return refusal(found)
     else:
         ldr = known_curve(clip).to_ldr(codes) if row.told == "curve" else codes
         found = merged(BASELINES[row.method], ldr, exposures, numbers)
     wanted = truth[numbers.start : numbers.stop]
-    likeness = psnr(mu_law((found * fitted_scale(found, wanted)).clamp(0, 1)), mu_law(wanted))
-    return Score(likeness, exposures[numbers.start : numbers.stop] == exposures.min())
+    whole = psnr(mu_law((found * fitted_scale(found, wanted)).clamp(0, 1)), mu_law(wanted))
+    parts = [evidence(clip, number) for number in numbers]
+    own, fill = (
+        torch.tensor([_or_nan(part.psnr_t(frame.clamp(0, 1))) for part, frame in zip(side, found, strict=True)])
+        for side in ([part.own for part in parts], [part.fill for part in parts])
+    )
+    return Score(exposures[numbers.start : numbers.stop] == exposures.min(), whole, own, fill)
+
+
+@lru_cache(maxsize=64)
+def evidence(clip: Path, number: int) -> Evidence:
+    """What stands in for the truth of a frame, by the measured curve."""
+    (scene,) = open_benchmark("folder", clip, nexps=2).scenes
+    return evidence_of(scene, number)
+
+
+def _or_nan(value: Tensor | None) -> float:
+    return float("nan") if value is None else float(value)
 
 
 def known_curve(clip: Path) -> ResponseCurve:
@@ -102,13 +127,14 @@ def merged(method: Callable[[Tensor, Tensor], Tensor], ldr: Tensor, exposures: T
     return torch.stack([method(ldr[window], exposures[window]) for window in windows])
 
 
-def converted(clip: Path, told: str, numbers: range, *, ratio: float, weights: Path | None) -> Tensor | str:
+def converted(clip: Path, told: str, numbers: range, *, exposures: Tensor, weights: Path | None) -> Tensor | str:
     """Run `lanhdr convert` in this process and read what it wrote, (T, 3, H, W); the message if it refuses."""
+    cycle = f"--exposures={exposures[0]:.6g},{exposures[1]:.6g}"
     words = {
         "nothing": [],
-        "exposures": [f"--exposures=1,{ratio:.6g}"],
-        "curve": [f"--exposures=1,{ratio:.6g}", f"--response={clip / 'response.csv'}"],
-        "gamma": [f"--exposures=1,{ratio:.6g}", "--response=gamma2.2"],
+        "exposures": [cycle],
+        "curve": [cycle, f"--response={clip / 'response.csv'}"],
+        "gamma": [cycle, "--response=gamma2.2"],
     }[told]
     chosen = [f"--weights={weights}"] if weights else []
     with tempfile.TemporaryDirectory() as folder:
@@ -128,27 +154,45 @@ def fitted_scale(found: Tensor, truth: Tensor) -> float:
     return float((truth[well] / found[well].clamp(min=1e-6)).median())
 
 
-def table(scores: dict[tuple[str, Row], Score], clips: Sequence[str], shown: Sequence[Row]) -> str:
-    """All scores in Markdown: all / short reference / long reference."""
+def tables(scores: dict[tuple[str, Row], Score], clips: Sequence[str], shown: Sequence[Row]) -> str:
+    """All scores in Markdown."""
+    kinds = {
+        "PSNR_T, dB: all frames / short reference / long reference": lambda score: _by_role(score.whole, score.short),
+        "Own, dB: short reference / long reference": lambda score: _by_role(score.own, score.short)[1:],
+        "Fill, dB: short reference / long reference": lambda score: _by_role(score.fill, score.short)[1:],
+    }
+    return "\n".join(f"{title}:\n\n{_table(scores, clips, shown, of)}" for title, of in kinds.items())
+
+
+def _table(
+    scores: dict[tuple[str, Row], Score], clips: Sequence[str], shown: Sequence[Row], of: Callable[[Score], list[float]]
+) -> str:
     lines = [("clip", *(row.title for row in shown)), ("---", *["---:"] * len(shown))]
-    lines += [(clip, *(_cell(scores[clip, row]) for row in shown)) for clip in clips]
-    lines.append(("mean", *(_mean([scores[clip, row] for clip in clips]) for row in shown)))
+    for clip in clips:
+        found = (scores[clip, row] for row in shown)
+        lines.append((clip, *("refused" if score.message else _cell(of(score)) for score in found)))
+    lines.append(("mean", *(_mean([scores[clip, row] for clip in clips], of) for row in shown)))
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _cell(score: Score) -> str:
-    return "refused" if score.message else " / ".join(f"{value:.2f}" for value in score.means)
+def _by_role(values: Tensor, short: Tensor) -> list[float]:
+    """Means over all frames, those with a short and those with a long reference."""
+    return [float(values[part].nanmean()) for part in (short | True, short, ~short)]
 
 
-def _mean(scores: Sequence[Score]) -> str:
-    known = [score.means for score in scores if not score.message]
+def _cell(values: Sequence[float]) -> str:
+    return " / ".join(NOT_RUN if value != value else f"{value:.2f}" for value in values)
+
+
+def _mean(scores: Sequence[Score], of: Callable[[Score], list[float]]) -> str:
+    known = [of(score) for score in scores if not score.message]
     refused = len(scores) - len(known)
-    means = " / ".join(f"{sum(values) / len(known):.2f}" for values in zip(*known, strict=True)) if known else NOT_RUN
+    means = _cell(torch.tensor(known).nanmean(0).tolist()) if known else NOT_RUN
     return means + (f" ({refused} refused)" if refused else "")
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data/test"), help="HDR pictures and brackets/")
     parser.add_argument("--clips", type=Path, help="folder that keeps the clips")
@@ -171,8 +215,7 @@ def main() -> None:
             for clip in clips
             for row in shown
         }
-    print("PSNR_T, dB, of all frames / with a short reference / with a long reference:\n")
-    print(table(scores, [clip.name for clip in clips], shown))
+    print(tables(scores, [clip.name for clip in clips], shown))
     for (clip, row), score in scores.items():
         if score.message:
             print(f"{clip}, {row.title}: {score.message}")

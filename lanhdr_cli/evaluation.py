@@ -16,7 +16,7 @@ from lanhdr_cli.media.output import prepare_folder, refuse_existing
 from model.bundled import Size, bundled_path
 from model.errors import WeightsError
 from train.benchmarks.catalog import open_benchmark
-from train.benchmarks.scene import Benchmark
+from train.benchmarks.scene import Benchmark, Truth
 from train.comparison import compare, comparison_sheets, demand_same_set
 from train.contenders import Contender, baselines, trained
 from train.evaluation import Evaluation, Wishes, evaluate_benchmark, frames_to_do
@@ -29,6 +29,12 @@ from train.scoring import Rules
 from train.sheets import Sheet
 
 WORST, BEST = 3, 1
+# Measures that are shown scene by scene.
+PER_SCENE: dict[Truth, tuple[str, ...]] = {
+    "truth": ("psnr_t",),
+    "estimate": ("warping_error", "psnr_t"),
+    "none": ("own", "fill", "warping_error"),
+}
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +57,7 @@ class EvaluationRequest:
         json_path: File for all results.
         with_baselines: Whether methods that learn nothing take part.
         against: Results of an earlier run.
+        no_truth: Whether truths are left aside, where there are any.
         device: Where networks compute.
         cache: Folder that keeps scores.
         threads: Threads of arithmetic.
@@ -71,6 +78,7 @@ class EvaluationRequest:
     json_path: Path | None
     with_baselines: bool
     against: Path | None
+    no_truth: bool
     device: str
     cache: Path | None
     threads: int | None
@@ -79,7 +87,9 @@ class EvaluationRequest:
 
     @property
     def protocols(self) -> tuple[Protocol, ...]:
-        """How to score."""
+        """How to score; a reference that is pasted would be compared with itself where there is no truth."""
+        if self.no_truth:
+            return ("lanhdr",)
         return tuple(name for name in PROTOCOLS if self.protocol in (name, "all"))
 
 
@@ -101,7 +111,12 @@ def run(request: EvaluationRequest) -> None:
     if not request.overwrite:
         refuse_existing([place for place in places if place.exists()])
     benchmark = open_benchmark(
-        request.benchmark, request.data_dir, nexps=request.nexps, scene=request.scene, limit=request.limit
+        request.benchmark,
+        request.data_dir,
+        nexps=request.nexps,
+        scene=request.scene,
+        limit=request.limit,
+        no_truth=request.no_truth,
     )
     if before:
         demand_same_set(before, benchmark.name, nexps=request.nexps)
@@ -144,8 +159,7 @@ def _evaluate(request: EvaluationRequest, benchmark: Benchmark, contenders: list
 
 
 def _sheets(results: Results) -> list[Sheet]:
-    first = ("psnr_t",) if results.truth == "truth" else ("warping_error", "psnr_t")
-    return sheets(results, per_scene=first)
+    return sheets(results, per_scene=PER_SCENE[results.truth])
 
 
 def _compared(results: Results, before: Results | None) -> list[Sheet]:

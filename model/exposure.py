@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from fractions import Fraction
 
 import torch
@@ -96,6 +96,12 @@ class CodePrecision:
     def tensor(self) -> Tensor:
         """Return the six numbers in the order above, (6,)."""
         return torch.tensor(astuple(self), dtype=torch.float32)
+
+    @classmethod
+    def from_tensor(cls, numbers: Tensor) -> "CodePrecision":
+        """Take the five numbers of `tensor`, (5,)."""
+        names = (field.name for field in fields(cls))
+        return cls(**dict(zip(names, numbers.tolist(), strict=True)))
 
 
 GAMMA_8_BIT = CodePrecision()

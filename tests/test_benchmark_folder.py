@@ -6,7 +6,7 @@ import pytest
 import torch
 from fake_benchmarks import as_tensor, codes_of, fake_folder, light_of, write, write_exr
 
-from model.exposure import to_ldr
+from model.exposure import GAMMA_8_BIT, to_ldr
 from train.benchmarks.catalog import open_benchmark
 from train.clips import test_clips as make_clips
 from train.errors import DatasetError
@@ -49,6 +49,34 @@ def test_jpegs_are_read_and_truths_clipped(tmp_path: Path) -> None:
     assert only.truths[2]().min() == 1  # 2 and more everywhere: clipped, not divided
 
 
+def test_frames_beside_a_camera_curve_are_linearised_by_it(tmp_path: Path) -> None:
+    root = fake_folder(tmp_path)
+    scene = root / "yard"
+    (scene / "response.csv").write_text(
+        "code,light\n" + "".join(f"{code},{(code / 255) ** 3}\n" for code in range(256))
+    )
+    street, yard = open_benchmark("folder", root, nexps=2).scenes
+    codes = as_tensor(codes_of(2))
+    # linear interpolation between 256 samples of a cube: 6 / 8 / 255^2
+    np.testing.assert_allclose(yard.read_ldr(2) ** 2.2, codes**3, atol=2e-5)
+    assert street.precision == GAMMA_8_BIT and yard.precision.black == pytest.approx((2 / 255) ** 3, rel=0.05)
+    assert torch.allclose(yard.response.encode(yard.read_ldr(2) ** 2.2), codes, atol=2e-3)
+    flat = np.full((16, 24, 3), 51, np.uint8)
+    (scene / "frame_0007.png").unlink()
+    write(scene / "frame_0007.png", flat)
+    coarse = open_benchmark("folder", root, nexps=2).scenes[1].precision
+    assert coarse.slope > 1000 * yard.precision.slope  # steps of 8 bits, not of 16
+
+
+def test_a_camera_curve_beside_linear_frames_is_refused(tmp_path: Path) -> None:
+    scene = fake_folder(tmp_path, scenes=["yard"]) / "yard"
+    (scene / "frame_0007.png").unlink()
+    write_exr(scene / "frame_0007.exr", light_of(5))
+    (scene / "response.csv").write_text("0,0\n1,1\n")
+    with pytest.raises(DatasetError, match=r"frame_0007\.exr is linear already: take response\.csv out"):
+        open_benchmark("folder", scene, nexps=2)
+
+
 def test_frames_without_truth_are_counted_and_not_scored(tmp_path: Path) -> None:
     root = fake_folder(tmp_path)
     (root / "yard/truth/frame_0009.hdr").unlink()
@@ -64,7 +92,7 @@ def test_scenes_without_any_truth_are_compared_with_nothing(tmp_path: Path) -> N
     root = fake_folder(tmp_path)
     for path in (root / "yard/truth").iterdir():
         path.unlink()
-    with pytest.raises(DatasetError, match="scenes without a truth to score: yard; take them out"):
+    with pytest.raises(DatasetError, match="scenes without a truth to score: yard; take them out, or pass --no-truth"):
         open_benchmark("folder", root, nexps=2)
     benchmark = open_benchmark("folder", root, nexps=2, scene="yard")
     assert (benchmark.truth, benchmark.samples) == ("none", 0)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from click.testing import Result
 from converting import invoke, read_exr, save_lite, save_tiny
-from fake_benchmarks import fake_folder, fake_tog13
+from fake_benchmarks import fake_folder, fake_tog13, write, write_exr, write_lines
+from test_no_truth import moving_clip
 
 from lanhdr_cli.hdr_files import write_radiance
 from model.exposure import to_radiance
@@ -58,8 +59,8 @@ def test_all_results_are_in_the_files(first: tuple[Path, Result]) -> None:
     results = read_results(folder / "first.json")
     assert results == read_results(folder / "out" / "results.json")
     assert [method.name for method in results.methods][-3:] == ["start of lite test", "lite test", "tiny test"]
-    assert [method.kind for method in results.methods] == ["baseline"] * 4 + ["start", "network", "network"]
-    assert len(results.scores) == 7 * 2 * 2 * 2  # methods, protocols, scenes, frames with a truth and a window
+    assert [method.kind for method in results.methods] == ["baseline"] * 5 + ["start", "network", "network"]
+    assert len(results.scores) == 8 * 2 * 2 * 2  # methods, protocols, scenes, frames with a truth and a window
     last = results.methods[-1]
     assert last.weights == "tiny.safetensors" and last.parameters and last.seconds_per_frame
     rows = list(csv.DictReader((folder / "out" / "scores.csv").read_text().splitlines()))
@@ -71,6 +72,34 @@ def test_all_results_are_in_the_files(first: tuple[Path, Result]) -> None:
 def test_the_report_holds_the_worst_places(first: tuple[Path, Result]) -> None:
     page = (first[0] / "out" / "report.html").read_text()
     assert "data:image/png" in page and "tiny test" in page
+
+
+def test_clips_without_truth_are_scored_by_themselves(tmp_path: Path, tiny: Path) -> None:
+    clip = moving_clip(2)
+    for name in ("filmed", "known"):
+        for number, codes in enumerate((clip.ldr * 255).round().byte().permute(0, 2, 3, 1).numpy()):
+            write(tmp_path / name / f"frame_{number:04d}.png", codes)
+        write_lines(tmp_path / name / "exposures.txt", ["0", "6"])
+    write_exr(tmp_path / "known/truth/frame_0002.exr", clip.radiance[2].permute(1, 2, 0).numpy())
+    arguments = ("--benchmark", "folder", "--data-dir", tmp_path, "--with-baselines", "--weights", tiny)
+    refused = run(*arguments)
+    assert refused.exit_code == 1 and "or pass --no-truth" in refused.stderr
+    outcome = run(*arguments, "--no-truth", "--report", tmp_path / "out")
+    assert outcome.exit_code == 0, outcome.output
+    for words in ("own, dB, per scene", "fill, dB, per scene", "equal-exposure interpolation", "of low", "of high"):
+        assert words in outcome.stdout
+    assert "No truth is known" in outcome.stderr and "reference pasted" not in outcome.stdout
+    results = read_results(tmp_path / "out/results.json")
+    known = [score for score in results.scores if score.scene == "known"]
+    filmed = [score for score in results.scores if score.scene == "filmed"]
+    assert [score.values for score in known] == [score.values for score in filmed]  # the truth is left aside
+    own = {score.values["own"] for score in filmed if score.method == "reference"}
+    assert own == {120.0}
+    rows = list(csv.DictReader((tmp_path / "out/scores.csv").read_text().splitlines()))
+    assert {row["role"] for row in rows if row["fill"]} == {"low", "high"}
+    assert all(row["psnr_t"] == "" for row in rows)
+    page = (tmp_path / "out/report.html").read_text()
+    assert 'data-measure="own"' in page and 'data-measure="psnr_t"' not in page
 
 
 def test_pasting_brings_methods_together(first: tuple[Path, Result]) -> None:
@@ -171,7 +200,7 @@ def test_baselines_alone_are_scored_where_no_weights_are_bundled(
     assert refused.exit_code == 1 and "no weights for two exposures are bundled" in refused.stderr
     outcome = run(*arguments, "--with-baselines", "--json", tmp_path / "r.json")
     assert outcome.exit_code == 0, outcome.output
-    assert len(read_results(tmp_path / "r.json").methods) == 4
+    assert len(read_results(tmp_path / "r.json").methods) == 5
     exact = [
         score.values["psnr_l"] for score in read_results(tmp_path / "r.json").scores if score.method == "reference"
     ]

@@ -1,5 +1,7 @@
 """Disturbances: each does to the frames what it says, and none touches the truth."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -41,7 +43,7 @@ def error(clip: Clip) -> Tensor:
 
 def test_all_are_named_once_the_first_is_none_and_all_repeat() -> None:
     entries = disturbances()
-    assert len({entry.name for entry in entries}) == len(entries) == 17
+    assert len({entry.name for entry in entries}) == len(entries) == 19
     assert entries[0].name == "undisturbed"
     clip = make_clip(frames=6)
     for entry in entries:
@@ -67,7 +69,28 @@ def test_misstated_ratios_change_what_is_said_only(word: str, factor: float) -> 
     assert stated.exposures[:3].tolist() == pytest.approx([1.0, 4 * factor, 16 * factor])
 
 
-@pytest.mark.parametrize(("word", "gamma"), [("gamma 2.0", 2.0), ("gamma 2.4", 2.4)])
+@pytest.mark.parametrize("gamma", [2.0, 2.4])
+def test_another_response_that_is_found_costs_little(gamma: float) -> None:
+    clip = make_clip(shift=0, frames=6)
+    clip = replace(clip, radiance=6 * clip.radiance)  # well exposed at both exposures, in part
+    taken, found = apply(f"gamma {gamma}, taken", clip), apply(f"gamma {gamma}, response found", clip)
+    assert error(found).mean() < 0.35 * error(taken).mean()
+    assert found.precision.tolist() != taken.precision.tolist()
+
+
+def test_what_is_not_seen_at_two_exposures_is_taken_for_gamma() -> None:
+    clip = make_clip()
+    dark = replace(clip, radiance=1e-4 * clip.radiance)
+    taken, found = apply("gamma 2.0, taken", dark), apply("gamma 2.0, response found", dark)
+    assert torch.equal(found.ldr, taken.ldr)
+
+
+def test_what_is_compressed_is_stated_less_precisely() -> None:
+    plain, compressed = apply("undisturbed", make_clip()), apply("crf 23", make_clip())
+    assert compressed.precision[4] > 3 * plain.precision[4]
+
+
+@pytest.mark.parametrize(("word", "gamma"), [("gamma 2.0, taken", 2.0), ("gamma 2.4, taken", 2.4)])
 def test_another_response_is_another_power(word: str, gamma: float) -> None:
     clip = make_clip(frames=2)
     taken = apply(word, clip)

@@ -56,9 +56,9 @@ def test_the_command_prints_tables_and_writes_what_is_asked_for(weights: Path, t
         assert word in tables.read_text()
     stored = read_results(scores)
     assert [score.method for score in stored.scores] == [method.name for method in stored.methods]
-    assert len(stored.scores) == 6 and "train.evaluate" in stored.command
+    assert len(stored.scores) == 7 and "train.evaluate" in stored.command
     assert [path.name for path in pictures.iterdir()] == ["worst1_meadow.png"]
-    assert len(list((tmp_path / "cache").iterdir())) == 5  # four baselines and the network
+    assert len(list((tmp_path / "cache").iterdir())) == 6  # five baselines and the network
 
 
 @pytest.mark.usefixtures("_meadow")
@@ -82,7 +82,7 @@ def test_weights_of_the_other_exposure_count_are_one_line(weights: Path, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "nor HDR pictures or videos: pass another"),
+        ([], "nor HDR pictures, videos or folders of exposure brackets: pass another"),
         (["--only-weights"], "pass --weights FILE or leave out --only-weights"),
         (["--device", "cuda:77"], "pass --device cpu"),
         (["--device", "toaster"], "pass --device cpu"),

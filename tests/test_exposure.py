@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.errors import ExposureError, LanHdrError
-from model.exposure import ExposureCycle, match_exposure, nearest_stop, to_ldr, to_radiance
+from model.exposure import CodePrecision, ExposureCycle, match_exposure, nearest_stop, to_ldr, to_radiance
 
 
 @pytest.fixture
@@ -15,6 +15,12 @@ def ldr() -> torch.Tensor:
     picture = torch.rand(2, 3, 5, 7, generator=torch.Generator().manual_seed(3))
     picture[0, 0, 0, :2] = torch.tensor([0.0, 1.0])
     return picture
+
+
+def test_a_precision_comes_back_from_its_tensor() -> None:
+    # powers of two, which float32 holds exactly
+    precision = CodePrecision(black=2**-8, clip_begins=0.75, clip_ends=0.875, floor=2**-16, slope=2**-12)
+    assert CodePrecision.from_tensor(precision.tensor()) == precision
 
 
 @pytest.mark.parametrize("exposure", [1.0, 4.0, 8.0, 16.0])

@@ -1,5 +1,6 @@
 """Methods over scenes: networks as a stream give what a window gives, and only what is needed is computed and kept."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from converting import save_lite, save_tiny
 from scored import tiny_clip
 from torch import Tensor
 
+from model.exposure import CodePrecision
+from model.frames import LdrFrame
 from train.benchmarks.scene import Scene
 from train.clip_scene import scene_of
 from train.contenders import contender, trained
@@ -40,6 +43,23 @@ def test_a_stream_gives_what_a_window_gives(design: str, nexps: int, tmp_path: P
         assert len(outputs) == len(anew) == len(network.names)
         for output, wanted in zip(outputs, anew, strict=True):
             assert (output - wanted).abs().max() < 1e-5  # sums in another order
+
+
+def test_a_scene_s_precision_reaches_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (network,) = trained([save_tiny(tmp_path / "w.safetensors")], nexps=2)
+    coarse = CodePrecision(black=0.01)
+    seen: list[CodePrecision] = []
+
+    def noting(frames: Iterable[LdrFrame], *, period: int) -> Iterator[tuple[LdrFrame, ...]]:
+        seen.extend(frame.precision for frame in frames)
+        return iter(())
+
+    assert network.trained
+    monkeypatch.setattr(network.trained.reconstructor, "windows", noting)
+    with pytest.raises((RuntimeError, StopIteration)):  # no window comes
+        list(run_over(network, replace(noisy_scene(2, frames=6), precision=coarse), window_length=5, period=2,
+                      meter=Meter(network.device)))  # fmt: skip
+    assert seen == [coarse] * 6
 
 
 def test_frames_that_nobody_scores_are_prepared_at_most(tmp_path: Path) -> None:

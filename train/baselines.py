@@ -5,6 +5,7 @@ Each takes a window, encoded with 1/2.2 in 0..1, (N, 3, H, W), and its linear ex
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -20,6 +21,9 @@ from train.noise import noise_level, noise_variance
 Method = Callable[[Tensor, Tensor], Tensor]
 
 CLIPPED = 0.98
+# Where a reference begins to show something itself, and where it does so well: encoded, of its brightest channel.
+DARK, SHOWN = 12 / 255, 48 / 255
+REFINEMENTS = 3
 # What an aligned neighbor may differ beyond noise, relative to its radiance: sampling and small misalignment.
 TOLERANCE = 0.03
 
@@ -60,6 +64,94 @@ def merge_by_flow_and_noise(ldr: Tensor, exposures: Tensor, *, level: Tensor | f
     variance = noise_variance(aligned, level) / exposure.square()
     weights = inside * _unclipped(aligned) * _agreement(ldr, radiance, variance) / variance
     return _mean_or_reference(weights * variance.amin(0), radiance, ldr, exposures)
+
+
+def interpolate_equal_exposures(ldr: Tensor, exposures: Tensor) -> Tensor:
+    """Keep what the reference shows well; fill its blacks and clipped parts from frames of equal exposure around it.
+
+    For every other exposure, the nearest frame before and the nearest after are brought to the moment of the
+    reference along the flow between those two, which see the same things. Of what is not clipped, the longest exposure
+    fills first. Blacks of the longest and clipped parts of the shortest exposure stay as they are.
+    """
+    middle = len(ldr) // 2
+    own = float(exposures[middle])
+    others = sorted({float(exposure) for exposure in exposures} - {own}, reverse=True)
+    reference = reference_alone(ldr, exposures)
+    weight = _shown(ldr[middle], darks=others[0] < own, clipped=others[-1] > own)
+    total, radiance = weight, weight * reference
+    for exposure in others:
+        between = _between(ldr, exposures, exposure)
+        share = (1 - total) * (1 if exposure == others[-1] < own else _whole(between))
+        total, radiance = total + share, radiance + share * to_radiance(between, exposure)
+    return radiance + (1 - total) * reference
+
+
+def _shown(reference: Tensor, *, darks: bool, clipped: bool) -> Tensor:
+    """Weigh how well a reference shows things itself, (1, H, W); its darks or clipped parts may count as shown."""
+    brightest = reference.amax(0, keepdim=True)
+    dark = torch.ones_like(brightest) if darks else ((brightest - DARK) / (SHOWN - DARK)).clamp(0, 1)
+    return dark if clipped else dark * _whole(reference)
+
+
+def _whole(picture: Tensor) -> Tensor:
+    """Weigh how far all channels are from the clip level, (1, H, W)."""
+    return _unclipped(picture).amin(0, keepdim=True)
+
+
+def _between(ldr: Tensor, exposures: Tensor, exposure: float) -> Tensor:
+    """Bring the nearest frames of an exposure before and after the middle one to its moment, (3, H, W)."""
+    middle = len(ldr) // 2
+    before, after = ([n for n in side if exposures[n] == exposure] for side in (range(middle), range(middle, len(ldr))))
+    if not before or not after:
+        return ldr[before[-1] if before else after[0]]
+    first, last = before[-1], after[0]
+    return interpolate(ldr[first], ldr[last], moment=(middle - first) / (last - first)).picture
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """The picture between two of equal exposure, and how sure it is.
+
+    Args:
+        picture: Encoded with 1/2.2, 0..1, (3, H, W).
+        contradiction: How far the flows forth and back contradict each other, in pixels, (1, H, W).
+        difference: How far the two pictures, brought to its moment, differ in their worst channel, (1, H, W).
+        inside: 1 where both of them show the place, (1, H, W).
+    """
+
+    picture: Tensor
+    contradiction: Tensor
+    difference: Tensor
+    inside: Tensor
+
+
+def interpolate(before: Tensor, after: Tensor, *, moment: float) -> Interpolation:
+    """Make the picture between two of equal exposure.
+
+    Args:
+        before: Encoded with 1/2.2, 0..1, (3, H, W).
+        after: Likewise.
+        moment: Time of the picture wanted, 0 at the one before, 1 at the one after.
+    """
+    still = torch.ones(())
+    forth = _at_moment(optical_flow(before, after, exposures=(still, still)), moment)
+    back = _at_moment(optical_flow(after, before, exposures=(still, still)), 1 - moment)
+    early, early_inside = fetch(before, -moment * forth)
+    late, late_inside = fetch(after, -(1 - moment) * back)
+    weights = (1 - moment) * early_inside + 1e-6, moment * late_inside + 1e-6
+    contradiction = torch.from_numpy(np.linalg.norm(forth + back, axis=-1))[None].to(before)
+    picture = (weights[0] * early + weights[1] * late) / (weights[0] + weights[1])
+    difference = (early - late).abs().amax(0, keepdim=True)
+    return Interpolation(picture, contradiction, difference, early_inside * late_inside)
+
+
+def _at_moment(flow: NDArray[np.float32], moment: float) -> NDArray[np.float32]:
+    """Find the flow of what is at each pixel at a later moment, by fixed-point iteration from the flow at moment 0."""
+    field = torch.from_numpy(np.concatenate([flow, np.zeros_like(flow[..., :1])], axis=-1)).permute(2, 0, 1)
+    found = flow
+    for _ in range(REFINEMENTS):
+        found = fetch(field, -moment * found)[0][:2].permute(1, 2, 0).numpy()
+    return np.ascontiguousarray(found)
 
 
 def _hat_merge(ldr: Tensor, exposures: Tensor, inside: Tensor | float = 1.0) -> Tensor:

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.exposure import CodePrecision
 from model.response import ResponseCurve, table_curve
 from train.datasets.brackets import Bracket, Codes
 from train.datasets.pictures import Pixels
@@ -55,9 +54,9 @@ class BracketClip:
         return self.curve.to_ldr(to_tensor(self.codes.astype(np.float32) / np.float32(255)))
 
     @property
-    def precision(self) -> CodePrecision:
-        """How precisely the codes state light."""
-        return self.curve.precision()
+    def precision(self) -> Tensor:
+        """How precisely the codes state light, as `CodePrecision.tensor` lays it out, (5,)."""
+        return self.curve.precision().tensor()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from model.exposure import CodePrecision
 from train.batches import Sample
 from train.benchmarks.request import Request
 from train.benchmarks.scene import Scene
@@ -29,7 +30,8 @@ def scene_of(clip: Clip, nexps: int) -> Scene:
     count = len(clip.ldr)
     truths = {frame: partial(_nth, clip.radiance, frame) for frame in Request(nexps).centers(count)}
     labels = tuple(f"{frame:04d}" for frame in range(count))
-    return Scene(clip.name, tuple(clip.exposures.tolist()), labels, partial(_nth, clip.ldr), truths)
+    exposures, precision = tuple(clip.exposures.tolist()), CodePrecision.from_tensor(clip.precision)
+    return Scene(clip.name, exposures, labels, partial(_nth, clip.ldr), truths, precision)
 
 
 def _nth(frames: Tensor, number: int) -> Tensor:

@@ -79,6 +79,8 @@ def test_clips(
         DatasetError: If the folder holds nothing usable, or a file in it cannot be read.
     """
     folder = ClipFolder(data_dir)
+    if not folder.paths:
+        raise DatasetError(f"{data_dir} holds no .hdr, .exr or video: pass a folder that holds test pictures")
     for index in evenly(len(folder.paths), limit=limit):
         yield folder.clip(index, nexps, size=size, frames=frames)
 
@@ -95,15 +97,8 @@ class ClipFolder:
 
     @cached_property
     def paths(self) -> tuple[Path, ...]:
-        """HDR pictures first, then videos, each by name of path.
-
-        Raises:
-            DatasetError: If the folder holds nothing usable.
-        """
-        paths = (*_found(self.folder, HDR_SUFFIXES), *_found(self.folder, VIDEO_SUFFIXES))
-        if not paths:
-            raise DatasetError(f"{self.folder} holds no .hdr, .exr or video: pass a folder that holds test pictures")
-        return paths
+        """HDR pictures first, then videos, each by name of path."""
+        return (*_found(self.folder, HDR_SUFFIXES), *_found(self.folder, VIDEO_SUFFIXES))
 
     @cached_property
     def pictures(self) -> tuple[Picture, ...]:

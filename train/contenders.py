@@ -4,22 +4,32 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from model.exposure import GAMMA_8_BIT, CodePrecision
 from model.network import Prediction
 from model.pretrained import Network, Pretrained, load_network
 from model.reconstruct import Reconstructor
-from train.baselines import Method, merge_by_flow, merge_by_flow_and_noise, merge_unaligned, reference_alone
+from train.baselines import (
+    Method,
+    interpolate_equal_exposures,
+    merge_by_flow,
+    merge_by_flow_and_noise,
+    merge_unaligned,
+    reference_alone,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 # What the scores of any contender depend on; networks depend on all of `model` besides.
 SCORING_SOURCES = (
     "train/baselines.py", "train/contenders.py", "train/crops.py", "train/measures.py", "train/metrics.py",
-    "train/noise.py", "train/perceptual.py", "train/protocols.py", "train/running.py", "train/scoring.py",
-    "train/temporal.py", "train/warping.py", "model/color.py", "model/exposure.py", "model/transfer.py",
+    "train/no_truth.py", "train/noise.py", "train/perceptual.py", "train/protocols.py", "train/running.py",
+    "train/scoring.py", "train/temporal.py", "train/warping.py", "model/color.py", "model/exposure.py",
+    "model/transfer.py",
 )  # fmt: skip
 
 
@@ -40,6 +50,12 @@ class Trained:
         """Number of its weights."""
         network: Network = self.reconstructor.network  # type: ignore[assignment]
         return sum(values.numel() for values in network.parameters())
+
+    def window(self, ldr: Tensor, exposures: Tensor, precision: CodePrecision) -> tuple[Tensor, ...]:
+        """Reconstruct the middle frame of a window alone; otherwise as a `Contender` runs."""
+        place, network = self.reconstructor.device, self.reconstructor.network
+        stated = precision.tensor()[None].to(place)
+        return self.outputs(network(ldr[None].to(place), exposures[None].to(place), stated))  # type: ignore[operator]
 
     def outputs(self, prediction: Prediction) -> tuple[Tensor, ...]:
         """Radiances that a prediction holds, (3, H, W) each, on the CPU: of a guided network its start comes first."""
@@ -75,8 +91,14 @@ def baselines() -> list[Contender]:
         contender("reference", reference_alone),
         contender("unaligned merge", merge_unaligned),
         contender("flow merge", merge_by_flow),
+        interpolation(),
         noise_aware_merge(),
     ]
+
+
+def interpolation() -> Contender:
+    """Equal-exposure interpolation: what moves where the reference is black or clipped, two equal frames tell best."""
+    return contender("equal-exposure interpolation", interpolate_equal_exposures)
 
 
 def noise_aware_merge() -> Contender:
@@ -121,11 +143,7 @@ def _network(loaded: Pretrained, path: Path, *, name: str, device: str) -> Conte
     entry = Trained(Reconstructor(loaded.network, device=device), path.name)
     guided = loaded.network.config.output == "guided"
     names = (f"start of {name}", name) if guided else (name,)
-
-    def run(ldr: Tensor, exposures: Tensor) -> tuple[Tensor, ...]:
-        place = entry.reconstructor.device
-        return entry.outputs(loaded.network(ldr[None].to(place), exposures[None].to(place)))
-
+    run = partial(entry.window, precision=GAMMA_8_BIT)
     return Contender(names, run, _network_digest(path, device), entry)
 
 

@@ -15,13 +15,17 @@ import torch
 from torch import Tensor
 
 from model.color import mu_law
+from model.errors import ResponseError
 from model.exposure import ExposureCycle
+from model.response import ResponseCurve, gamma_curve
+from model.response_estimate import code_histogram, estimate_response
 from model.window import exposure_windows
 from train.augment import Capture, expose
 from train.baselines import fetch, optical_flow
 from train.clips import Clip
 from train.synthesis import to_tensor
 
+GAMMAS = (2.0, 2.4)
 RATIOS = (2, 4, 8, 16, 32, 64)
 MOMENTS = 9
 # quality of JPEG where PyAV is absent, by the constant rate factor of x264
@@ -47,8 +51,8 @@ def disturbances() -> list[Disturbance]:
         _capture("undisturbed", lambda camera: camera),
         Disturbance("stated ratio 10 % too high", lambda clip: [_misstated(clip, 1.1)]),
         Disturbance("stated ratio 10 % too low", lambda clip: [_misstated(clip, 0.9)]),
-        _capture("true gamma 2.0, taken for 2.2", lambda camera: replace(camera, gamma=2.0)),
-        _capture("true gamma 2.4, taken for 2.2", lambda camera: replace(camera, gamma=2.4)),
+        *(_gamma(gamma) for gamma in GAMMAS),
+        *(_gamma(gamma, found=True) for gamma in GAMMAS),
         _compression(23),
         _compression(30),
         Disturbance("motion blur, shutter 0.5", lambda clip: [_retaken(clip, radiance=_blurred(clip, shutter=0.5))]),
@@ -61,6 +65,29 @@ def disturbances() -> list[Disturbance]:
 
 def _capture(name: str, change: Callable[[Capture], Capture]) -> Disturbance:
     return Disturbance(name, lambda clip: [_retaken(replace(clip, capture=change(clip.capture)))])
+
+
+def _gamma(gamma: float, *, found: bool = False) -> Disturbance:
+    """Take the frames through another power, which is taken for 2.2 or found from the clip, as a conversion does."""
+    wrong = _capture(f"true gamma {gamma}, taken for 2.2", lambda camera: replace(camera, gamma=gamma))
+    right = Disturbance(f"true gamma {gamma}, response found", lambda clip: [_linearised(*wrong.apply(clip))])
+    return right if found else wrong
+
+
+def _linearised(clip: Clip) -> Clip:
+    """Encode the frames anew with 1/2.2 by the response that they show themselves."""
+    curve = _found_response(clip)
+    return replace(clip, ldr=curve.to_ldr(clip.ldr), precision=curve.precision().tensor())
+
+
+def _found_response(clip: Clip) -> ResponseCurve:
+    histograms: dict[float, Tensor] = {}
+    for frame, exposure in zip(clip.ldr, clip.exposures.tolist(), strict=True):
+        histograms[exposure] = code_histogram(frame) + histograms.get(exposure, 0)
+    try:
+        return estimate_response(histograms).curve
+    except ResponseError:  # too little is seen at two exposures
+        return gamma_curve()
 
 
 def _compression(crf: int) -> Disturbance:
@@ -88,7 +115,7 @@ def _retaken(clip: Clip, *, radiance: Tensor | None = None) -> Clip:
     pixels = np.ascontiguousarray(seen.permute(0, 2, 3, 1).numpy())  # (T, H, W, 3)
     rng = np.random.default_rng(zlib.crc32(clip.name.encode()))
     ldr = expose(pixels, clip.exposures.tolist(), capture=clip.capture, rng=rng)
-    return replace(clip, ldr=to_tensor(ldr))
+    return replace(clip, ldr=to_tensor(ldr), precision=clip.capture.precision.tensor())
 
 
 def _misstated(clip: Clip, factor: float) -> Clip:

@@ -66,7 +66,7 @@ def make_example(
     pictures = {
         name: crop.cut(output.clamp(0, 1).cpu())
         for contender in contenders
-        for name, output in zip(contender.names, _run(contender, ldr, exposures), strict=True)
+        for name, output in zip(contender.names, _run(contender, scene, ldr, exposures), strict=True)
     }
     wanted = known_truth(scene, score.frame)
     compared = None if wanted is None else crop.cut(wanted)
@@ -97,8 +97,10 @@ def by_name(scenes: Sequence[Scene]) -> Mapping[str, Scene]:
     return {scene.name: scene for scene in scenes}
 
 
-def _run(contender: Contender, ldr: Tensor, exposures: Tensor) -> tuple[Tensor, ...]:
+def _run(contender: Contender, scene: Scene, ldr: Tensor, exposures: Tensor) -> tuple[Tensor, ...]:
     with torch.no_grad():
+        if contender.trained:
+            return contender.trained.window(ldr, exposures, scene.precision)
         return contender.run(ldr, exposures)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from model.color import mu_law
 from train.metrics import psnr, ssim
+from train.no_truth import Evidence
 from train.perceptual import pu21_psnr, pu21_ssim
 from train.temporal import area_flicker, flicker, temporal_error
 from train.warping import warping_error
@@ -23,10 +24,12 @@ class Pair:
     Args:
         output: Linear radiance, 1.0 = clip level of the shortest exposure, clipped to 0..1, (3, H, W).
         truth: What it should be, same shape; None where that is not known.
+        evidence: What stands in for the truth where that is not known.
     """
 
     output: Tensor
     truth: Tensor | None
+    evidence: Evidence | None = None
 
     @property
     def known_truth(self) -> Tensor:
@@ -65,6 +68,7 @@ class Measure:
         digits: Digits shown after the point.
         score: Maps a frame and the one before it in its clip (None for the first) to a scalar; None: not defined.
         needs_truth: Whether it compares with the truth.
+        needs_evidence: Whether it compares with what stands in for the truth.
     """
 
     key: str
@@ -74,6 +78,7 @@ class Measure:
     digits: int
     score: Score
     needs_truth: bool = True
+    needs_evidence: bool = False
 
     @property
     def title(self) -> str:
@@ -108,6 +113,14 @@ def _of_results(now: Pair, before: Pair | None) -> Tensor | None:
     return None if found is None else 100 * found
 
 
+def _of_own(now: Pair, _before: Pair | None) -> Tensor | None:
+    return None if now.evidence is None else now.evidence.own.psnr_t(now.output)
+
+
+def _of_fill(now: Pair, _before: Pair | None) -> Tensor | None:
+    return None if now.evidence is None else now.evidence.fill.psnr_t(now.output)
+
+
 MEASURES = (
     Measure("psnr_t", "PSNR_T", "dB", True, 2, _of_frame(psnr, compressed=True)),
     Measure("ssim_t", "SSIM_T", "", True, 4, _of_frame(ssim, compressed=True)),
@@ -118,6 +131,8 @@ MEASURES = (
     Measure("flicker", "flicker", "%", False, 3, _of_change(flicker)),
     Measure("area_flicker", "area flicker", "%", False, 3, _of_change(area_flicker)),
     Measure("temporal_error", "temporal error", "%", False, 3, _of_change(temporal_error)),
+    Measure("own", "own", "dB", True, 2, _of_own, False, needs_evidence=True),
+    Measure("fill", "fill", "dB", True, 2, _of_fill, False, needs_evidence=True),
     Measure("warping_error", "warping error", "%", False, 3, _of_results, needs_truth=False),
 )
 BY_KEY = {measure.key: measure for measure in MEASURES}

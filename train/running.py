@@ -81,4 +81,4 @@ def _frames(scene: Scene, meter: Meter) -> Iterator[LdrFrame]:
     for number, exposure in enumerate(scene.exposures):
         with meter.reading():
             image = scene.read_ldr(number)
-        yield LdrFrame(image, exposure, Fraction(number))
+        yield LdrFrame(image, exposure, Fraction(number), scene.precision)

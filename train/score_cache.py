@@ -68,7 +68,7 @@ class ScoreCache:
 
 def _content(scene: Scene, window_length: int) -> str:
     """Digest of all pixels of a scene, read one frame at a time."""
-    total = hashlib.sha256(f"{scene.name}/{scene.exposures}/{scene.labels}".encode())
+    total = hashlib.sha256(f"{scene.name}/{scene.exposures}/{scene.labels}/{scene.precision}".encode())
     for frame in range(len(scene.exposures)):
         _add(total, scene.read_ldr(frame))
     for frame in scored_frames(scene, window_length):

@@ -14,6 +14,7 @@ from train.contenders import Contender
 from train.cost import Cost, Meter
 from train.crops import worst_crop
 from train.measures import MEASURES, Measure, Pair, measure
+from train.no_truth import Evidence, evidence_of
 from train.protocols import scored_radiance
 from train.results import FrameScore, Protocol, Role
 from train.running import remembering, run_over
@@ -136,6 +137,12 @@ def known_truth(scene: Scene, frame: int) -> Tensor | None:
     return scene.truths[frame]() if frame in scene.truths else None
 
 
+def _evidence(scene: Scene, frame: int, rules: Rules) -> Evidence | None:
+    """Gather what stands in for the truth, if there is none and a measure asks for it."""
+    wanted = frame not in scene.truths and any(entry.needs_evidence for entry in rules.measures)
+    return evidence_of(scene, frame) if wanted else None
+
+
 def _scored(contender: Contender, scene: Scene, *, rules: Rules, sink: Sink | None, advance: Advance) -> SceneScores:
     meter, scene = Meter(contender.device), remembering(scene, rules.window_length)
     frames = run_over(contender, scene, window_length=rules.window_length, period=rules.nexps, meter=meter)
@@ -144,7 +151,7 @@ def _scored(contender: Contender, scene: Scene, *, rules: Rules, sink: Sink | No
         (name, protocol): [] for name in contender.names for protocol in rules.protocols
     }
     for frame, outputs in frames:
-        case = _Case(scene, frame, scene.read_ldr(frame), known_truth(scene, frame))
+        case = _Case(scene, frame, scene.read_ldr(frame), known_truth(scene, frame), _evidence(scene, frame, rules))
         for name, output in zip(contender.names, outputs, strict=True):
             if sink:
                 sink(name, scene, frame, output)
@@ -168,6 +175,7 @@ class _Case:
     frame: int
     reference: Tensor
     truth: Tensor | None
+    evidence: Evidence | None
 
     def scored(
         self, output: Tensor, method: str, *, protocol: Protocol, before: _Scored | None, rules: Rules
@@ -175,7 +183,7 @@ class _Case:
         """Score what a method returned; only the very next frame is compared with the one before."""
         role, exposure = role_of(self.scene, self.frame), self.scene.exposures[self.frame]
         radiance = scored_radiance(output, self.reference, exposure=exposure, role=role, protocol=protocol)
-        now = Pair(radiance, self.truth)
+        now = Pair(radiance, self.truth, self.evidence)
         follows = before is not None and before.score.frame == self.frame - 1
         values = measure(now, before.pair if before and follows else None, measures=rules.measures)
         label = self.scene.labels[self.frame]

@@ -14,7 +14,7 @@ from train.results import FrameScore, Protocol, Results, Role
 
 ROLES: tuple[Role, ...] = get_args(Role)
 # Measures whose means are also told by the exposure of the reference.
-BY_ROLE = frozenset({"psnr_t"})
+BY_ROLE = frozenset({"psnr_t", "own", "fill"})
 ESTIMATE = "Kalantari13"  # the only set whose truth is none compares with it
 
 

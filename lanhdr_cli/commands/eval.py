@@ -27,6 +27,8 @@ _POSITIVE = click.IntRange(min=1)
 @click.option("--limit", type=_POSITIVE, metavar="N", help="Use so many scenes, evenly chosen.")
 @click.option("--scene", metavar="NAME", help="Use this scene only.")
 @click.option("--with-baselines", is_flag=True, help="Score methods that learn nothing as well.")
+@click.option("--no-truth", is_flag=True, help="Score real clips by themselves: what each frame shows well must stay, "
+              "the rest is compared with the frames of equal exposure around it.")  # fmt: skip
 @click.option("--against", type=_FILE, metavar="FILE", help="Compare with results of an earlier run, scene by scene.")
 @click.option("--report", type=_FOLDER, metavar="DIR", help="Write report.html, report.md, results.json, scores.csv.")
 @click.option("--json", "json_path", type=_FILE, metavar="FILE", help="Write all results; --against reads them.")

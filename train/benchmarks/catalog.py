@@ -10,7 +10,7 @@ from train.benchmarks.deephdrvideo import open_dynamic, open_static
 from train.benchmarks.folder import open_folder
 from train.benchmarks.hdrv import open_hdrv, open_hdrv_short_first
 from train.benchmarks.request import Request
-from train.benchmarks.scene import Benchmark
+from train.benchmarks.scene import Benchmark, without_truth
 from train.benchmarks.selftest import open_selftest
 from train.benchmarks.tog13 import open_tog13
 from train.datasets.listed import shortened
@@ -42,7 +42,13 @@ _OPENERS: Mapping[str, Opener] = {
 
 
 def open_benchmark(
-    name_or_alias: str, data_dir: Path | None, *, nexps: int, scene: str | None = None, limit: int | None = None
+    name_or_alias: str,
+    data_dir: Path | None,
+    *,
+    nexps: int,
+    scene: str | None = None,
+    limit: int | None = None,
+    no_truth: bool = False,
 ) -> Benchmark:
     """Look through the files of a benchmark and make ready to read them.
 
@@ -52,6 +58,7 @@ def open_benchmark(
         nexps: Number of distinct exposures, 2 or 3.
         scene: Name of the only scene, None for all.
         limit: Most scenes, evenly chosen.
+        no_truth: Whether truths are left aside, where there are any.
 
     Returns:
         Scenes whose frames are read when they are asked for.
@@ -59,10 +66,10 @@ def open_benchmark(
     Raises:
         DatasetError: If there is no such benchmark, files are missing, lists are damaged, or exposures don't fit.
     """
-    request = Request(nexps, scene, limit)
+    request = Request(nexps, scene, limit, no_truth)
     benchmark = _OPENERS[canonical_name(name_or_alias)](data_dir, request)
-    if benchmark.truth == "none":
-        return benchmark
+    if no_truth or benchmark.truth == "none":
+        return without_truth(benchmark)
     if not benchmark.samples:
         length = request.window
         raise DatasetError(f"{data_dir} has no frame with a truth and a whole window of {length}: pass longer clips")

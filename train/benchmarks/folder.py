@@ -1,7 +1,8 @@
-"""Any clips of one's own: filmed ones with their truth, or HDR pictures and videos of which clips are made.
+"""Any clips of one's own: filmed ones with their truth, or HDR pictures, videos and brackets of which clips are made.
 
 Layout of filmed ones: `<scene>/` holds numbered frames (.png, .tif, .jpg encoded with 1/2.2, or .exr), `exposures.txt`
-(stops of one cycle) and `truth/` with .exr or .hdr files that have the stems of their frames.
+(stops of one cycle) and `truth/` with .exr or .hdr files that have the stems of their frames; where frames are not
+encoded with 1/2.2, the camera's curve lies beside them as `response.csv` (code, light).
 """
 
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from train.benchmarks.exposures import read_exposures
 from train.benchmarks.frames import SceneFiles, as_stored, read_encoded, unscored
-from train.benchmarks.made import made_scenes
+from train.benchmarks.made import bracket_scene, made_scenes, usable_brackets
 from train.benchmarks.request import Request
 from train.benchmarks.scene import Benchmark
 from train.benchmarks.tree import demand_files
@@ -23,20 +24,25 @@ FRAME_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr"})
 TRUTH_SUFFIXES = frozenset({".exr", ".hdr"})
 LISTS = ("exposures.txt", "Exposures.txt")
 LAYOUT = "one folder per scene with numbered frames, exposures.txt and truth/"
+KINDS = "HDR pictures, videos or folders of exposure brackets"
 MADE = (
     "Clips are made of the folder's HDR pictures and videos: camera moves with things moving in front, re-exposed with "
     "noise and 8 bits.",
 )
 FILMED = ("Truths are taken as they are, 1.0 = clip level of the shortest exposure; what is brighter is clipped.",)
+OF_BRACKETS = (
+    "Clips are made of brackets of still scenes: a moving window over the pictures of {nexps} exposures, linearised by "
+    "the curve that the bracket shows; the truth is the merge of all its exposures.",
+)
+RESPONSE = "response.csv"
 _NUMBER = re.compile(r"\d+$")
-WITHOUT = ("No scene has a folder `truth`: nothing to compare.",)
 
 
 def open_folder(data_dir: Path | None, request: Request) -> Benchmark:
     """Open one's own clips.
 
     Args:
-        data_dir: A folder of scenes, one scene, or a folder of HDR pictures and videos.
+        data_dir: A folder of scenes, one scene, or a folder of HDR pictures, videos and brackets.
         request: Which part.
 
     Raises:
@@ -63,12 +69,14 @@ def _filmed(data_dir: Path, folders: list[Path], request: Request) -> Benchmark:
     chosen = [folders[place] for place in request.choose([folder.name for folder in folders])]
     found = [_files(folder, request) for folder in chosen]
     lacking = [files.name for files in found if not files.truths]
-    if 0 < len(lacking) < len(found):
-        raise DatasetError(f"{data_dir}: scenes without a truth to score: {shortened(lacking)}; take them out")
+    if 0 < len(lacking) < len(found) and not request.no_truth:
+        raise DatasetError(
+            f"{data_dir}: scenes without a truth to score: {shortened(lacking)}; take them out, or pass --no-truth"
+        )
     demand_files((path for files in found for path in files.paths), root=data_dir, source="")
     scenes = tuple(files.scene(read_frame=read_encoded, rescale=as_stored) for files in found)
     if lacking:
-        return Benchmark(NAME, TITLE, request.nexps, scenes, "none", WITHOUT, "")
+        return Benchmark(NAME, TITLE, request.nexps, scenes, "none", (), "")
     return Benchmark(NAME, TITLE, request.nexps, scenes, "truth", (*FILMED, *unscored(found, request)), "")
 
 
@@ -84,7 +92,8 @@ def _files(folder: Path, request: Request) -> SceneFiles:
         )
     centers = set(request.centers(len(frames)))
     scored = {numbers[stem]: path for stem, path in truths.items() if numbers[stem] in centers}
-    return SceneFiles(folder.name, exposures, frames, scored)
+    response = folder / RESPONSE
+    return SceneFiles(folder.name, exposures, frames, scored, response if response.is_file() else None)
 
 
 def _frames(folder: Path) -> tuple[Path, ...]:
@@ -118,12 +127,15 @@ def _with(folder: Path, suffixes: Iterable[str]) -> list[Path]:
 
 
 def _made(data_dir: Path, request: Request) -> Benchmark:
-    folder = ClipFolder(data_dir)
-    try:
-        names = [path.stem for path in folder.paths]
-    except DatasetError as error:
-        raise DatasetError(
-            f"{data_dir} holds neither scenes ({LAYOUT}) nor HDR pictures or videos: pass another"
-        ) from error
-    scenes = made_scenes(names, request, make=lambda index: folder.clip(index, request.nexps))
-    return Benchmark(NAME, TITLE, request.nexps, scenes, "truth", MADE, "")
+    folder, brackets = ClipFolder(data_dir), usable_brackets(data_dir, request.nexps)
+    names = [path.stem for path in folder.paths]
+    if not names and not brackets:
+        raise DatasetError(f"{data_dir} holds neither scenes ({LAYOUT}) nor {KINDS}: pass another")
+    chosen = request.choose([*names, *(bracket.name for bracket in brackets)])
+    of_pictures = [place for place in chosen if place < len(names)]
+    of_brackets = [brackets[place - len(names)] for place in chosen if place >= len(names)]
+    scenes = made_scenes(names, of_pictures, request, make=lambda index: folder.clip(index, request.nexps))
+    scenes += tuple(bracket_scene(bracket, request) for bracket in of_brackets)
+    notes = (*(MADE if of_pictures else ()), *(OF_BRACKETS if of_brackets else ()))
+    said = tuple(note.format(nexps=request.nexps) for note in notes)
+    return Benchmark(NAME, TITLE, request.nexps, scenes, "truth", said, "")

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.exposure import to_ldr
+from model.exposure import GAMMA_8_BIT, CodePrecision, to_ldr
+from model.response import ResponseCurve, gamma_curve, table_curve
 from train.benchmarks.request import Request
 from train.benchmarks.scene import Scene
+from train.curve_file import read_curve
 from train.datasets.pictures import Pixels, Stored, read_radiance
 from train.datasets.whole_files import demand_whole
 from train.errors import DatasetError
@@ -30,12 +32,14 @@ class SceneFiles:
         exposures: Linear, relative to the shortest, one per frame.
         frames: One file per frame, in order of time.
         truths: Files by frame number.
+        response: File of the camera's response, None for frames that are encoded with 1/2.2.
     """
 
     name: str
     exposures: tuple[float, ...]
     frames: tuple[Path, ...]
     truths: Mapping[int, Path]
+    response: Path | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -46,12 +50,26 @@ class SceneFiles:
         """Turn files into what reads them.
 
         Args:
-            read_frame: Reads a frame, encoded with 1/2.2, 0..1, (3, H, W).
+            read_frame: Reads a frame as it is stored, 0..1, (3, H, W); encoded with 1/2.2 if there is no response.
             rescale: Brings a truth to 1.0 = clip level of the shortest exposure.
+
+        Raises:
+            DatasetError: If frames of a camera with a response of its own are linear already.
+            ResponseError: If the file of the response cannot be read.
         """
-        frames = FrameReader(self.frames, read_frame)
+        curve = gamma_curve() if self.response is None else table_curve(self.name, read_curve(self.response))
+        frames = FrameReader(self.frames, lambda path: curve.to_ldr(read_frame(path)))
         truths = {number: partial(read_truth, path, frames, rescale=rescale) for number, path in self.truths.items()}
-        return Scene(self.name, self.exposures, tuple(path.stem for path in self.frames), frames, truths)
+        labels = tuple(path.stem for path in self.frames)
+        return Scene(self.name, self.exposures, labels, frames, truths, self._precision(curve), curve)
+
+    def _precision(self, curve: ResponseCurve) -> CodePrecision:
+        if self.response is None:
+            return GAMMA_8_BIT
+        first = self.frames[0]
+        if first.suffix.lower() == ".exr":
+            raise DatasetError(f"{first} is linear already: take {self.response.name} out of its folder")
+        return curve.precision(bits=8 * read_codes(first).itemsize)
 
 
 def unscored(found: Sequence[SceneFiles], request: Request) -> tuple[str, ...]:

@@ -17,11 +17,13 @@ class Request:
         nexps: Number of distinct exposures, 2 or 3.
         scene: Name of the only scene, None for all.
         limit: Most scenes, evenly chosen.
+        no_truth: Whether truths are left aside, where there are any.
     """
 
     nexps: int
     scene: str | None = None
     limit: int | None = None
+    no_truth: bool = False
 
     @property
     def window(self) -> int:

@@ -1,10 +1,13 @@
 """What every benchmark is once its files are found: scenes, whose frames and truths are read when asked for."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from torch import Tensor
+
+from model.exposure import GAMMA_8_BIT, CodePrecision
+from model.response import ResponseCurve, gamma_curve
 
 Truth = Literal["truth", "estimate", "none"]
 
@@ -20,6 +23,8 @@ class Scene:
         read_ldr: Reads a frame by number: encoded with 1/2.2, 0..1, (3, H, W).
         truths: By frame number what reads its truth: linear radiance, 1.0 = clip level of the shortest exposure,
             0..1, (3, H, W). Only frames that may be scored are in it; each has a whole window around it.
+        precision: How precisely the camera's codes state light.
+        response: Of the camera; what `read_ldr` returns is linear in it once decoded with 2.2.
     """
 
     name: str
@@ -27,6 +32,17 @@ class Scene:
     labels: tuple[str, ...]
     read_ldr: Callable[[int], Tensor]
     truths: Mapping[int, Callable[[], Tensor]]
+    precision: CodePrecision = GAMMA_8_BIT
+    response: ResponseCurve = field(default_factory=gamma_curve)
+
+
+NO_TRUTH = (
+    "No truth is known. `own` (PSNR_T) compares with the reference frame where that is well exposed; `fill`, where it "
+    "is black or clipped, with the picture between the two nearest frames of a longer or shorter exposure, only where "
+    "their motion is sure.",
+    "Noise of the reference counts as right in `own`, so the true light itself has some 30 to 45 dB there. Places of "
+    "unsure motion are not judged. Equal-exposure interpolation fills as `fill` measures, and is flattered by it.",
+)
 
 
 @dataclass(frozen=True)
@@ -55,3 +71,9 @@ class Benchmark:
     def samples(self) -> int:
         """Number of frames that have a truth."""
         return sum(len(scene.truths) for scene in self.scenes)
+
+
+def without_truth(benchmark: Benchmark) -> Benchmark:
+    """Leave all truths aside, so that scenes are scored by what they say themselves."""
+    scenes = tuple(replace(scene, truths={}) for scene in benchmark.scenes)
+    return replace(benchmark, scenes=scenes, truth="none", notes=(*benchmark.notes, *NO_TRUTH))

@@ -36,7 +36,7 @@ def open_selftest(data_dir: Path | None, request: Request) -> Benchmark:
         pictures = _pictures()
         return make_clip(pictures[index], index, nexps=request.nexps, cut_from=pictures, size=SIZE, frames=frames)
 
-    scenes = made_scenes(NAMES, request, make=make, frames=frames)
+    scenes = made_scenes(NAMES, request.choose(NAMES), request, make=make, frames=frames)
     return Benchmark("selftest", "Self-test (drawn clips)", request.nexps, scenes, "truth", NOTES, "")
 
 

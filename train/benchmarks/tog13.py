@@ -28,9 +28,7 @@ ESTIMATE = (
     "There is no truth in this set. PSNR and SSIM are relative to the output of Kalantari et al. 2013 (divided by its "
     "own maximum, as the published loaders do), so a better method may score worse; no published numbers exist."
 )
-NOTHING = (
-    "There is no truth in this set, and the output of Kalantari et al. 2013 is not there either: nothing to compare."
-)
+NOTHING = "There is no truth in this set, and the output of Kalantari et al. 2013 is not there either."
 
 
 def open_tog13(data_dir: Path | None, request: Request) -> Benchmark:

@@ -33,7 +33,7 @@ CRUSHED, SHOULDER, FITTED = 4, 240, 200  # codes: below and above nothing can be
 WELL_EXPOSED = (40, 230)
 LARGEST_SHIFT = 1.5  # pixels between pictures that were taken one after the other
 LARGEST_DISAGREEMENT = 0.4  # stops
-FEWEST_MATCHES, MATCH_RATIO, REPROJECTED = 40, 0.75, 2.0  # Lowe's ratio test (IJCV 2004); pixels
+FEWEST_MATCHES, MATCH_RATIO, REPROJECTED = 25, 0.75, 2.0  # Lowe's ratio test (IJCV 2004); pixels
 STILL = 0.7  # pixels that corners may move without a picture being resampled
 LEAST_SEEN = 0.02  # share of the pixels that two pictures must both expose well to be compared
 
@@ -101,12 +101,11 @@ class Bracket:
         return self.light.astype(np.float32)[picture]
 
     def disagreement(self) -> float:
-        """Median difference between what neighboring exposures say of the light, in stops; NaN if none can be compared.
+        """How neighboring exposures differ in what they say of the light: the worst pair's median, in stops.
 
-        A wrong exposure, a scene that moved and a curve that does not fit show in it.
+        A wrong exposure, a scene that moved and a curve that does not fit show in it; 0 if nothing can be compared.
         """
-        found = [abs(first - second)[well] for first, second, well in self._compared()]
-        return float(np.median(np.concatenate(found))) if found else math.nan
+        return max((float(np.median(abs(first - second)[well])) for first, second, well in self._compared()), default=0)
 
     def largest_shift(self) -> float:
         """Largest shift between neighboring exposures by phase correlation, in pixels; 0 if none can be compared."""
