@@ -134,6 +134,7 @@ def _convert(
     total = _expected(request.frames, reader.info.frames)
     origin = origin_of(reader, sound=request.video.sound, cut=last is not None)
     shown = first + ((total or 1) - 1) // 2
+    precision = camera.curve.precision(bits=reader.info.bits, lossy=reader.info.lossy)
     begin = time.monotonic()
     writer = destination.writer(_record(request, reader, loaded, response=camera.curve.name), reader)
     frames = encoded_for_network(reader.frames(start=start, stop=stop), camera.curve)
@@ -143,7 +144,7 @@ def _convert(
             frame_progress(total, show=request.show_progress) as advance,
             open_preview(request.preview, origin, target=shown, threads=request.threads) as preview,
             writer,
-            closing(reconstructed(decoded, loaded.reconstructor, cycle=exposures)) as results,
+            closing(reconstructed(decoded, loaded.reconstructor, cycle=exposures, precision=precision)) as results,
         ):
             for result in in_rec709(flicker_told(results, period=exposures.period), camera.gamut):
                 if result.index >= first:

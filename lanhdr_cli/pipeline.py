@@ -10,7 +10,7 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from lanhdr_cli.media.decode import DecodedFrame
 from model.cycle import FrameExposures
-from model.exposure import ExposureCycle
+from model.exposure import GAMMA_8_BIT, CodePrecision, ExposureCycle
 from model.frames import HdrFrame, LdrFrame
 
 T = TypeVar("T")
@@ -104,7 +104,11 @@ class Prefetch(Generic[T]):
 
 
 def reconstructed(
-    frames: Iterable[DecodedFrame], reconstructor: FrameReconstructor, *, cycle: ExposureCycle | FrameExposures
+    frames: Iterable[DecodedFrame],
+    reconstructor: FrameReconstructor,
+    *,
+    cycle: ExposureCycle | FrameExposures,
+    precision: CodePrecision = GAMMA_8_BIT,
 ) -> Generator[Reconstructed, None, None]:
     """Send decoded frames through the network, each with its exposure.
 
@@ -112,6 +116,7 @@ def reconstructed(
         frames: In order; the first need not be the first of the clip.
         reconstructor: Makes the HDR frames.
         cycle: Exposures from the clip's first frame on, by their order or one by one.
+        precision: How precisely the camera's codes state light.
 
     Yields:
         One result per frame, in order.
@@ -122,7 +127,7 @@ def reconstructed(
 
     def exposed() -> Iterator[LdrFrame]:
         for frame in frames:
-            ldr = LdrFrame(frame.image, exposures[frame.index], frame.time)
+            ldr = LdrFrame(frame.image, exposures[frame.index], frame.time, precision)
             pending.append((frame.index, ldr))
             yield ldr
 

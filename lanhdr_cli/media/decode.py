@@ -46,6 +46,11 @@ class DecodedFrame:
     time: Fraction
 
 
+LOSSLESS_CODECS = frozenset(
+    {"ffv1", "rawvideo", "v210", "v410", "r210", "huffyuv", "ffvhuff", "utvideo", "png", "tiff"}
+)
+
+
 @dataclass(frozen=True)
 class VideoInfo:
     """What a file's header and its first frame say.
@@ -61,6 +66,8 @@ class VideoInfo:
         description: Codec, pixel format and size in words.
         full_range: Whether black and white are the extreme codes.
         primaries: Code of ITU-T H.273 table 2, 2 if untagged.
+        bits: Bits of a code.
+        lossy: Whether compression altered the codes.
     """
 
     width: int
@@ -73,6 +80,8 @@ class VideoInfo:
     description: str
     full_range: bool = True
     primaries: int = UNTAGGED_PRIMARIES
+    bits: int = 8
+    lossy: bool = False
 
 
 class VideoReader:
@@ -249,6 +258,8 @@ def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFra
         description=f"{stream.codec_context.name} {first.format.name} {first.width}x{first.height}",
         full_range=coding_of(first).full_range,
         primaries=int(first.color_primaries),
+        bits=max(component.bits for component in first.format.components),
+        lossy=stream.codec_context.name not in LOSSLESS_CODECS,
     )
 
 

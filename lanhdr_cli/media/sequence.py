@@ -129,6 +129,7 @@ class ImageSequence:
             pixel_aspect=Fraction(1),
             quarter_turns=0,
             description=f"{kind} {header.width}x{header.height}",
+            lossy=kind.startswith("mjpeg"),
         )
 
     def _told(self) -> tuple[Path, int, Fraction]:
