@@ -13,6 +13,9 @@ from model.exposure import GAMMA, match_exposure
 CLIP_LEVEL = 0.985
 # Signal, in units of the shorter exposure's clip level, below which its frame holds noise and bias more than picture.
 TOE = 0.002
+SHIFT_IN_REACH = 2  # pixels there that the search finds by itself
+SHIFT_SIDE = 32  # least side of the pictures in which a shift of the whole is looked for
+SHIFT_MUST_GAIN, LEAST_SEEN = 0.8, 0.3  # part of the difference that may be left, and of the picture still in view
 BLOCK = 5  # side of the square that is compared, in pixels of each level
 STEP_COST = 0.002  # of a step by one pixel, in luma
 
@@ -119,7 +122,8 @@ def search_motion(
     """
     certainty = torch.ones_like(reference) if certainty is None else certainty
     levels = _pyramid(reference, moved, certainty, coarsest=config.coarsest)
-    flow = torch.zeros_like(levels[-1][0]).expand(-1, 2, -1, -1)
+    flow = common_shift(*_smallest(levels)) * (levels[-1][0].shape[-1] / _smallest(levels)[0].shape[-1])
+    flow = flow.expand(-1, -1, *levels[-1][0].shape[-2:])
     for depth in range(len(levels) - 1, -1, -1):
         ref, mov, sure = levels[depth]
         flow = resize_flow(flow, (ref.shape[-2], ref.shape[-1]))
@@ -128,6 +132,44 @@ def search_motion(
         for _ in range(config.warps):
             flow = _refine(ref, mov, flow, certainty=sure, config=config)
     return flow
+
+
+def _smallest(levels: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    return next((level for level in reversed(levels) if min(level[0].shape[-2:]) >= SHIFT_SIDE), levels[0])
+
+
+def common_shift(reference: Tensor, moved: Tensor, certainty: Tensor) -> Tensor:
+    """Find the shift of the whole picture, as a turning camera makes it, by phase correlation (Kuglin and Hines 1975).
+
+    Args:
+        reference: Luma, (B, 1, H, W).
+        moved: As `reference`.
+        certainty: How much of the reference is picture, 0..1, (B, 1, H, W).
+
+    Returns:
+        Displacement in pixels, x then y, (B, 2, 1, 1); 0 where none explains the picture better, or the search
+        finds it by itself.
+    """
+    height, width = reference.shape[-2:]
+    rows, columns = (torch.hann_window(length, device=reference.device) for length in (height, width))
+    fade = rows[:, None] * columns
+    with torch.autocast(reference.device.type, enabled=False):
+        mean = (certainty * reference).sum((-2, -1), keepdim=True) / certainty.sum((-2, -1), keepdim=True).clamp_min(1e-6)
+        first, second = torch.fft.rfft2(certainty * (reference - mean) * fade), torch.fft.rfft2((moved - mean) * fade)
+        product = second * first.conj()
+        peaks = torch.fft.irfft2(product / product.abs().clamp_min(1e-9), s=(height, width)).flatten(1)
+    best = peaks.argmax(1)
+    down, across = best // width, best % width
+    down, across = (down + height // 2) % height - height // 2, (across + width // 2) % width - width // 2
+    shift = torch.stack((across, down), dim=1).to(reference)[:, :, None, None]
+    xs = torch.arange(width, device=shift.device) + shift[:, :1]
+    ys = torch.arange(height, device=shift.device)[:, None] + shift[:, 1:]
+    seen = certainty * ((xs >= 0) & (xs < width) & (ys >= 0) & (ys < height))
+    shifted = warp(moved, shift.expand(-1, -1, height, width))
+    costs = [(seen * (reference - other).abs()).sum((-3, -2, -1)) for other in (shifted, moved)]
+    better = (costs[0] < SHIFT_MUST_GAIN * costs[1]) & (seen.mean((-3, -2, -1)) > LEAST_SEEN * certainty.mean((-3, -2, -1)))
+    far = shift.abs().amax((1, 2, 3)) > SHIFT_IN_REACH
+    return shift * (better & far)[:, None, None, None]
 
 
 def box_mean(values: Tensor, side: int) -> Tensor:
