@@ -53,3 +53,25 @@ def fake_hdr_frames(folder: Path, *, numbers: Sequence[int] = range(1, 10)) -> P
         linear = (moving_codes(number, seed=5) / 255).astype(np.float32) ** 4
         cv2.imwrite(str(folder / f"shot_{number:04d}.hdr"), 20 * linear[..., ::-1])
     return folder
+
+
+def fake_bracket(folder: Path, *, size: tuple[int, int] = (160, 200), moved: bool = False) -> NDArray[np.float32]:
+    """Three pictures of a still scene, exposures 1, 4 and 16 by a list; of different scenes if it moved.
+
+    Returns:
+        Radiance of the scene, 1.0 = clip level of the shortest exposure.
+    """
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+
+    def scene() -> NDArray[np.float32]:
+        cells = rng.normal(0, 1.5, (size[0] // 4, size[1] // 4, 3)).astype(np.float32)
+        logs = cv2.resize(cells, size[::-1], interpolation=cv2.INTER_CUBIC)
+        return np.asarray(np.exp(logs - 3.5), np.float32)
+
+    radiance = scene()
+    for number, exposure in enumerate((1, 4, 16)):
+        codes = np.rint(255 * np.clip((scene() if moved else radiance) * exposure, 0, 1) ** (1 / 2.2))
+        cv2.imwrite(str(folder / f"shot_{number}.png"), codes[..., ::-1].astype(np.uint8))
+    (folder / "image_list.txt").write_text("shot_0.png 1\nshot_1.png 4\nshot_2.png 16\n")
+    return radiance

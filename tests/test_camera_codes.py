@@ -30,13 +30,14 @@ def test_light_of_a_code_becomes_that_code(curve: CameraCurve) -> None:
 
 
 def test_crushed_black_is_the_lowest_code_and_a_bound_as_far_as_it_is_known() -> None:
-    crushed = replace(EXACT, black=9)
-    codes = crushed.encode(_gray(0, *(EXACT.light(code) for code in (3, 9, 10, 90))))
-    assert codes[0, 0, :, 1].tolist() == [9, 9, 9, 10, 90]
+    crushed = replace(EXACT, black=10)
+    codes = crushed.encode(_gray(0, *(EXACT.light(code) for code in (3, 10, 11, 90))))
+    assert codes[0, 0, :, 1].tolist() == [10, 10, 10, 11, 90]
     assert crushed.precision == EXACT.precision
-    known = replace(crushed, known_black=9).precision
-    assert known.black == pytest.approx(EXACT.light(11), rel=1e-4) and known.black > EXACT.precision.black
-    assert replace(known, black=0.0) == replace(EXACT.precision, black=0.0)
+    known = replace(crushed, known_black=10).precision
+    assert known.black == pytest.approx(EXACT.light(11.5), rel=1e-4) and known.black > EXACT.precision.black
+    assert known.most >= 2 * known.black
+    assert replace(known, black=0.0, most=0.0) == replace(EXACT.precision, black=0.0, most=0.0)
 
 
 def test_a_pedestal_goes_where_it_is_subtracted_and_tints_blacks_where_it_is_not() -> None:

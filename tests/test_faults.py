@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,11 @@ import torch
 from tiny_training import TinyNetwork, TinyPrediction, TinySample, TinySource, new_run, tiny_config
 from torch import Tensor, nn
 
+from train.batches import Batch
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig, TrainError
 from train.errors import DatasetError
-from train.faults import memory_advised
+from train.faults import first_not_finite, memory_advised
 from train.loop import Trainer
 
 
@@ -70,6 +71,18 @@ def test_samples_that_are_not_finite_are_named(tmp_path: Path) -> None:
     assert "the loss is nan at step 3, it began in the samples' pictures" in message
 
 
+def test_each_part_of_a_batch_that_is_not_finite_is_named() -> None:
+    batch = Batch.of([TinySource().sample(0, 0)])
+    for name, words in (
+        ("ldr", "pictures"),
+        ("exposures", "exposures"),
+        ("truth", "truth"),
+        ("precision", "precision"),
+    ):
+        wrong = replace(batch, **{name: getattr(batch, name) * float("nan")})
+        assert first_not_finite(TinyNetwork(), wrong, answer=lambda *_: torch.zeros(1)) == f"the samples' {words}"
+
+
 def test_a_layer_that_is_not_finite_is_named(tmp_path: Path) -> None:
     message = failure(with_layer(tmp_path / "run", Undefined()))
     assert "at step 3, it began in the output of layers.4; " in message
@@ -93,7 +106,7 @@ def test_a_gradient_that_is_not_finite_is_named_and_leaves_the_weights(tmp_path:
 class Greedy(TinyNetwork):
     """Wants more memory than there is."""
 
-    def forward(self, ldr: Tensor, exposures: Tensor) -> TinyPrediction:
+    def forward(self, ldr: Tensor, exposures: Tensor, precision: Tensor | None = None) -> TinyPrediction:
         """Ask for 4 EiB."""
         return TinyPrediction(torch.empty(1 << 60) + super().forward(ldr, exposures).radiance)
 

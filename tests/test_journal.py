@@ -116,7 +116,10 @@ def test_a_sheet_of_a_network_without_start_has_a_column_less() -> None:
         def __init__(self, radiance: torch.Tensor) -> None:
             self.radiance = radiance
 
-    sheet = contact_sheet(lambda ldr, exposures: Direct(network(ldr, exposures).radiance), held_out(1))
+    def answer(ldr: torch.Tensor, exposures: torch.Tensor, precision: torch.Tensor) -> Direct:
+        return Direct(network(ldr, exposures, precision).radiance)
+
+    sheet = contact_sheet(answer, held_out(1))
     assert sheet.shape[1] == 5 * 8
 
 

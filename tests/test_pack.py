@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from clips import Tags, counting_clip, frame_of, write_clip
-from fake_sets import CLIPS, fake_hdr_frames, fake_patches, fake_vimeo90k, moving_codes
+from fake_sets import CLIPS, fake_bracket, fake_hdr_frames, fake_patches, fake_vimeo90k, moving_codes
 from numpy.typing import NDArray
 from pictures import write_linear
 
@@ -73,6 +73,8 @@ def data(tmp_path: Path) -> Path:
     moving_clip(folder / "deep" / "clip.mp4", frames=12)
     counting_clip(folder / "short.mkv", count=3)
     fake_hdr_frames(folder / "shot")
+    fake_bracket(folder / "room")
+    fake_bracket(folder / "crowd", moved=True)
     fake_vimeo90k(folder / "vimeo")
     fake_patches(folder / "patches")
     return folder
@@ -102,7 +104,7 @@ def test_packed_data_has_the_same_kinds_and_numbers(data: Path) -> None:
     output, lines = packed(data, most_bytes=most)
     whole, parts = find_sources(data), find_sources(output)
     assert kinds(parts) == kinds(whole) == {
-        "panoramas": 1, "hdr_photos": 2, "ldr_photos": 1, "videos": 1, "hdr_clips": 1, "hdr_patches": 2, "vimeo90k": 2
+        "panoramas": 1, "hdr_photos": 3, "ldr_photos": 4, "videos": 1, "hdr_clips": 1, "hdr_patches": 2, "vimeo90k": 2
     }  # fmt: skip
     assert len(sizes(output)) > 1
     assert max(sizes(output)) <= most

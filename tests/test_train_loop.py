@@ -118,7 +118,7 @@ def test_a_batch_holds_both_windows_with_their_truths() -> None:
     assert batch.exposures[2].tolist() == [8, 1, 8, 1, 8]
     assert torch.equal(batch.truth[1], samples[1].radiance[2])
     assert torch.equal(batch.truth[3], samples[1].radiance[3])
-    assert batch.precision.shape == (4, 5)
+    assert batch.precision.shape == (4, 6)
     assert torch.equal(batch.precision[1], samples[1].precision) and torch.equal(*batch.precision[1::2])
     moved = batch.to(torch.device("cpu"))
     assert all(torch.equal(*pair) for pair in zip(moved.tensors, batch.tensors, strict=True))

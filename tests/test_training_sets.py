@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from av.video.stream import VideoStream
-from fake_sets import fake_hdr_frames, fake_patches, fake_vimeo90k, moving_codes
+from fake_sets import fake_bracket, fake_hdr_frames, fake_patches, fake_vimeo90k, moving_codes
 
 from train.datasets.clip import draw_indices, mirrored
 from train.datasets.sources import find_sources
@@ -130,6 +130,28 @@ def test_numbered_hdr_frames_are_clips_and_gaps_part_them(tmp_path: Path, caplog
     np.testing.assert_allclose(
         frames[1], wanted, rtol=0.02, atol=0.16
     )  # .hdr has 8 bits of the largest channel, which is up to 20
+
+
+def test_brackets_are_merged_to_hdr_photos(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    radiance = fake_bracket(tmp_path / "room")
+    cv2.imwrite(str(tmp_path / "photo.png"), moving_codes(0))
+    with caplog.at_level(logging.INFO, "train"):
+        found = find_sources(tmp_path)
+    (merged,), (photo,) = found.hdr_photos, found.ldr_photos
+    assert (merged.name, photo.name) == ("room", "photo")
+    assert "HDR photos: 1" in caplog.text and "merged exposure brackets: 1" in caplog.text
+    seen = (radiance > 0.02) & (radiance < 0.8)
+    stops = np.log2(merged.levels[0].astype(np.float32)[seen] / radiance[seen])
+    # as good as a curve from three small pictures can be
+    assert np.std(stops) < 0.15 and np.log2(radiance[seen]).std() > 1
+
+
+def test_a_bracket_that_moved_is_ldr_photos(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fake_bracket(tmp_path / "crowd", moved=True)
+    with caplog.at_level(logging.WARNING, "train"):
+        found = find_sources(tmp_path)
+    assert len(found.ldr_photos) == 3 and not found.hdr_photos
+    assert "taken for LDR photos, not for a bracket" in caplog.text and "crowd" in caplog.text
 
 
 def test_panoramas_stay_panoramas_when_they_are_numbered(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class TinySource:
         radiance = ldr.pow(2.2) / 2
         if step == self.poisoned_step:
             ldr = ldr * float("nan")
-        precision = torch.rand(5, generator=generator)
+        precision = torch.rand(6, generator=generator)
         return TinySample(ldr, torch.tensor([1.0, 8.0] * 3), radiance, precision)
 
 
@@ -59,7 +59,7 @@ class TinyNetwork(nn.Module):
             nn.Conv2d(15, 8, 3, padding=1), nn.ReLU(), nn.Dropout(0.2), nn.Conv2d(8, 3, 3, padding=1), nn.Sigmoid()
         )
 
-    def forward(self, ldr: Tensor, exposures: Tensor) -> TinyPrediction:
+    def forward(self, ldr: Tensor, exposures: Tensor, precision: Tensor | None = None) -> TinyPrediction:
         """Answer for a batch of windows of five."""
         start = ldr[:, 2].pow(2.2) / exposures[:, 2].view(-1, 1, 1, 1)
         return TinyPrediction(mu_law_inverse(self.layers(ldr.flatten(1, 2))), start)

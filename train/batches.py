@@ -37,7 +37,7 @@ class Sample(Protocol):
 
     @property
     def precision(self) -> Tensor:
-        """How precisely the camera's codes state light, as `CodePrecision.tensor` lays it out, (5)."""
+        """How precisely the camera's codes state light, as `CodePrecision.tensor` lays it out, (6)."""
         ...
 
 

@@ -55,7 +55,7 @@ class BracketClip:
 
     @property
     def precision(self) -> Tensor:
-        """How precisely the codes state light, as `CodePrecision.tensor` lays it out, (5,)."""
+        """How precisely the codes state light, as `CodePrecision.tensor` lays it out, (6,)."""
         return self.curve.precision().tensor()
 
 

@@ -37,7 +37,7 @@ def first_not_finite(network: nn.Module, batch: Batch, *, answer: Callable[[nn.M
     Returns:
         A few words, or None if the batch has nothing to do with it.
     """
-    for name, tensor in zip(("pictures", "exposures", "truth"), batch.tensors, strict=True):
+    for name, tensor in zip(("pictures", "exposures", "truth", "precision"), batch.tensors, strict=True):
         if not tensor.isfinite().all():
             return f"the samples' {name}"
     for name, weight in network.named_parameters():

@@ -60,7 +60,7 @@ class Journal:
         curves = {_curve(name): value for name, value in row.items() if name != "step"}
         self._tell(lambda events: events.add_scalars(curves, int(row["step"])))
 
-    def show(self, network: Callable[[Tensor, Tensor], Any], batches: Sequence[Batch], *, step: int) -> None:
+    def show(self, network: Callable[[Tensor, Tensor, Tensor], Any], batches: Sequence[Batch], *, step: int) -> None:
         """Add a sheet of what a network makes of held-out windows.
 
         Args:

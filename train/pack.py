@@ -10,12 +10,13 @@ import click
 
 from model.errors import LanHdrError
 from train.compression import pyav_available
+from train.datasets.brackets import bracket_files
 from train.datasets.hdr_frames import split_runs
 from train.datasets.listed import shortened
 from train.datasets.listing import Listing, list_folder
 from train.errors import DatasetError
 from train.packing.clip_folders import pack_frames, pack_patches, pack_vimeo90k
-from train.packing.stills import pack_hdr_picture, pack_ldr_picture
+from train.packing.stills import pack_bracket, pack_hdr_picture, pack_ldr_picture
 from train.packing.units import MIB, Bin, Unit, deal_out, fill_folder
 from train.packing.video_files import pack_video
 
@@ -138,7 +139,13 @@ def units_of(listing: Listing, data: Path, *, staged: Path, wishes: Wishes) -> I
         yield run.name, pack_frames(run, place(run.paths[0].parent), most_bytes=most)
     for path in singles:
         yield path.name, pack_hdr_picture(path, place(path), most_bytes=most)
-    for path in listing.ldr:
+    loose = list(listing.ldr)
+    for folder in listing.brackets:
+        try:
+            yield folder.name, pack_bracket(folder, place(folder), most_bytes=most)
+        except DatasetError:
+            loose += bracket_files(folder)  # as training takes them
+    for path in loose:
         yield path.name, pack_ldr_picture(path, place(path), most_bytes=most)
     for path in listing.videos:
         yield path.name, pack_video(path, place(path), most_bytes=most)

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from train.datasets.brackets import bracket_files, is_bracket
 from train.datasets.hdr_patches import is_patch_tree
 from train.datasets.listed import Findings, shortened
 from train.datasets.vimeo90k import is_vimeo90k
@@ -14,6 +15,7 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"})
 # What browsers and download tools call a file that is not complete yet.
 PARTIAL_SUFFIXES = frozenset({".part", ".partial", ".crdownload", ".aria2", ".download"})
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"})
+MOST_IN_A_BRACKET = 32  # a folder of more is one of photos, and their headers need not be read
 
 
 @dataclass
@@ -24,6 +26,7 @@ class Listing:
         hdr: HDR pictures.
         ldr: 8-bit pictures.
         videos: Video files.
+        brackets: Folders of pictures of one scene at different exposures, which are not in `ldr`.
         vimeo90k: Folders laid out as Vimeo-90K.
         patches: Folders laid out as HdM-HDR-2014 and LiU HDRv patches.
         empty: Folders without anything in them.
@@ -33,6 +36,7 @@ class Listing:
     hdr: list[Path] = field(default_factory=list)
     ldr: list[Path] = field(default_factory=list)
     videos: list[Path] = field(default_factory=list)
+    brackets: list[Path] = field(default_factory=list)
     vimeo90k: list[Path] = field(default_factory=list)
     patches: list[Path] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
@@ -76,7 +80,17 @@ def list_folder(folder: Path) -> Listing:
             folders[:] = []
         elif not folders and not files:
             listing.empty.append(str(place))
+        bracketed = _bracketed(place) if files else frozenset()
+        if bracketed:
+            listing.brackets.append(place)
         for file in sorted(files):
-            if not file.startswith("."):
+            if file not in bracketed and not file.startswith("."):
                 listing.take(place / file)
     return listing
+
+
+def _bracketed(folder: Path) -> frozenset[str]:
+    """Names of the files of a bracket; none if the folder is no bracket."""
+    paths = bracket_files(folder)
+    whole = 1 < len(paths) <= MOST_IN_A_BRACKET and is_bracket(folder)
+    return frozenset(path.name for path in paths) if whole else frozenset()

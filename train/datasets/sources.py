@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from train.compression import pyav_available
+from train.datasets.brackets import bracket_files, read_bracket_picture
 from train.datasets.clip import Clip, ClipFolders
 from train.datasets.hdr_frames import split_runs
 from train.datasets.hdr_patches import find_patches
@@ -41,7 +42,7 @@ class Sources:
 
     Args:
         panoramas: Equirectangular HDR pictures.
-        hdr_photos: Other HDR pictures.
+        hdr_photos: Other HDR pictures, and merged exposure brackets.
         ldr_photos: 8-bit pictures.
         videos: 8-bit videos of 8 frames or more.
         hdr_videos: PQ and HLG videos, linear.
@@ -115,21 +116,22 @@ def find_sources(data_dir: Path | None, split: Split = "train") -> Sources:
 def _load(listing: Listing, split: Split) -> Sources:
     runs, singles, findings = split_runs(listing.hdr)
     hdr = _read_all(singles, read=read_hdr_picture)
+    merged, unmerged, of_brackets = _merge_brackets(listing.brackets)
     videos, more = _read_videos(listing.videos)
     septuplets, of_vimeo = _joined([find_septuplets(folder, split) for folder in listing.vimeo90k])
     patches, of_patches = _joined([find_patches(folder, split) for folder in listing.patches])
     sources = Sources(
         panoramas=tuple(picture for picture in hdr if picture.panorama),
-        hdr_photos=tuple(picture for picture in hdr if not picture.panorama),
-        ldr_photos=_read_all(listing.ldr, read=read_ldr_picture),
+        hdr_photos=(*(picture for picture in hdr if not picture.panorama), *merged),
+        ldr_photos=_read_all([*listing.ldr, *unmerged], read=read_ldr_picture),
         videos=tuple(video for video in videos if video.encoded),
         hdr_videos=tuple(video for video in videos if not video.encoded),
         hdr_clips=tuple(runs),
         hdr_patches=patches,
         vimeo90k=septuplets,
     )
-    counted = _counted(sources)
-    return replace(sources, findings=counted + of_vimeo + of_patches + findings + more + listing.findings())
+    of_stills = _counted(sources) + of_brackets
+    return replace(sources, findings=of_stills + of_vimeo + of_patches + findings + more + listing.findings())
 
 
 def _counted(sources: Sources) -> Findings:
@@ -161,6 +163,24 @@ def _read_all(paths: Sequence[Path], *, read: Callable[[Path], T]) -> tuple[T, .
     """Read files side by side; decoders leave Python to others while they work."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return tuple(pool.map(read, paths))
+
+
+def _merge_brackets(folders: Sequence[Path]) -> tuple[list[Picture], list[Path], Findings]:
+    """Merge exposure brackets; what cannot be merged, as photos that are only kept in one folder, is LDR photos."""
+    read = _read_all(folders, read=_merged)
+    merged = [picture for picture in read if isinstance(picture, Picture)]
+    reasons = [str(reason) for reason in read if isinstance(reason, DatasetError)]
+    failed = [folder for folder, result in zip(folders, read, strict=True) if isinstance(result, DatasetError)]
+    found = (f"of the HDR photos, merged exposure brackets: {len(merged):,}",) if merged else ()
+    missing = tuple(f"taken for LDR photos, not for a bracket: {reason}" for reason in reasons)
+    return merged, [path for folder in failed for path in bracket_files(folder)], Findings(found, missing)
+
+
+def _merged(folder: Path) -> Picture | DatasetError:
+    try:
+        return read_bracket_picture(folder)
+    except DatasetError as error:
+        return error
 
 
 def _read_videos(paths: Sequence[Path]) -> tuple[list[Video], Findings]:

@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from train.datasets.brackets import read_bracket
 from train.datasets.pictures import HALF_MAX, Stored, read_codes, read_radiance
 from train.errors import DatasetError
 from train.packing.units import Unit, free_name
 
 AS_RADIANCE = "written as Radiance .hdr, each channel to 1/256 of the brightest of its pixel"
+MERGED = "exposure brackets merged into Radiance .hdr, each channel to 1/256 of the brightest of its pixel"
 HALVED = "reduced to fit into a part"
 HDR_KIND, LDR_KIND = "HDR pictures", "LDR pictures"
 SMALLEST_SIDE = 64
@@ -39,6 +41,24 @@ def pack_hdr_picture(path: Path, target: Path, *, most_bytes: int) -> Unit:
     if _halve_to_fit(target, pixels, most_bytes=most_bytes):
         changes.append(HALVED)
     return Unit(HDR_KIND, (target,), changes=tuple(changes))
+
+
+def pack_bracket(folder: Path, target: Path, *, most_bytes: int) -> Unit:
+    """Merge an exposure bracket and write it as a Radiance picture.
+
+    Args:
+        folder: The bracket.
+        target: Where it goes, beside the place of the folder; a suffix is added.
+        most_bytes: Larger ones are halved until they fit.
+
+    Raises:
+        DatasetError: If it cannot be read, merged or written.
+    """
+    pixels: Stored = read_bracket(folder).radiance()
+    target = _prepared(target.with_name(f"{target.name}.hdr"))
+    write_radiance(target, pixels)
+    halved = [HALVED] * _halve_to_fit(target, pixels, most_bytes=most_bytes)
+    return Unit(HDR_KIND, (target,), changes=(MERGED, *halved))
 
 
 def pack_ldr_picture(path: Path, target: Path, *, most_bytes: int) -> Unit:
