@@ -13,9 +13,10 @@ Conversion = Callable[[Tensor], Tensor]
 
 LARGEST_DIP = 1e-3  # of a measured table's range: falls smaller than this are noise
 TABLE_SIZES = (2, 1 << 20)
-# Encoded, as all below: this and lower codes hold black; cameras that compress crush more of it,
-# and what they crush may have had so much light, whatever curve is assumed.
-BLACK_CODE, LOSSY_BLACK_CODE, LOSSY_MOST = 1.5 / 255, 8 / 255, 0.01
+BLACK_CODE = 1.5 / 255  # encoded, as all below; this and lower codes hold black
+# Where codes were compressed, more of them hold black, the more so where the camera's curve is not known; and what
+# they stand for may have had so much light.
+CURVED_BLACK_CODE, LOSSY_BLACK_CODE, LOSSY_MOST = 4 / 255, 8 / 255, 0.01
 CLIP_CODES = (0.947, 0.985)  # where codes begin to count as clipped, and where they do altogether
 DARK_CODES, BRIGHT_CODES = 0.12, 0.25
 ROUNDING = 12**-0.5  # standard deviation, in codes
@@ -87,7 +88,8 @@ class ResponseCurve:
             lossy: Whether codes were compressed with losses. Cameras with a tone curve compress, and their darks are
                 off by more than a code; so any curve but a pure power counts as such.
         """
-        lossy = lossy or self.to_light is not _power_to_light
+        plain = self.to_light is _power_to_light
+        lossy = lossy or not plain
         dark_error, code_error = LOSSY_ERRORS if lossy else (ROUNDING, ROUNDING)
         steps = 2**bits - 1
         codes = (torch.arange(steps + 1, dtype=torch.float64) / steps * self.clip_code).expand(3, 1, -1)
@@ -98,7 +100,7 @@ class ResponseCurve:
         floor = float((step - slope * signal)[between < DARK_CODES].clamp(min=0).mean())
         if lossy:
             floor = max(floor, float(step[between < DARK_CODES].mean()))
-        black_code = LOSSY_BLACK_CODE if lossy else BLACK_CODE
+        black_code = (LOSSY_BLACK_CODE if plain else CURVED_BLACK_CODE) if lossy else BLACK_CODE
         black, begins, ends = (float(light[round(code * steps)]) for code in (black_code, *CLIP_CODES))
         most = max(2 * black, LOSSY_MOST) if lossy else 2 * black
         return CodePrecision(
