@@ -22,6 +22,7 @@ from train.bracket_clips import choose_exposures, clip_of_bracket
 from train.clips import ClipFolder
 from train.compression import jpeg_passed
 from train.datasets.brackets import find_brackets, read_bracket
+from train.datasets.pictures import read_codes, read_radiance
 
 FRAMES, SIZE = 12, (320, 512)
 GRID = np.linspace(0, 1, 8193) ** 3  # of light, dense where curves are steep
@@ -194,10 +195,8 @@ def made_clips(folder: Path, data: Path, names: tuple[str, ...]) -> Iterator[Pat
 
 def read_clip(folder: Path) -> tuple[Tensor, Tensor, Tensor]:
     """Read codes 0..1, (T, 3, H, W), exposures, (T), and the truth, (T, 3, H, W), of a clip."""
-    from train.datasets.pictures import read_radiance
-
     frames = sorted(folder.glob("frame_*.png"))
-    codes = np.stack([cv2.imread(str(path))[..., ::-1] for path in frames])
+    codes = np.stack([read_codes(path) for path in frames])
     truth = np.stack([read_radiance(path) for path in sorted((folder / "truth").glob("*.exr"))])
     cycle = ExposureCycle.from_stops([float(stop) for stop in (folder / "exposures.txt").read_text().split()])
     exposures = torch.tensor([cycle[number] for number in range(len(frames))])
