@@ -99,7 +99,7 @@ class CodePrecision:
 
     @classmethod
     def from_tensor(cls, numbers: Tensor) -> "CodePrecision":
-        """Take the five numbers of `tensor`, (5,)."""
+        """Take the numbers of `tensor`, (6,)."""
         names = (field.name for field in fields(cls))
         return cls(**dict(zip(names, numbers.tolist(), strict=True)))
 
