@@ -11,7 +11,19 @@ from brackets import write_bracket
 from converting import save_lite
 
 from benchmarks.consumer_clips import CONSUMERS, ContrastCurve, made_clips, make_consumer_clip, read_clip
-from benchmarks.real_clips import Row, Score, fitted_scale, known_curve, refusal, rows, scored, tables
+from benchmarks.real_clips import (
+    Judged,
+    Row,
+    Score,
+    fitted_scale,
+    known_curve,
+    reconstructed,
+    refusal,
+    rows,
+    scored,
+    tables,
+    write_picture,
+)
 from train.clips import ClipFolder
 
 
@@ -71,8 +83,9 @@ def test_contrast_curves_rise_from_black_to_white() -> None:
 
 
 def test_who_knows_the_curve_does_better_and_scale_does_not_count(clips: dict[str, Path]) -> None:
+    clip = Judged.read(clips["fireplace"], 6)
     knowing, assuming = (
-        scored(Row("noise-aware", word), clips["fireplace"], frames=6, weights=None) for word in ("curve", "gamma")
+        scored(reconstructed(Row("noise-aware", word), clip, weights=None), clip) for word in ("curve", "gamma")
     )
     assert (knowing.whole > assuming.whole + 1).all()
     assert knowing.short.tolist() == [True, False]
@@ -82,17 +95,23 @@ def test_who_knows_the_curve_does_better_and_scale_does_not_count(clips: dict[st
 
 def test_conversions_are_scored_frame_by_frame(clips: dict[str, Path], tmp_path: Path) -> None:
     weights = save_lite(tmp_path / "lite.safetensors")
-    found = scored(Row("lanhdr", "curve"), clips["fireplace"], frames=6, weights=weights)
+    clip, row = Judged.read(clips["fireplace"], 6), Row("lanhdr", "curve")
+    made = reconstructed(row, clip, weights=weights)
+    found = scored(made, clip)
     assert not found.message and len(found.whole) == 2 and found.whole.min() > 15
     assert found.own.nanmean() > 20
-    wrong = scored(Row("lanhdr", "curve"), clips["fireplace"], frames=6, weights=tmp_path / "absent.safetensors")
-    assert "absent.safetensors" in wrong.message
+    wrong = reconstructed(row, clip, weights=tmp_path / "absent.safetensors")
+    assert isinstance(wrong, str) and "absent.safetensors" in scored(wrong, clip).message
+    write_picture(tmp_path / "shown/fireplace.png", clip, {row: made, Row("lanhdr", "nothing"): wrong})
+    picture = cv2.imread(str(tmp_path / "shown/fireplace.png"))
+    assert picture is not None and picture.shape[1] == 3 * clip.codes.shape[3]  # stored, converted, truth
 
 
 def test_rows_are_chosen_by_method_and_knowledge() -> None:
     assert rows(["lanhdr", "interpolation"], ["nothing", "curve"]) == [
         Row("lanhdr", "nothing"), Row("lanhdr", "curve"), Row("interpolation", "curve")
     ]  # fmt: skip
+    assert rows(["noise-aware"], ["exposures"]) == [Row("noise-aware", "gamma")]
 
 
 def test_tables_show_means_by_reference_and_count_refusals() -> None:
