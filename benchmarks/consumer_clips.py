@@ -22,8 +22,10 @@ from train.bracket_clips import choose_exposures, clip_of_bracket
 from train.clips import ClipFolder
 from train.compression import jpeg_passed
 from train.datasets.brackets import find_brackets, read_bracket
+from train.datasets.pictures import read_codes, read_radiance
 
 FRAMES, SIZE = 12, (320, 512)
+SPEEDS = {"": 60.0, "_slow": 4.0}  # pixels a frame, by ending of a clip's name
 GRID = np.linspace(0, 1, 8193) ** 3  # of light, dense where curves are steep
 
 
@@ -109,7 +111,11 @@ def clip_makers(data: Path) -> dict[str, Callable[[Path], None]]:
         data: Holds HDR pictures, and brackets in `brackets`.
     """
     brackets = find_brackets(data / "brackets") if (data / "brackets").is_dir() else ()
-    makers: dict[str, Callable[[Path], None]] = {folder.name: partial(make_bracket_clip, folder) for folder in brackets}
+    makers: dict[str, Callable[[Path], None]] = {
+        folder.name + suffix: partial(make_bracket_clip, folder, speed)
+        for folder in brackets
+        for suffix, speed in SPEEDS.items()
+    }
     clips = ClipFolder(data)
     places = {path.stem: place for place, path in enumerate(clips.paths)}
     for name, consumer in CONSUMERS.items():
@@ -118,11 +124,11 @@ def clip_makers(data: Path) -> dict[str, Callable[[Path], None]]:
     return makers
 
 
-def make_bracket_clip(bracket: Path, folder: Path) -> None:
-    """Make the clip of a bracket."""
+def make_bracket_clip(bracket: Path, speed: float, folder: Path) -> None:
+    """Make the clip of a bracket, the camera moving by so many pixels a frame at the most."""
     choice = choose_exposures(read_bracket(bracket), 2)
     assert choice is not None
-    clip = clip_of_bracket(choice, frames=FRAMES, size=SIZE)
+    clip = clip_of_bracket(choice, frames=FRAMES, size=SIZE, speed=speed)
     radiance = clip.radiance.permute(0, 2, 3, 1).numpy()
     write_clip(folder, clip.codes, radiance, exposures=clip.exposures[:2].tolist(), light=choice.bracket.light)
 
@@ -194,10 +200,8 @@ def made_clips(folder: Path, data: Path, names: tuple[str, ...]) -> Iterator[Pat
 
 def read_clip(folder: Path) -> tuple[Tensor, Tensor, Tensor]:
     """Read codes 0..1, (T, 3, H, W), exposures, (T), and the truth, (T, 3, H, W), of a clip."""
-    from train.datasets.pictures import read_radiance
-
     frames = sorted(folder.glob("frame_*.png"))
-    codes = np.stack([cv2.imread(str(path))[..., ::-1] for path in frames])
+    codes = np.stack([read_codes(path) for path in frames])
     truth = np.stack([read_radiance(path) for path in sorted((folder / "truth").glob("*.exr"))])
     cycle = ExposureCycle.from_stops([float(stop) for stop in (folder / "exposures.txt").read_text().split()])
     exposures = torch.tensor([cycle[number] for number in range(len(frames))])

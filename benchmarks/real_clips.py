@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +29,7 @@ from train.benchmarks.catalog import open_benchmark
 from train.curve_file import read_curve
 from train.datasets.pictures import read_radiance
 from train.metrics import psnr
+from train.montage import caption, encode_png, picture_row
 from train.no_truth import Evidence, evidence_of
 
 RADIUS = 2  # frames of a window at either side
@@ -76,33 +78,62 @@ class Row:
 
 
 def rows(methods: Sequence[str], told: Sequence[str]) -> list[Row]:
-    """All that is run: merges know as much as a curve, or gamma 2.2 besides the exposures."""
-    merges = [Row(method, word) for method in methods if method in BASELINES for word in ("curve", "gamma")]
-    return [
-        *(Row("lanhdr", word) for word in told if "lanhdr" in methods),
-        *(row for row in merges if row.told in told),
-    ]
+    """All that is run: merges know a curve, or take what they are told no more of for gamma 2.2."""
+    ours = [Row("lanhdr", word) for word in told if "lanhdr" in methods]
+    known = [word for word in ("curve", "gamma") if word in told or (word == "gamma" and "exposures" in told)]
+    return [*ours, *(Row(method, word) for method in methods if method in BASELINES for word in known)]
 
 
-def scored(row: Row, clip: Path, *, frames: int, weights: Path | None) -> Score:
-    """Run a method over a clip."""
-    codes, exposures, truth = read_clip(clip)
-    numbers = range(RADIUS, min(frames, len(codes)) - RADIUS)
+@dataclass(frozen=True)
+class Judged:
+    """The frames of a clip that are judged.
+
+    Args:
+        folder: Where the clip is.
+        numbers: Of the frames.
+        codes: Of all frames as stored, 0..1, (T, 3, H, W).
+        exposures: Of all frames, (T).
+        truth: Of those that are judged, (N, 3, H, W).
+    """
+
+    folder: Path
+    numbers: range
+    codes: Tensor
+    exposures: Tensor
+    truth: Tensor
+
+    @classmethod
+    def read(cls, folder: Path, frames: int) -> "Judged":
+        """Read the first frames of a clip; all but two at either end are judged."""
+        codes, exposures, truth = read_clip(folder)
+        numbers = range(RADIUS, min(frames, len(codes)) - RADIUS)
+        return cls(folder, numbers, codes, exposures, truth[numbers.start : numbers.stop])
+
+    @property
+    def short(self) -> Tensor:
+        """Which of those that are judged have the shortest exposure, (N)."""
+        return self.exposures[self.numbers.start : self.numbers.stop] == self.exposures.min()
+
+
+def reconstructed(row: Row, clip: Judged, *, weights: Path | None) -> Tensor | str:
+    """Run a method over a clip: radiance, (N, 3, H, W), or the message with which it refuses."""
     if row.method == "lanhdr":
-        found = converted(clip, row.told, numbers, exposures=exposures, weights=weights)
-        if isinstance(found, str):
-            return refusal(found)
-    else:
-        ldr = known_curve(clip).to_ldr(codes) if row.told == "curve" else codes
-        found = merged(BASELINES[row.method], ldr, exposures, numbers)
-    wanted = truth[numbers.start : numbers.stop]
-    whole = psnr(mu_law((found * fitted_scale(found, wanted)).clamp(0, 1)), mu_law(wanted))
-    parts = [evidence(clip, number) for number in numbers]
+        return converted(clip.folder, row.told, clip.numbers, exposures=clip.exposures, weights=weights)
+    ldr = known_curve(clip.folder).to_ldr(clip.codes) if row.told == "curve" else clip.codes
+    return merged(BASELINES[row.method], ldr, clip.exposures, clip.numbers)
+
+
+def scored(found: Tensor | str, clip: Judged) -> Score:
+    """Score what a method made of a clip."""
+    if isinstance(found, str):
+        return refusal(found)
+    whole = psnr(mu_law((found * fitted_scale(found, clip.truth)).clamp(0, 1)), mu_law(clip.truth))
+    parts = [evidence(clip.folder, number) for number in clip.numbers]
     own, fill = (
         torch.tensor([_or_nan(part.psnr_t(frame.clamp(0, 1))) for part, frame in zip(side, found, strict=True)])
         for side in ([part.own for part in parts], [part.fill for part in parts])
     )
-    return Score(exposures[numbers.start : numbers.stop] == exposures.min(), whole, own, fill)
+    return Score(clip.short, whole, own, fill)
 
 
 @lru_cache(maxsize=64)
@@ -191,6 +222,21 @@ def _mean(scores: Sequence[Score], of: Callable[[Score], list[float]]) -> str:
     return means + (f" ({refused} refused)" if refused else "")
 
 
+def write_picture(path: Path, clip: Judged, results: dict[Row, Tensor | str]) -> None:
+    """Show a short and a long reference as stored, what methods made of them, and the truth, as mu-law values."""
+    made = {
+        row.title: found * fitted_scale(found, clip.truth) for row, found in results.items() if torch.is_tensor(found)
+    }
+    views = []
+    for short in (True, False):
+        place = int((clip.short == short).nonzero()[0])
+        shown = [clip.codes[clip.numbers[place]], *(mu_law(found[place].clamp(0, 1)) for found in made.values())]
+        views.append(picture_row([*shown, mu_law(clip.truth[place])]))
+    words = caption(["stored", *made, "truth"], width=views[0].shape[1])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_png(np.concatenate([words, *views])))
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -202,23 +248,26 @@ def main() -> None:
     parser.add_argument("--told", nargs="+", choices=TOLD, default=TOLD, help="what of the camera is said")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--weights", type=Path, help="instead of the bundled ones")
+    parser.add_argument("--pictures", type=Path, help="folder for a picture of each clip: a short and a long reference")
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     begin = time.monotonic()
     with contextlib.ExitStack() as stack:
-        folder = chosen.clips or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        clips = list(made_clips(folder, chosen.data, tuple(chosen.only)))[: chosen.limit]
+        kept = chosen.clips or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        clips = list(made_clips(kept, chosen.data, tuple(chosen.only)))[: chosen.limit]
         shown = rows(chosen.methods, chosen.told)
-        scores = {
-            (clip.name, row): scored(row, clip, frames=chosen.frames, weights=chosen.weights)
-            for clip in clips
-            for row in shown
-        }
+        scores: dict[tuple[str, Row], Score] = {}
+        for folder in clips:
+            clip = Judged.read(folder, chosen.frames)
+            results = {row: reconstructed(row, clip, weights=chosen.weights) for row in shown}
+            scores |= {(folder.name, row): scored(found, clip) for row, found in results.items()}
+            if chosen.pictures:
+                write_picture(chosen.pictures / f"{folder.name}.png", clip, results)
     print(tables(scores, [clip.name for clip in clips], shown))
-    for (clip, row), score in scores.items():
+    for (name, row), score in scores.items():
         if score.message:
-            print(f"{clip}, {row.title}: {score.message}")
+            print(f"{name}, {row.title}: {score.message}")
     print(f"{time.monotonic() - begin:.0f} s")
 
 

@@ -158,6 +158,14 @@ def test_clips_of_a_bracket_fit_their_truth(nexps: int, bracket: Bracket) -> Non
     assert (still > 1e-3).all()
 
 
+def test_a_slow_window_moves_less(bracket: Bracket) -> None:
+    choice = choose_exposures(bracket, 2)
+    assert choice is not None
+    slow, fast = (clip_of_bracket(choice, frames=8, speed=speed).radiance for speed in (2.0, 12.0))
+    changes = [(radiance[1:] - radiance[:-1]).abs().mean() for radiance in (slow, fast)]
+    assert 1e-3 < changes[0] < 0.7 * changes[1]
+
+
 def test_a_bracket_of_two_gives_no_clip_of_three(bracket: Bracket) -> None:
     two = replace(bracket, pictures=bracket.pictures[:2], exposures=bracket.exposures[:2])
     assert choose_exposures(two, 3) is None

@@ -18,9 +18,9 @@ def ldr() -> torch.Tensor:
 
 
 def test_a_precision_comes_back_from_its_tensor() -> None:
-    # powers of two, which float32 holds exactly
-    precision = CodePrecision(black=2**-8, clip_begins=0.75, clip_ends=0.875, floor=2**-16, slope=2**-12)
-    assert CodePrecision.from_tensor(precision.tensor()) == precision
+    precision = CodePrecision(black=0.01, clip_begins=0.75, clip_ends=0.8, floor=1e-6, slope=1e-5)
+    found = CodePrecision.from_tensor(precision.tensor())
+    assert torch.equal(found.tensor(), precision.tensor()) and found.clip_ends == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("exposure", [1.0, 4.0, 8.0, 16.0])

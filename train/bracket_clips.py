@@ -27,6 +27,7 @@ Places = NDArray[np.int64]
 SIZE = (320, 512)
 STEPS = {2: 16.0, 3: 4.0}  # wanted ratio of neighboring exposures, by their number
 CLIPPED, CLIPPED_SHARE = 250, 0.12  # wanted of the longest picture
+SPEED = 12.0
 ELLIPSE = (0.28, 0.12)  # half axes, of height and width
 
 
@@ -100,7 +101,9 @@ def _oddity(choice: Choice) -> float:
     return 4 * max(map(abs, steps)) + abs(math.log2((clipped + 0.005) / (CLIPPED_SHARE + 0.005)))
 
 
-def clip_of_bracket(choice: Choice, *, frames: int, phase: int = 0, size: Size = SIZE) -> BracketClip:
+def clip_of_bracket(
+    choice: Choice, *, frames: int, phase: int = 0, size: Size = SIZE, speed: float = SPEED
+) -> BracketClip:
     """Make a clip of a bracket.
 
     Args:
@@ -108,6 +111,7 @@ def clip_of_bracket(choice: Choice, *, frames: int, phase: int = 0, size: Size =
         frames: Length.
         phase: Place in the cycle of the first frame, 0 for the shortest exposure.
         size: Height and width; reduced to what leaves the window room to move.
+        speed: Most pixels that the window moves a frame, on an average, down and across.
     """
     bracket, count = choice.bracket, len(choice.numbers)
     pictures = [bracket.pictures[number] for number in choice.numbers]
@@ -115,7 +119,7 @@ def clip_of_bracket(choice: Choice, *, frames: int, phase: int = 0, size: Size =
     height, width = truth.shape[:2]
     size = (min(size[0], int(0.8 * height)), min(size[1], int(0.8 * width)))
     places = [(frame + phase) % count for frame in range(frames)]
-    corners = _path(frames, room=(height - size[0], width - size[1]))
+    corners = _path(frames, room=(height - size[0], width - size[1]), speed=speed)
     codes: list[Codes] = []
     radiance: list[Pixels] = []
     for frame, (place, corner) in enumerate(zip(places, corners, strict=True)):
@@ -130,11 +134,12 @@ def clip_of_bracket(choice: Choice, *, frames: int, phase: int = 0, size: Size =
     return BracketClip(bracket.name, np.stack(codes), exposures, to_tensor(np.stack(radiance)), curve)
 
 
-def _path(frames: int, *, room: Size) -> list[tuple[int, int]]:
-    """Upper left corners of a window on a curved path, a few pixels a frame."""
+def _path(frames: int, *, room: Size, speed: float) -> list[tuple[int, int]]:
+    """Upper left corners of a window on a curved path."""
     along = np.arange(frames) / max(1, frames - 1)
-    rows = room[0] * (0.5 + 0.45 * np.sin(2.2 * along))
-    columns = room[1] * (0.1 + 0.8 * along * (0.4 + 0.6 * along))
+    down, across = (min(share * free, speed * (frames - 1)) for share, free in zip((0.45, 0.8), room, strict=True))
+    rows = room[0] / 2 + down * np.sin(2.2 * along)
+    columns = (room[1] - across) / 2 + across * along * (0.4 + 0.6 * along)
     return [(int(row), int(column)) for row, column in zip(np.rint(rows), np.rint(columns), strict=True)]
 
 

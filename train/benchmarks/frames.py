@@ -19,6 +19,7 @@ from train.datasets.pictures import Pixels, Stored, read_radiance
 from train.datasets.whole_files import demand_whole
 from train.errors import DatasetError
 
+LOSSY = frozenset({".jpg", ".jpeg"})
 ReadFrame = Callable[[Path], Tensor]
 Rescale = Callable[[Tensor], Tensor]
 
@@ -64,12 +65,13 @@ class SceneFiles:
         return Scene(self.name, self.exposures, labels, frames, truths, self._precision(curve), curve)
 
     def _precision(self, curve: ResponseCurve) -> CodePrecision:
-        if self.response is None:
-            return GAMMA_8_BIT
         first = self.frames[0]
+        lossy = first.suffix.lower() in LOSSY
+        if self.response is None:
+            return curve.precision(lossy=True) if lossy else GAMMA_8_BIT
         if first.suffix.lower() == ".exr":
             raise DatasetError(f"{first} is linear already: take {self.response.name} out of its folder")
-        return curve.precision(bits=8 * read_codes(first).itemsize)
+        return curve.precision(bits=8 * read_codes(first).itemsize, lossy=lossy)
 
 
 def unscored(found: Sequence[SceneFiles], request: Request) -> tuple[str, ...]:
