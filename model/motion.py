@@ -151,25 +151,32 @@ def common_shift(reference: Tensor, moved: Tensor, certainty: Tensor) -> Tensor:
         finds it by itself.
     """
     height, width = reference.shape[-2:]
-    rows, columns = (torch.hann_window(length, device=reference.device) for length in (height, width))
-    fade = rows[:, None] * columns
-    with torch.autocast(reference.device.type, enabled=False):
-        mean = (certainty * reference).sum((-2, -1), keepdim=True) / certainty.sum((-2, -1), keepdim=True).clamp_min(1e-6)
-        first, second = torch.fft.rfft2(certainty * (reference - mean) * fade), torch.fft.rfft2((moved - mean) * fade)
-        product = second * first.conj()
-        peaks = torch.fft.irfft2(product / product.abs().clamp_min(1e-9), s=(height, width)).flatten(1)
-    best = peaks.argmax(1)
-    down, across = best // width, best % width
-    down, across = (down + height // 2) % height - height // 2, (across + width // 2) % width - width // 2
-    shift = torch.stack((across, down), dim=1).to(reference)[:, :, None, None]
+    shift = _correlation_peak(reference, moved, certainty)
     xs = torch.arange(width, device=shift.device) + shift[:, :1]
     ys = torch.arange(height, device=shift.device)[:, None] + shift[:, 1:]
     seen = certainty * ((xs >= 0) & (xs < width) & (ys >= 0) & (ys < height))
     shifted = warp(moved, shift.expand(-1, -1, height, width))
-    costs = [(seen * (reference - other).abs()).sum((-3, -2, -1)) for other in (shifted, moved)]
-    better = (costs[0] < SHIFT_MUST_GAIN * costs[1]) & (seen.mean((-3, -2, -1)) > LEAST_SEEN * certainty.mean((-3, -2, -1)))
+    costs = [(seen * (reference - other).abs()).mean((-3, -2, -1)) for other in (shifted, moved)]
+    part_seen = seen.mean((-3, -2, -1)) / certainty.mean((-3, -2, -1)).clamp_min(1e-6)
+    better = (costs[0] < SHIFT_MUST_GAIN * costs[1]) & (part_seen > LEAST_SEEN)
     far = shift.abs().amax((1, 2, 3)) > SHIFT_IN_REACH
     return shift * (better & far)[:, None, None, None]
+
+
+def _correlation_peak(reference: Tensor, moved: Tensor, certainty: Tensor) -> Tensor:
+    """The shift at which the phases of two pictures correlate best, in whole pixels, (B, 2, 1, 1)."""
+    height, width = reference.shape[-2:]
+    rows, columns = (torch.hann_window(length, device=reference.device) for length in (height, width))
+    fade = rows[:, None] * columns
+    total = certainty.mean((-2, -1), keepdim=True).clamp_min(1e-6)
+    mean = (certainty * reference).mean((-2, -1), keepdim=True) / total
+    with torch.autocast(reference.device.type, enabled=False):
+        first = torch.fft.rfft2(certainty * (reference - mean) * fade)
+        product = torch.fft.rfft2((moved - mean) * fade) * first.conj()
+        peaks = torch.fft.irfft2(product / product.abs().clamp_min(1e-9), s=(height, width))
+    best = peaks.flatten(1).argmax(1)
+    down, across = (best // width + height // 2) % height, (best % width + width // 2) % width
+    return torch.stack((across - width // 2, down - height // 2), dim=1).to(reference)[:, :, None, None]
 
 
 def box_mean(values: Tensor, side: int) -> Tensor:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.guide import Candidate, align, double, halve, merge, noise_level, noise_variance
+from model.exposure import GAMMA_8_BIT, CodePrecision
+from model.guide import Candidate, NoiseModel, Start, align, double, halve, merge, noise_level
 
 
 def constant(value: float, exposure: float, *, size: int = 32) -> Candidate:
@@ -15,6 +16,14 @@ def constant(value: float, exposure: float, *, size: int = 32) -> Candidate:
 
 def one(value: float) -> Tensor:
     return torch.tensor(value).view(1, 1, 1, 1)
+
+
+def noise(level: float = 1.0, precision: CodePrecision = GAMMA_8_BIT) -> NoiseModel:
+    return NoiseModel(one(level), precision.tensor()[None])
+
+
+def merged(reference: Candidate, *neighbors: Candidate, precision: CodePrecision = GAMMA_8_BIT) -> Start:
+    return merge(reference, neighbors, noise(precision=precision))
 
 
 def noisy(signal: Tensor, generator: torch.Generator, *, level: float = 1.0) -> Tensor:
@@ -30,20 +39,20 @@ def test_agreeing_frames_are_averaged_by_inverse_variance() -> None:
         Candidate(noisy(scene * exposure, generator), one(exposure), torch.ones(1, 1, 128, 128))
         for exposure in (1.0, 8.0, 8.0)
     ]
-    start = merge(frames[0], tuple(frames[1:]), one(1.0))
+    start = merged(*frames)
     errors = [(frame.linear / frame.exposure - scene).std().item() for frame in frames]
     best = (1 / sum(1 / error**2 for error in errors)) ** 0.5
-    merged = (start.radiance - scene).std().item()
+    left = (start.radiance - scene).std().item()
     # Agreement is tested with the noise itself, so good pixels are doubted: 1.25 times the least noise.
-    assert best <= merged * 1.05 and merged < 1.3 * best
-    assert merged < 0.3 * errors[0]
+    assert best <= left * 1.05 and left < 1.3 * best
+    assert left < 0.3 * errors[0]
 
 
 def test_deviation_tells_the_error() -> None:
     generator = torch.Generator().manual_seed(0)
     scene = torch.full((1, 3, 256, 256), 0.05)
     reference = Candidate(noisy(scene, generator), one(1.0), torch.ones(1, 1, 128, 128))
-    start = merge(reference, (), one(1.0))
+    start = merged(reference)
     # Quantization is expected besides, and this picture has none: its deviation lies above the error, by a fifth here.
     assert (start.radiance - scene).std() == pytest.approx(start.deviation.mean().item(), rel=0.3)
 
@@ -52,7 +61,7 @@ def test_a_moved_object_does_not_ghost() -> None:
     reference, neighbor = constant(0.05, 1.0), constant(0.05, 8.0)
     ghost = neighbor.linear.clone()
     ghost[..., 8:24, 8:24] = 0.9
-    start = merge(reference, (Candidate(ghost, neighbor.exposure, neighbor.inside),), one(1.0))
+    start = merged(reference, Candidate(ghost, neighbor.exposure, neighbor.inside))
     assert (start.radiance - 0.05).abs().max() < 0.002
     assert start.agreement[0][..., 6:10, 6:10].max() < 0.01
     assert start.agreement[0][..., :2, :].min() > 0.9
@@ -64,7 +73,7 @@ def test_a_dark_channel_gains_from_a_neighbor_that_is_a_little_off() -> None:
     off = scene * 1.2  # as where neighboring structure is fetched by mistake
     reference = Candidate(noisy(scene, generator).clamp_min(0), one(1.0), torch.ones(1, 1, 64, 64))
     neighbor = Candidate(noisy(off * 8, generator).clamp_min(0), one(8.0), reference.inside)
-    start = merge(reference, (neighbor,), one(1.0))
+    start = merged(reference, neighbor)
     error = (start.radiance - scene).square().mean((0, 2, 3)).sqrt()
     alone = (reference.linear - scene).square().mean((0, 2, 3)).sqrt()
     # Red and green keep to the reference, whose noise is a fourth of the difference; blue is noise alone there.
@@ -74,14 +83,14 @@ def test_a_dark_channel_gains_from_a_neighbor_that_is_a_little_off() -> None:
 
 def test_clipped_reference_takes_what_a_shorter_frame_saw() -> None:
     reference, neighbor = constant(0.5, 8.0), constant(0.5, 1.0)
-    start = merge(reference, (neighbor,), one(1.0))
-    # The clipped reference keeps a ten-thousandth of its weight, for places that no other frame has seen.
+    start = merged(reference, neighbor)
+    # The clipped reference keeps a trace of its weight, for places that no other frame has seen.
     assert torch.allclose(start.radiance, torch.tensor(0.5), atol=2e-3)
 
 
 def test_clipped_reference_is_never_darker_than_its_clip_level() -> None:
     reference, neighbor = constant(0.5, 8.0), constant(0.02, 1.0)
-    start = merge(reference, (neighbor,), one(1.0))
+    start = merged(reference, neighbor)
     assert (start.radiance - 1 / 8).abs().max() < 1e-3
 
 
@@ -116,7 +125,47 @@ def test_noise_level_without_usable_blocks_is_nominal() -> None:
 
 
 def test_noise_variance_has_its_terms() -> None:
-    black = noise_variance(torch.zeros(1), 2.0).item()
-    assert black == pytest.approx(2 * 1.44e-6)
-    white = noise_variance(torch.ones(1), 0.0).item()
-    assert white == pytest.approx((2.2 / 255) ** 2 / 12)
+    signal = torch.tensor([0.01, 1.0]).view(1, 1, 1, 2)
+    dark, white = noise(2.0).variance(signal).flatten().tolist()
+    assert dark == pytest.approx(2 * 1.44e-6 + 0.01 * (2 * 8e-5 + (2.2 / 255) ** 2 / 12))
+    assert white - dark == pytest.approx(0.99 * (2 * 8e-5 + (2.2 / 255) ** 2 / 12), rel=1e-3)
+
+
+CRUSHED = CodePrecision(black=0.004, most=0.01)  # light up to 0.01 may have become black
+
+
+def test_a_black_reference_is_filled_from_what_its_black_can_have_been() -> None:
+    reference, neighbor = constant(0.0, 1.0), constant(0.006, 16.0)
+    assert merged(reference, neighbor, precision=CRUSHED).radiance.mean().item() == pytest.approx(0.006, rel=0.02)
+    # Where black is black, the neighbor contradicts it, and little of it is taken.
+    assert merged(reference, neighbor).radiance.mean().item() < 0.002
+
+
+def test_a_black_reference_contradicts_what_is_too_bright_for_black() -> None:
+    start = merged(constant(0.0, 1.0), constant(0.05, 16.0), precision=CRUSHED)
+    assert start.agreement[0].max() < 0.05
+    assert merged(constant(0.0, 1.0), constant(0.006, 16.0), precision=CRUSHED).agreement[0].min() > 0.9
+
+
+def test_a_dark_channel_of_a_bright_pixel_is_a_color() -> None:
+    red = torch.tensor([0.3, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
+    assert noise(precision=CRUSHED).crushed(red).max() == 0
+    assert noise(precision=CRUSHED).crushed(0.01 * red).min() == 1
+
+
+def test_clipped_codes_of_the_shortest_exposure_say_all_that_is_asked() -> None:
+    # All frames are clipped: the truth is at least the top of the scale, and gray would be wrong.
+    start = merged(constant(2.0, 8.0), constant(2.0, 1.0))
+    assert start.radiance.min() > 0.95
+
+
+def test_deviation_counts_what_candidates_disagree_in() -> None:
+    reference, first, second = constant(0.5, 8.0), constant(0.3, 1.0), constant(0.4, 1.0)
+    alike = merged(reference, first, first).deviation.mean().item()
+    assert merged(reference, first, second).deviation.mean().item() == pytest.approx(0.05, rel=0.2)
+    assert alike < 0.02
+
+
+def test_what_the_reference_knows_is_little_where_it_is_censored() -> None:
+    shown, clipped = merged(constant(0.05, 1.0)).known_to.mean(), merged(constant(0.5, 8.0)).known_to.mean()
+    assert shown < 0.003 and clipped > 0.3

@@ -1,15 +1,18 @@
 """LiteNet begins at the start, streams as it computes windows, and can learn."""
 
+import math
+from typing import Any
+
 import pytest
 import torch
 from moving import shifted, texture
 from torch import Tensor
 
-from model.color import mu_law
-from model.exposure import to_ldr
-from model.guided import GuidedLanHdr, GuidedState
+from model.color import MU, mu_law
+from model.exposure import GAMMA_8_BIT, to_ldr
+from model.frames import FrameBatch
+from model.guided import GuidedLanHdr
 from model.lite import LiteNet
-from model.neighbors import FrameMotion
 from model.network import NetworkConfig
 
 
@@ -24,6 +27,20 @@ def window(
     noise = 0.0015 * torch.randn(radiance.shape, generator=torch.Generator().manual_seed(0))
     ldr = (to_ldr((radiance * stretch + noise) / stretch, stretch) * 255).round() / 255
     return ldr, exposures, radiance
+
+
+def prepared(network: LiteNet | GuidedLanHdr, ldr: Tensor, exposures: Tensor) -> list[Any]:
+    """States of all frames, one after the other, each with those that it may see."""
+    states: list[Any] = []
+    for index in range(ldr.shape[1]):
+        frame = FrameBatch(
+            image=ldr[:, index],
+            exposure=exposures[:, index],
+            precision=GAMMA_8_BIT.tensor()[None],
+            time=index / 24,
+        )
+        states.append(network.prepare(frame, recent=states[-network.config.nexps :]))
+    return states
 
 
 def network(nexps: int = 2) -> LiteNet:
@@ -53,11 +70,8 @@ def test_streaming_equals_the_plain_window(nexps: int, cycle: tuple[float, ...],
     count = 2 * nexps + 1
     ldr, exposures, _ = window(count + 1, size=size, cycle=cycle)
     lite = awake(nexps)
-    states: list[FrameMotion] = []
     with torch.inference_mode():
-        for index in range(count + 1):
-            previous = states[-1] if states else None
-            states.append(lite.prepare(ldr[:, index], exposures[:, index], previous=previous))
+        states = prepared(lite, ldr, exposures)
         streamed = lite.combine(tuple(states[1:])).radiance
         plain = lite(ldr[:, 1:], exposures[:, 1:]).radiance
     assert streamed.shape == (1, 3, *size)
@@ -67,11 +81,8 @@ def test_streaming_equals_the_plain_window(nexps: int, cycle: tuple[float, ...],
 def test_borrowed_frames_at_the_ends_work() -> None:
     ldr, exposures, radiance = window(3)
     lite = network()
-    states: list[FrameMotion] = []
     with torch.inference_mode():
-        for index in range(3):
-            previous = states[-1] if states else None
-            states.append(lite.prepare(ldr[:, index], exposures[:, index], previous=previous))
+        states = prepared(lite, ldr, exposures)
         borrowed = lite.combine((states[0], states[1], states[0], states[1], states[2])).radiance
     error = (mu_law(borrowed) - mu_law(radiance[:, 0])).square().mean()
     alone = (mu_law((ldr[:, 0]).pow(2.2)) - mu_law(radiance[:, 0])).square().mean()
@@ -82,15 +93,27 @@ def test_borrowed_frames_at_the_ends_work() -> None:
 def test_a_window_with_a_gap_is_aligned_all_the_same() -> None:
     ldr, exposures, radiance = window(8)
     lite = network()
-    states: list[FrameMotion] = []
     with torch.inference_mode():
-        for index in range(8):
-            previous = states[-1] if states else None
-            states.append(lite.prepare(ldr[:, index], exposures[:, index], previous=previous))
+        states = prepared(lite, ldr, exposures)
         merged = lite.combine(tuple(states[index] for index in (2, 3, 4, 7, 6))).radiance
     truth = mu_law(radiance[:, 4])
     alone = (mu_law(ldr[:, 4].pow(2.2)) - truth).square().mean()
     assert (mu_law(merged) - truth).square().mean() < alone
+
+
+def test_whatever_the_weights_what_the_reference_shows_stays() -> None:
+    ldr, exposures, _ = window(5)
+    mad = network()
+    torch.nn.init.normal_(mad.tail.weight, std=100.0)
+    with torch.inference_mode():
+        prediction = mad(ldr, exposures)
+    assert prediction.start is not None
+    shown = (ldr[:, 2] > 0.1) & (ldr[:, 2] < 0.9)
+    change = (mu_law(prediction.radiance) - mu_law(prediction.start)).abs()
+    # Of all linear values shown, the noise of this clip is a fourth or less, so a change by three deviations is less
+    # than one to the factor 1 / (1 - 0.75) or 1.75: a sixth of the mu-law range. Without a bound it would be all.
+    assert 0.01 < change[shown].max() < math.log(4) / math.log1p(MU)
+    assert shown.float().mean() > 0.1
 
 
 def test_start_is_better_than_the_reference_alone() -> None:
@@ -129,10 +152,7 @@ def test_guided_lanhdr_streams_as_it_computes_windows() -> None:
     config = NetworkConfig(nexps=2, design="lanhdr", output="guided", channels=8, pyramid_channels=4)
     guided = GuidedLanHdr(config).eval()
     torch.nn.init.normal_(guided.network.merge.tail.weight, std=0.02)
-    states: list[GuidedState] = []
     with torch.inference_mode():
-        for index in range(5):
-            previous = states[-1] if states else None
-            states.append(guided.prepare(ldr[:, index], exposures[:, index], previous=previous))
+        states = prepared(guided, ldr, exposures)
         streamed, plain = guided.combine(tuple(states)).radiance, guided(ldr, exposures).radiance
     assert (streamed - plain).abs().max() < 1e-5

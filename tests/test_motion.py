@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from moving import shifted, texture
 
 from model.exposure import to_ldr
-from model.motion import matched_lumas, resize_flow, search_motion, warp
+from model.motion import box_mean, common_shift, matched_lumas, resize_flow, search_motion, warp
 
 
 def test_warp_fetches_from_where_the_flow_points() -> None:
@@ -83,3 +84,43 @@ def test_any_size_works(size: tuple[int, int]) -> None:
     scene = texture(*size)[:, :1]
     flow = search_motion(scene, scene)
     assert flow.shape == (1, 2, *size) and flow.abs().max() < 0.1
+
+
+@pytest.mark.parametrize("side", [3, 5, 7])
+def test_box_mean_is_average_pooling(side: int) -> None:
+    values = texture(23, 37)
+    pooled = F.avg_pool2d(values, side, stride=1, padding=side // 2, count_include_pad=False)
+    assert torch.allclose(box_mean(values, side), pooled, atol=1e-6)  # sums in another order
+
+
+def test_box_mean_of_a_picture_smaller_than_the_box() -> None:
+    assert torch.allclose(box_mean(torch.ones(1, 1, 2, 3), 7), torch.ones(1, 1, 2, 3))
+
+
+@pytest.mark.parametrize("motion", [(24.0, -16.0), (-40.0, 8.0)])
+def test_a_shift_of_the_whole_picture_is_found_however_far(motion: tuple[float, float]) -> None:
+    scene = texture(96, 128)[:, :1]
+    moved = shifted(scene, *motion)
+    found = common_shift(scene, moved, torch.ones_like(scene))
+    assert found.flatten().tolist() == pytest.approx(motion, abs=1.0)
+    flow = search_motion(scene, moved)[..., 44:52, 48:80]
+    assert (flow - torch.tensor(motion).view(1, 2, 1, 1)).norm(dim=1).median() < 0.3
+
+
+def test_no_shift_is_found_where_there_is_none() -> None:
+    scene = texture(96, 128)[:, :1]
+    other = texture(96, 128)[:, 1:2].flip(-1)
+    assert common_shift(scene, scene, torch.ones_like(scene)).abs().max() == 0
+    assert common_shift(scene, other, torch.ones_like(scene)).abs().max() == 0
+
+
+def test_uncertain_places_take_the_motion_around_them() -> None:
+    scene = texture(96, 128)[:, :1]
+    generator = torch.Generator().manual_seed(0)
+    moved, reference, certainty = shifted(scene, 4.0, 2.0), scene.clone(), torch.ones_like(scene)
+    reference[..., 36:60, 52:76] = 0.05 * torch.rand(24, 24, generator=generator)
+    certainty[..., 36:60, 52:76] = 0
+    error = search_motion(reference, moved, certainty=certainty) - torch.tensor([4.0, 2.0]).view(1, 2, 1, 1)
+    misled = search_motion(reference, moved) - torch.tensor([4.0, 2.0]).view(1, 2, 1, 1)
+    inside = (..., slice(40, 56), slice(56, 72))
+    assert error[inside].norm(dim=1).mean() < 0.5 < misled[inside].norm(dim=1).mean()

@@ -68,7 +68,7 @@ def test_equals_the_reference_at_full_width(name: str, shared: Path) -> None:
 def prepared(network: LanHdr, fixture: dict[str, Tensor]) -> tuple[FrameState, ...]:
     """The states of a fixture's frames."""
     frames = zip(torch.split(fixture["ldr"], 1), torch.split(fixture["exposures"], 1), strict=True)
-    return tuple(network.prepare(image, exposure) for image, exposure in frames)
+    return tuple(network.features(image, exposure) for image, exposure in frames)
 
 
 def parts_of_first_frame(network: LanHdr, fixture: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -158,7 +158,7 @@ def test_a_reference_queries_once_per_distinct_exposure() -> None:
 
 def test_a_query_at_the_own_exposure_is_the_key() -> None:
     network, (ldr, exposures) = small(), clip()
-    state = network.prepare(ldr[:, 0], exposures[:, 0])
+    state = network.features(ldr[:, 0], exposures[:, 0])
     same = match_exposure(ldr[:, 0], state.exposure, target=state.exposure)
     query = network.attention.embed(resize_like(luminance_input(same, state.exposure), state.pyramid[2]))
     assert torch.equal(query, state.values.key)

@@ -1,7 +1,7 @@
 """Streaming: the same numbers as whole windows, once per frame, and errors that say which frame."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import pytest
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model.errors import ExposureError, FrameError
 from model.exposure import ExposureCycle
-from model.frames import HdrFrame, LdrFrame
+from model.frames import FrameBatch, HdrFrame, LdrFrame
 from model.network import FrameState, LanHdr, NetworkConfig, Prediction
 from model.reconstruct import Reconstructor
 from model.window import borrowed_index
@@ -88,11 +88,13 @@ class Chain:
 
     config = NetworkConfig()
 
-    def prepare(self, image: Tensor, exposure: Tensor, *, previous: int | None) -> int:
+    def prepare(self, frame: FrameBatch, *, recent: Sequence[int]) -> int:
         """Count on from the previous state."""
-        assert image.shape == (1, 3, 41, 38)
-        assert exposure.tolist() in ([1.0], [8.0])
-        return 0 if previous is None else previous + 1
+        assert frame.image.shape == (1, 3, 41, 38)
+        assert frame.exposure.tolist() in ([1.0], [8.0])
+        assert frame.precision.shape == (1, 6)
+        assert len(recent) <= 2 and list(recent) == sorted(recent)
+        return recent[-1] + 1 if recent else 0
 
     def combine(self, window: tuple[int, ...]) -> Prediction:
         """Return a picture that holds the window's states; the last is negative."""
@@ -170,7 +172,7 @@ def test_two_exposures_are_refused_by_weights_for_three() -> None:
 
 
 def test_states_are_what_the_window_holds(network: LanHdr) -> None:
-    state = network.prepare(clip(1)[0].image[None], torch.tensor([8.0]))
+    state = network.features(clip(1)[0].image[None], torch.tensor([8.0]))
     assert isinstance(state, FrameState)
     assert state.exposure.shape == (1, 1, 1, 1)
     assert [tuple(x.shape[-2:]) for x in state.pyramid] == [(41, 38), (21, 19), (11, 10), (6, 5)]

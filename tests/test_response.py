@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from model.errors import ResponseError
-from model.exposure import to_radiance
+from model.exposure import CodePrecision, to_radiance
 from model.response import ResponseCurve, bt709_curve, gamma_curve, srgb_curve, table_curve
 
 
@@ -123,3 +123,29 @@ def test_noise_of_a_measured_table_is_smoothed() -> None:
     table = torch.linspace(0, 1, 101)
     table[50] -= 0.0105  # under the row before it by 0.0005
     assert (table_curve("t", table).linearize(ramp()).diff(dim=-1) >= 0).all()
+
+
+def test_a_pure_power_states_light_as_the_default_precision_says() -> None:
+    found, default = gamma_curve().precision(), CodePrecision()
+    assert found.slope == pytest.approx(default.slope, rel=0.1)  # the default takes x^(12/11) for x
+    assert found.floor == default.floor
+    assert found.clip_begins == pytest.approx(default.clip_begins, abs=0.005)
+
+
+def test_a_contrasty_curve_states_darks_poorly() -> None:
+    light = torch.linspace(0, 1, 1021, dtype=torch.float64)
+    encoded = light.pow(1 / 2.2)
+    table = torch.from_numpy(np.interp(light.numpy(), (encoded * encoded * (3 - 2 * encoded)).numpy(), light.numpy()))
+    found = table_curve("contrasty", table).precision()
+    plain = gamma_curve().precision(lossy=True)
+    # Code 4 holds six times what code 8 of a pure power does, a step there is as wide as two of a pure power or more.
+    assert found.black > 0.003 > 6 * plain.black
+    assert found.floor > 3 * plain.floor
+    assert found.clip_ends < 0.95
+
+
+def test_losses_of_compression_make_codes_less_precise() -> None:
+    exact, lossy = gamma_curve().precision(), gamma_curve().precision(lossy=True)
+    assert lossy.slope == pytest.approx(exact.slope * 12 * 0.9**2)
+    assert lossy.black > 20 * exact.black and lossy.most >= 0.01
+    assert gamma_curve().precision(bits=10).slope == pytest.approx(exact.slope / 16, rel=0.05)
