@@ -69,7 +69,7 @@ def test_the_best_weights_are_exported_with_a_record_and_a_card(run: Path, tmp_p
     card = target.with_suffix(".md").read_text()
     assert card.startswith("# city\n")
     assert "`city.safetensors` | lite, guided | 2 | 1." in card
-    assert "PSNR_T 36.50 dB on 16 samples of 128x128 pixels" in card
+    assert "PSNR_T 36.50 dB on 16 samples of 96x96 pixels" in card
     assert "commit abc123 with changes, torch 2.9 on a processor" in card
     assert "CC0-1.0" in card and "- No rain." in card
 
@@ -190,8 +190,7 @@ def test_a_newer_config_says_so(run: Path, tmp_path: Path) -> None:
 
 def test_the_command_is_what_one_would_type() -> None:
     assert training_command(CONFIG) == (
-        "lanhdr train --init x.safetensors --nexps 2 --size lite --data DATA --steps 500 --batch 8 --lr 0.002 --seed 7 "
-        "-o RUN"
+        "lanhdr train --init x.safetensors --nexps 2 --size lite --data DATA --steps 500 --lr 0.002 --seed 7 -o RUN"
     )
     long = TrainConfig(steps=1_234_567, validation_data="/a b", workers=4)
     assert training_command(long) == (

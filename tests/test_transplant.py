@@ -10,6 +10,7 @@ from model.bundled import bundled_path
 from model.color import mu_law
 from model.lite import LiteNet
 from model.merge import Merge
+from model.neighbors import candidate_keys
 from model.network import NetworkConfig
 from model.pretrained import Network, build_network, load_network
 from train import session
@@ -39,25 +40,26 @@ def test_lite_sees_and_corrects_the_same_where_frames_of_one_role_are_equal() ->
     two, random = lite(), torch.Generator().manual_seed(1)
     three = transplant(two, 3)
     assert isinstance(three, LiteNet)
-    shared, agreement = torch.rand(1, 6, 16, 24, generator=random), torch.rand(4, 1, 1, 8, 12, generator=random)
-    views = torch.rand(5, 1, 3, 16, 24, generator=random)
-    evidence = torch.rand(1, 3, 8, 12, generator=random)
-    places = [place for place, frame in enumerate(ROLES) if frame != 2]
-    neighbors = [ROLES[place] for place in places]
-    in_two = torch.cat([shared, views[2], *views[[0, 1, 3, 4]]], dim=1), torch.cat([evidence, *agreement], dim=1)
-    ranks = [(0, 1, 3, 4).index(frame) for frame in neighbors]
-    in_three = (
-        torch.cat([shared, views[2], *views[neighbors]], dim=1),
-        torch.cat([evidence, *agreement[ranks]], dim=1),
-    )
-    with torch.no_grad():
-        correction, gates = two._predict(*in_two)
-        other_correction, other_gates = three._predict(*in_three)
-    assert torch.allclose(correction, other_correction, atol=1e-6)
-    assert torch.allclose(gates[:, :3], other_gates[:, :3], atol=1e-6)
-    blended = (gates[:, 3:].unsqueeze(2) * views[[0, 1, 3, 4]].transpose(0, 1)).sum(1)
-    other = (other_gates[:, 3:].unsqueeze(2) * views[neighbors].transpose(0, 1)).sum(1)
-    assert torch.allclose(blended, other, atol=1e-6)
+    shared = torch.rand(1, 9, 16, 24, generator=random)  # start, image, reference
+    evidence = torch.rand(1, 5, 8, 12, generator=random)
+    roles = [role_in_two(way, frame) for way, frame in candidate_keys(3)]
+    views = dict(zip(candidate_keys(2), torch.rand(6, 1, 3, 16, 24, generator=random), strict=True))
+    agreement = dict(zip(candidate_keys(2), torch.rand(6, 1, 1, 8, 12, generator=random), strict=True))
+    answers = []
+    for network, keys in ((two, list(candidate_keys(2))), (three, roles)):
+        full = torch.cat([shared, *(views[key] for key in keys)], dim=1)
+        with torch.no_grad():
+            correction, gates = network._predict(full, torch.cat([evidence, *(agreement[key] for key in keys)], dim=1))
+        blended = sum(gates[:, 3 + place, None] * views[key] for place, key in enumerate(keys))
+        answers.append((correction, gates[:, :3], blended))
+    for ours, theirs in zip(*answers, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def role_in_two(way: str, frame: int) -> tuple[str, int]:
+    """The candidate of two exposures whose role one of three has: same way, same side, exposed as the reference."""
+    side = 1 if frame > 0 else -1
+    return way, side * (2 if frame % 3 == 0 else 1)
 
 
 @pytest.mark.parametrize("output", ["direct", "guided"])
