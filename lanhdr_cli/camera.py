@@ -10,11 +10,12 @@ from lanhdr_cli.media.decode import DecodedFrame
 from lanhdr_cli.media.response import AUTO, TAGGED_PRIMARIES, named_gamut, named_response
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.pipeline import Reconstructed
+from model.code_matches import code_histogram
 from model.color import REC709, Primaries, convert_primaries
 from model.errors import ResponseError
 from model.exposure import ExposureCycle
 from model.response import ResponseCurve
-from model.response_estimate import code_histogram, estimate_response
+from model.response_estimate import estimate_response
 
 FRAMES_LOOKED_AT = 96
 SAMPLES_LOOKED_AT = 300_000  # of a frame

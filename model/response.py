@@ -121,6 +121,12 @@ def gamma_curve(*, clip_code: float = 1.0) -> ResponseCurve:
     return ResponseCurve("gamma2.2", _power_to_light, _power_to_code, clip_code)
 
 
+def power_curve(power: float, *, clip_code: float = 1.0) -> ResponseCurve:
+    """A pure power."""
+    name = f"gamma{power:.3g}"
+    return ResponseCurve(name, lambda codes: codes.pow(power), lambda light: light.pow(1 / power), clip_code)
+
+
 def srgb_curve(*, clip_code: float = 1.0) -> ResponseCurve:
     """sRGB, IEC 61966-2-1."""
     return ResponseCurve("srgb", _srgb_to_light, _srgb_to_code, clip_code)
