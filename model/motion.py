@@ -154,7 +154,9 @@ def common_shift(reference: Tensor, moved: Tensor, certainty: Tensor) -> Tensor:
     rows, columns = (torch.hann_window(length, device=reference.device) for length in (height, width))
     fade = rows[:, None] * columns
     with torch.autocast(reference.device.type, enabled=False):
-        mean = (certainty * reference).sum((-2, -1), keepdim=True) / certainty.sum((-2, -1), keepdim=True).clamp_min(1e-6)
+        mean = (certainty * reference).sum((-2, -1), keepdim=True) / certainty.sum((-2, -1), keepdim=True).clamp_min(
+            1e-6
+        )
         first, second = torch.fft.rfft2(certainty * (reference - mean) * fade), torch.fft.rfft2((moved - mean) * fade)
         product = second * first.conj()
         peaks = torch.fft.irfft2(product / product.abs().clamp_min(1e-9), s=(height, width)).flatten(1)
@@ -167,7 +169,9 @@ def common_shift(reference: Tensor, moved: Tensor, certainty: Tensor) -> Tensor:
     seen = certainty * ((xs >= 0) & (xs < width) & (ys >= 0) & (ys < height))
     shifted = warp(moved, shift.expand(-1, -1, height, width))
     costs = [(seen * (reference - other).abs()).sum((-3, -2, -1)) for other in (shifted, moved)]
-    better = (costs[0] < SHIFT_MUST_GAIN * costs[1]) & (seen.mean((-3, -2, -1)) > LEAST_SEEN * certainty.mean((-3, -2, -1)))
+    better = (costs[0] < SHIFT_MUST_GAIN * costs[1]) & (
+        seen.mean((-3, -2, -1)) > LEAST_SEEN * certainty.mean((-3, -2, -1))
+    )
     far = shift.abs().amax((1, 2, 3)) > SHIFT_IN_REACH
     return shift * (better & far)[:, None, None, None]
 
