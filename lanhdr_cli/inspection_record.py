@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from lanhdr_cli.camera import Camera
 from lanhdr_cli.fitness import self_check
 from lanhdr_cli.inspection import Inspection
 from lanhdr_cli.survey import BINS_PER_STOP, DARKEST_STOP
@@ -23,6 +24,7 @@ def as_record(found: Inspection) -> dict[str, Any]:
             "frames": len(found.frames),
             "faults": found.source.faults.messages(),
         },
+        "camera": _camera(found.camera),
         "exposures": {
             "from": found.known.origin,
             "ratios": [group.exposure for group in found.groups] if found.exposures else None,
@@ -41,6 +43,20 @@ def as_record(found: Inspection) -> dict[str, Any]:
         "stops_used": found.stops_used if found.exposures else None,
         "warnings": self_check(found),
         "frames": [_row(found, place) for place in range(len(found.frames))],
+    }
+
+
+def _camera(camera: Camera) -> dict[str, Any]:
+    response = camera.estimate.response if camera.estimate else None
+    return {
+        "response": camera.curve.name,
+        "found": response is not None,
+        "confidence": response.confidence if response else None,
+        "error_stops": response.error if response else None,
+        "covered": list(response.covered) if response else None,
+        "black_code": list(camera.curve.black_code),
+        "clip_code": camera.curve.clip_code,
+        "precision": asdict(camera.curve.precision()),
     }
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from model.brightness import find_shift, glance
+from model.brightness import Glance, find_shift, glance
 
 BINS = 256
 DARKEST, BRIGHTEST = 2 / 255, 0.97  # encoded; above, ringing and mixing at edges fill the codes below the clip level
@@ -19,6 +19,7 @@ SPILL, SPILL_WIDTHS = 0.05, (4 / 255, 8 / 255)  # share of what is black or clip
 CODE_ERROR = 0.6 / 255
 DARK_ERROR, DARK_WIDTH = 2.5 / 255, 5 / 255  # noise and chroma coding bend the lowest codes
 LARGEST_ERROR = 0.1
+LEAST_LIKENESS = 0.6  # of what is usual in the clip
 
 Key = TypeVar("Key", bound=Hashable)
 HistogramPairs = Mapping[tuple[Key, Key], tuple[Tensor, Tensor]]
@@ -75,24 +76,33 @@ def paired_histograms(frames: Sequence[Tensor], keys: Sequence[Key]) -> Histogra
     Returns:
         By the two keys, in the order in which they were first met: histograms of both, (3, BINS) each.
     """
-    found: dict[tuple[Key, Key], tuple[Tensor, Tensor]] = {}
     small = [glance(frame.float(), Fraction(0)) for frame in frames]
+    shifts = [find_shift(before, after) for before, after in pairwise(small)]
+    alike = [_likeness(before, after, *shift) for (before, after), shift in zip(pairwise(small), shifts, strict=True)]
+    usual = sorted(alike)[len(alike) // 2] if alike else 0.0
+    found: dict[tuple[Key, Key], tuple[Tensor, Tensor]] = {}
     for place, (first, second) in enumerate(pairwise(keys)):
-        if first == second:
+        if first == second or alike[place] < LEAST_LIKENESS * usual:  # a cut
             continue
         height, width = frames[place].shape[1:]
         rows, columns = small[place].linear.shape[1:]
-        down, across = find_shift(small[place], small[place + 1])
-        shift = round(down * height / rows), round(across * width / columns)
+        down, across = round(shifts[place][0] * height / rows), round(shifts[place][1] * width / columns)
         counts = (
-            code_histogram(_cropped(frames[place], *shift)),
-            code_histogram(_cropped(frames[place + 1], -shift[0], -shift[1])),
+            code_histogram(_cropped(frames[place].float(), down, across)),
+            code_histogram(_cropped(frames[place + 1].float(), -down, -across)),
         )
         pair = (first, second) if (second, first) not in found else (second, first)
         ordered = counts if pair == (first, second) else counts[::-1]
         before = found.get(pair)
         found[pair] = (before[0] + ordered[0], before[1] + ordered[1]) if before else (ordered[0], ordered[1])
     return found
+
+
+def _likeness(first: Glance, second: Glance, down: int, across: int) -> float:
+    """How well the order of brightness of one frame is that of the other, up to 1."""
+    before, after = _cropped(first.linear, down, across).mean(0), _cropped(second.linear, -down, -across).mean(0)
+    ranks = torch.stack([light.flatten().argsort().argsort().float() for light in (before, after)])
+    return float(torch.corrcoef(ranks)[0, 1])
 
 
 def match_codes(short: Tensor, long: Tensor, *, clip_code: float = 1.0, black: Tensor | None = None) -> CodeMatches:

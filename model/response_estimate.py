@@ -164,7 +164,7 @@ def response_of_pairs(
 
 
 def response_and_exposures(
-    pairs: HistogramPairs[int], *, clip_code: float = 1.0, black: Tensor | None = None
+    pairs: HistogramPairs[float], *, clip_code: float = 1.0, black: Tensor | None = None
 ) -> ResponseEstimate:
     """Find the response together with the exposures, which nobody says.
 
@@ -172,7 +172,7 @@ def response_and_exposures(
     among cameras, and that cameras are mostly set in whole stops.
 
     Args:
-        pairs: Histograms of pairs of frames by their places in the cycle, 0 and on, as `paired_histograms` gives them.
+        pairs: Histograms of pairs of frames by their places in the cycle (0, 1 ...), as `paired_histograms` gives them.
         clip_code: Encoded value at which the camera clips, 0..1.
         black: Black level of each channel, 0..1, (3,); None for 0.
 
@@ -201,9 +201,9 @@ def response_and_exposures(
     return _estimate(unit, found, exposures)
 
 
-def _mean_codes(pairs: HistogramPairs[int]) -> dict[int, float]:
+def _mean_codes(pairs: HistogramPairs[float]) -> dict[float, float]:
     """Mean code at each place of the cycle."""
-    sums: dict[int, Tensor] = {}
+    sums: dict[float, Tensor] = {}
     for places, histograms in pairs.items():
         for place, histogram in zip(places, histograms, strict=True):
             sums[place] = sums.get(place, torch.zeros(BINS, dtype=torch.float64)) + histogram.sum(0)

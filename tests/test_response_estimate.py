@@ -111,7 +111,7 @@ def contrasty() -> ResponseCurve:
 
 @pytest.mark.parametrize("ratio", [8.0, 32.0])
 def test_a_contrasty_curve_is_found_with_its_exposures(ratio: float) -> None:
-    pairs = {(0, 1): (film_scene(contrasty(), ratio, seed=1), film_scene(contrasty(), 1.0, seed=0))}
+    pairs = {(0.0, 1.0): (film_scene(contrasty(), ratio, seed=1), film_scene(contrasty(), 1.0, seed=0))}
     found = response_and_exposures(pairs)
     assert found.exposures == pytest.approx((ratio, 1.0), rel=0.1)
     assert stops_off(found.curve, contrasty()) < 0.2
@@ -120,7 +120,7 @@ def test_a_contrasty_curve_is_found_with_its_exposures(ratio: float) -> None:
 
 
 def test_gamma_stays_where_codes_agree_with_it_and_nobody_says_the_exposures() -> None:
-    pairs = {(0, 1): (film_scene(gamma_curve(), 1.0, seed=0), film_scene(gamma_curve(), 6.1, seed=1))}
+    pairs = {(0.0, 1.0): (film_scene(gamma_curve(), 1.0, seed=0), film_scene(gamma_curve(), 6.1, seed=1))}
     found = response_and_exposures(pairs)
     assert found.curve.name == "gamma2.2"
     assert found.exposures == pytest.approx((1.0, 6.1), rel=0.02)
@@ -128,7 +128,9 @@ def test_gamma_stays_where_codes_agree_with_it_and_nobody_says_the_exposures() -
 
 def test_three_unknown_exposures() -> None:
     scenes = [film_scene(film(), exposure, seed=seed) for seed, exposure in enumerate((4.0, 1.0, 16.0))]
-    pairs = {(first, second): (scenes[first], scenes[second]) for first, second in ((0, 1), (1, 2), (2, 0))}
+    pairs = {
+        (float(first), float(second)): (scenes[first], scenes[second]) for first, second in ((0, 1), (1, 2), (2, 0))
+    }
     found = response_and_exposures(pairs)
     # The prior settles one power for all: here a tenth of a stop too few for each two.
     assert found.exposures == pytest.approx((4.0, 1.0, 16.0), rel=0.15)
