@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from typing import Any
 
-from lanhdr_cli.camera import Camera
 from lanhdr_cli.fitness import self_check
 from lanhdr_cli.inspection import Inspection
 from lanhdr_cli.survey import BINS_PER_STOP, DARKEST_STOP
@@ -24,7 +23,7 @@ def as_record(found: Inspection) -> dict[str, Any]:
             "frames": len(found.frames),
             "faults": found.source.faults.messages(),
         },
-        "camera": _camera(found.camera),
+        "camera": _camera(found),
         "exposures": {
             "from": found.known.origin,
             "ratios": [group.exposure for group in found.groups] if found.exposures else None,
@@ -46,7 +45,8 @@ def as_record(found: Inspection) -> dict[str, Any]:
     }
 
 
-def _camera(camera: Camera) -> dict[str, Any]:
+def _camera(found: Inspection) -> dict[str, Any]:
+    camera, info = found.camera, found.source.info
     response = camera.estimate.response if camera.estimate else None
     return {
         "response": camera.curve.name,
@@ -56,7 +56,7 @@ def _camera(camera: Camera) -> dict[str, Any]:
         "covered": list(response.covered) if response else None,
         "black_code": list(camera.curve.black_code),
         "clip_code": camera.curve.clip_code,
-        "precision": asdict(camera.curve.precision()),
+        "precision": asdict(camera.curve.precision(bits=info.bits, lossy=info.lossy)),
     }
 
 

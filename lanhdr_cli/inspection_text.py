@@ -47,8 +47,8 @@ def _format(found: Inspection) -> Iterator[str]:
 
 
 def _camera(found: Inspection) -> Iterator[str]:
-    camera = found.camera
-    precision = camera.curve.precision()
+    camera, info = found.camera, found.source.info
+    precision = camera.curve.precision(bits=info.bits, lossy=info.lossy)
     how = camera.finding.partition(", from ")[2]
     yield f"Response     {camera.curve.name}" + (
         f", found from {how}" if how else ", assumed" if camera.estimate else ""

@@ -23,7 +23,7 @@ from model.response import ResponseCurve, bt709_curve, gamma_curve, power_curve,
 
 KNOTS = 32  # of what a curve has beside the family's components
 KNOT_DEVIATION, BEND_DEVIATION = 0.25, 0.1  # of slopes of log light over log code
-FEWEST_MATCHES = 12
+FEWEST_MATCHES, LEAST_COVERED = 12, 0.1  # and how far codes must reach that are seen at two exposures
 EVIDENCE = 30.0  # how many independent observations all matches together are worth
 FIT_ERROR = 0.01  # of the difference of exposures
 LEAST_SLOPE = 0.3  # of log light over codes 0..1
@@ -213,7 +213,7 @@ def _mean_codes(pairs: HistogramPairs[float]) -> dict[float, float]:
 
 def _evidence(parts: list[CodeMatches], known: Tensor, free: Tensor, *, black: Tensor | None) -> _Evidence:
     matches = CodeMatches.joined(parts)
-    if len(matches) < FEWEST_MATCHES:
+    if len(matches) < FEWEST_MATCHES or float(matches.long.max() - matches.short.min()) < LEAST_COVERED:
         raise ResponseError("too little is well exposed at two exposures to find the response: pass --response NAME")
     floors = torch.zeros(3, dtype=torch.float64) if black is None else black.double()
     return _Evidence(matches, floors[matches.channel], known, free)
