@@ -11,9 +11,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from benchmarks.exposure_clips import Case, pictures, shots
+from lanhdr_cli.exposures import CLEAR
 from model.brightness import LightMeter
-from model.cycle import ExposureEstimate, estimate_exposures
+from model.camera_estimate import CameraEstimate, Shot, estimate_camera, exposures_of_camera
+from model.cycle import ExposureEstimate
 from model.errors import ExposureError
+from model.response import gamma_curve
 
 RIGHT_WITHIN = 0.1  # of a ratio
 
@@ -46,10 +49,12 @@ class Outcome:
 
 def examine(case: Case) -> Outcome:
     """Make a clip, look for its exposures, and compare."""
+    small = [Shot(image, moment) for image, moment in pictures(case)]
+    camera = CameraEstimate(gamma_curve()) if case.told else estimate_camera(small, exposures=None)
     meter = LightMeter()
-    light = [meter.measure(image, moment) for image, moment in pictures(case)]
+    light = [meter.measure(camera.curve.to_ldr(shot.image), shot.time) for shot in small]
     try:
-        estimate = estimate_exposures(light)
+        estimate, usable = exposures_of_camera(light, camera)
     except ExposureError as error:
         alternates = len(set(case.ratios)) > 1
         return Outcome(not alternates, 0, len(case.slips), 0, alternates, str(error))
@@ -57,8 +62,10 @@ def examine(case: Case) -> Outcome:
     found = sum(any(abs(slip - index) <= 1 for index in told) for slip in case.slips)
     false_alarms = sum(all(abs(slip - index) > 1 for slip in case.slips) for index in told)
     right = _right(case, estimate)
-    warned = not estimate.sure or bool(estimate.warning)
-    return Outcome(right, found, len(case.slips) - found, false_alarms, warned, _words(estimate))
+    together = camera.exposures is not None and estimate.confidence < CLEAR
+    warned = not usable or together or bool(estimate.warning)
+    words = f"{camera.curve.name} {_words(estimate)}"
+    return Outcome(right, found, len(case.slips) - found, false_alarms, warned, words)
 
 
 def _right(case: Case, estimate: ExposureEstimate) -> bool:

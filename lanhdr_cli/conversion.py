@@ -15,6 +15,7 @@ from lanhdr_cli.deflicker import flicker_told
 from lanhdr_cli.destination import Destination, HdrWriter, origin_of, plan_destination
 from lanhdr_cli.device import DeviceError
 from lanhdr_cli.exposures import Look, checked_exposures, estimated_exposures, known_exposures
+from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.loading import Loaded, check_weights, load_reconstructor
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord
@@ -75,28 +76,34 @@ def run(request: Request, *, load: Callable[[Request], Loaded] = load_reconstruc
         logger.debug("%s: %s", request.source, reader.info.description)
         destination = _plan(request, reader)
         reopen = partial(open_source, request.source, request.reading, threads=request.threads or 0)
-        known = known_exposures(reader, cycle=request.cycle, file=request.exposure_list)
-        camera = find_camera(reader, request.camera, cycle=known.cycle if known else None, reopen=reopen)
-        look = Look(
-            *(request.source, request.reading, camera.curve),
-            last=request.frames.last,
-            slips=request.slips,
-            deflicker=request.deflicker,
-            threads=request.threads,
-            show_progress=request.show_progress,
-        )
-        exposures = known or estimated_exposures(look, slips=request.slips)
-        request = replace(request, cycle=exposures.cycle)
-        loaded = load(request)
-        for folder in {destination.folder, *([request.preview.parent] if request.preview else [])}:
-            prepare_folder(folder)
-        if known:
-            exposures = checked_exposures(look, known)
+        with FirstLook(reopen) as first:
+            camera, known, look = _look(request, reader, first)
+            exposures = known or estimated_exposures(look, camera.estimate, slips=request.slips)
             request = replace(request, cycle=exposures.cycle)
+            loaded = load(request)
+            for folder in {destination.folder, *([request.preview.parent] if request.preview else [])}:
+                prepare_folder(folder)
+            if known:
+                exposures = checked_exposures(look, known)
+                request = replace(request, cycle=exposures.cycle)
         try:
             return _convert(request, reader, loaded, destination=destination, camera=camera, exposures=exposures)
         except torch.cuda.OutOfMemoryError as error:
             raise DeviceError(f"{request.device} has too little memory: try --size lite or --device cpu") from error
+
+
+def _look(request: Request, reader: Source, first: FirstLook) -> tuple[Camera, FrameExposures | None, Look]:
+    """Find the camera, and the exposures as far as somebody says them."""
+    known = known_exposures(reader, cycle=request.cycle, file=request.exposure_list)
+    camera = find_camera(reader, request.camera, exposures=known, look=first)
+    look = Look(
+        *(first, camera.curve, reader.info.frames),
+        last=request.frames.last,
+        slips=request.slips,
+        deflicker=request.deflicker,
+        show_progress=request.show_progress,
+    )
+    return camera, known, look
 
 
 def _plan(request: Request, reader: Source) -> Destination:

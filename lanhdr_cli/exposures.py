@@ -1,25 +1,25 @@
 """Where the exposures of a clip come from: the user, a list beside it, the files themselves, or its brightness."""
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from lanhdr_cli.console import frame_progress
 from lanhdr_cli.deflicker import deflickered
-from lanhdr_cli.media.decode import DecodedFrame
+from lanhdr_cli.first_look import FRAMES, FirstLook
 from lanhdr_cli.media.exposures import find_list, read_exposures
 from lanhdr_cli.media.response import encoded_for_network
-from lanhdr_cli.media.source import Reading, Source, open_source
-from model.brightness import FrameLight, LightMeter, sampled
-from model.cycle import ExposureEstimate, FrameExposures, estimate_exposures, follow_exposures
+from lanhdr_cli.media.source import Source
+from model.brightness import FrameLight, LightMeter
+from model.camera_estimate import CameraEstimate, exposures_of_camera
+from model.cycle import ExposureEstimate, FrameExposures, follow_exposures
 from model.errors import ExposureError
 from model.exposure import ExposureCycle
 from model.exposure_list import follow_list
 from model.response import ResponseCurve
 
-LEAST_LOOKED_AT = 120  # frames, however few are to be converted
 LOOK_BEHIND = 12  # frames after the last one wanted that its window may need
+CLEAR = 0.75  # confidence below which exposures found together with a response are a warning
 FEWEST_STEPS = 6  # steps of brightness that can contradict what a user says
 
 logger = logging.getLogger(__name__)
@@ -30,23 +30,21 @@ class Look:
     """How to look at the brightness of a clip.
 
     Args:
-        source: The clip.
-        reading: How to read it.
+        first: The first frames of the clip, and those behind them.
         curve: Response of the camera.
+        total: Number of frames in the clip, None if unknown.
         last: Last frame that is wanted, None for all.
         slips: Whether frames may be missing or doubled.
         deflicker: Whether exposures that are said may be slightly off.
-        threads: Threads of the decoder, None for its own choice.
         show_progress: Whether to tell how far it is.
     """
 
-    source: Path
-    reading: Reading
+    first: FirstLook
     curve: ResponseCurve
+    total: int | None = None
     last: int | None = None
     slips: bool = True
     deflicker: bool = True
-    threads: int | None = None
     show_progress: bool = False
 
 
@@ -81,20 +79,29 @@ def known_exposures(reader: Source, *, cycle: ExposureCycle | None, file: Path |
     return None
 
 
-def estimated_exposures(look: Look, *, slips: bool = True) -> FrameExposures:
+def estimated_exposures(look: Look, camera: CameraEstimate | None = None, *, slips: bool = True) -> FrameExposures:
     """Find the exposures in the brightness of the clip, and tell what was found.
 
     Args:
         look: How to look.
+        camera: What was found of the response, and of the exposures with it.
         slips: Whether frames may be missing or doubled.
 
     Raises:
-        ExposureError: If there is no cycle, or it is not sure.
+        ExposureError: If there is no cycle, or it is not sure and no response explains the frames.
     """
-    estimate = estimate_exposures(measured_light(look))
-    if not estimate.sure:
+    light = measured_light(look)
+    estimate, usable = exposures_of_camera(light, camera or CameraEstimate(look.curve))
+    together = camera is not None and camera.exposures is not None
+    if usable and together and estimate.confidence < CLEAR:
+        logger.warning(
+            "%s: another curve with another ratio fits nearly as well; pass the exposures if you know them",
+            estimate.message,
+        )
+    elif usable:
+        logger.info(estimate.message)
+    else:
         raise ExposureError(f"not sure of the {estimate.message}: pass {_suggestion(estimate)} if this is right")
-    logger.info(estimate.message)
     if estimate.warning:
         logger.warning(estimate.warning)
     return estimate.exposures if slips else FrameExposures(estimate.exposures.cycle)
@@ -136,20 +143,15 @@ def measured_light(look: Look) -> list[FrameLight]:
     Raises:
         MediaError: If the clip can't be read.
     """
-    stop = None if look.last is None else max(look.last + 1 + LOOK_BEHIND, LEAST_LOOKED_AT)
+    stop = None if look.last is None else max(look.last + 1 + LOOK_BEHIND, FRAMES)
+    total = look.total if stop is None else min(stop, look.total or stop)
     meter = LightMeter()
-    with open_source(look.source, look.reading, threads=look.threads or 0) as reader:
-        total = reader.info.frames if stop is None else min(stop, reader.info.frames or stop)
-        with frame_progress(total, show=look.show_progress, label="looking for exposures: frame") as advance:
-            found = []
-            for frame in encoded_for_network(_sampled(reader.frames(stop=stop)), look.curve):
-                found.append(meter.measure(frame.image, frame.time))
-                advance()
+    with frame_progress(total, show=look.show_progress, label="looking for exposures: frame") as advance:
+        found = []
+        for frame in encoded_for_network(look.first.all_frames(stop=stop), look.curve):
+            found.append(meter.measure(frame.image, frame.time))
+            advance()
     return found
-
-
-def _sampled(frames: Iterator[DecodedFrame]) -> Iterator[DecodedFrame]:
-    return (replace(frame, image=sampled(frame.image)) for frame in frames)
 
 
 def _tell_of_breaks(estimate: ExposureEstimate, given: FrameExposures) -> None:

@@ -10,17 +10,18 @@ from statistics import fmean, median
 import torch
 from torch import Tensor
 
-from lanhdr_cli.exposures import known_exposures
+from lanhdr_cli.camera import Camera
 from lanhdr_cli.media.details import Details, describe
 from lanhdr_cli.media.exposures import find_list
 from lanhdr_cli.media.response import encoded_for_network
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.survey import Surveyed, survey
 from model.brightness import FrameLight
-from model.cycle import ExposureEstimate, FrameExposures, estimate_exposures, follow_exposures
+from model.camera_estimate import CameraEstimate, exposures_of_camera
+from model.cycle import ExposureEstimate, FrameExposures, follow_exposures
 from model.errors import ExposureError
 from model.exposure import ExposureCycle
-from model.response import ResponseCurve
+from model.response import gamma_curve
 
 VARIES_BY = 0.1  # of a frame's duration
 VARIES_BY_S = 0.0015  # Matroska rounds times to milliseconds
@@ -77,6 +78,7 @@ class Inspection:
         frames: What was measured of each frame.
         known: The exposures, and where they come from.
         groups: Frames by exposure, shortest first.
+        camera: Its response, black level and gamut.
     """
 
     source: Source
@@ -84,6 +86,7 @@ class Inspection:
     frames: list[Surveyed]
     known: Known
     groups: list[ExposureGroup]
+    camera: Camera
 
     @property
     def exposures(self) -> list[float]:
@@ -125,7 +128,12 @@ class Inspection:
 
 
 def inspect_clip(
-    source: Source, cycle: ExposureCycle | None, *, file: Path | None = None, curve: ResponseCurve
+    source: Source,
+    cycle: ExposureCycle | None,
+    *,
+    file: Path | None = None,
+    said: FrameExposures | None = None,
+    camera: Camera,
 ) -> Inspection:
     """Look at every frame of an open clip.
 
@@ -133,33 +141,39 @@ def inspect_clip(
         source: The clip.
         cycle: Exposures that the user gave, None to find them.
         file: A list of exposures that the user named.
-        curve: Camera response.
+        said: Exposures as the user, a list or the pictures say them.
+        camera: What is known or was found of the camera.
 
     Raises:
         LanHdrError: If it can't be read.
     """
     details = describe(source)
-    frames = survey(encoded_for_network(source.frames(), curve))
-    known = find_exposures(source, [frame.light for frame in frames], cycle=cycle, file=file)
+    frames = survey(encoded_for_network(source.frames(), camera.curve))
+    light = [frame.light for frame in frames]
+    known = find_exposures(source, light, cycle=cycle, file=file, known=said, camera=camera.estimate)
     of_frames = [known.exposures[frame.index] if known.exposures else 1.0 for frame in frames]
-    return Inspection(source, details, frames, known, _groups(frames, of_frames))
+    return Inspection(source, details, frames, known, _groups(frames, of_frames), camera)
 
 
 def find_exposures(
-    source: Source, light: Sequence[FrameLight], *, cycle: ExposureCycle | None, file: Path | None
+    source: Source,
+    light: Sequence[FrameLight],
+    *,
+    cycle: ExposureCycle | None,
+    file: Path | None,
+    known: FrameExposures | None,
+    camera: CameraEstimate | None = None,
 ) -> Known:
-    """Take the exposures that somebody says, and let brightness say what is left open.
-
-    Raises:
-        MediaError: If a list of exposures can't be understood.
-    """
-    known = known_exposures(source, cycle=cycle, file=file)
+    """Take the exposures that somebody says, and let brightness say what is left open."""
     beside = file or find_list(source.folder, source.name)
     origin = "brightness" if known is None else "options" if cycle else "list" if beside else "pictures"
     if known is not None and len(known.phases) > 1:  # each frame's own
         return Known(origin, known)
     try:
-        estimate = follow_exposures(light, known.cycle) if known else estimate_exposures(light)
+        if known:
+            estimate = follow_exposures(light, known.cycle)
+        else:
+            estimate, _ = exposures_of_camera(light, camera or CameraEstimate(gamma_curve()))
     except ExposureError as error:
         return Known(origin, known, trouble="" if known else str(error))
     return Known(origin, known if known and not estimate.sure else estimate.exposures, estimate)

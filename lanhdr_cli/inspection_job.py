@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 
 from lanhdr_cli.camera import CameraWishes, find_camera
+from lanhdr_cli.exposures import known_exposures
+from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.inspection import Inspection, inspect_clip
 from lanhdr_cli.media.formats import check_plot
 from lanhdr_cli.media.output import prepare_folder, refuse_existing, refuse_sources
@@ -48,8 +50,10 @@ def inspect_path(
     with open_source(path, reading, threads=threads or 0) as source:
         if plot:
             _prepare(plot, source.paths, overwrite=overwrite)
-        known = find_camera(source, camera, cycle=cycle, reopen=partial(open_source, path, reading))
-        found = inspect_clip(source, cycle, file=file, curve=known.curve)
+        said = known_exposures(source, cycle=cycle, file=file)
+        with FirstLook(partial(open_source, path, reading)) as look:
+            found_camera = find_camera(source, camera, exposures=said, look=look)
+        found = inspect_clip(source, cycle, file=file, said=said, camera=found_camera)
     if plot:
         write_png(plot, draw(found))
     return found

@@ -23,6 +23,7 @@ def as_record(found: Inspection) -> dict[str, Any]:
             "frames": len(found.frames),
             "faults": found.source.faults.messages(),
         },
+        "camera": _camera(found),
         "exposures": {
             "from": found.known.origin,
             "ratios": [group.exposure for group in found.groups] if found.exposures else None,
@@ -41,6 +42,21 @@ def as_record(found: Inspection) -> dict[str, Any]:
         "stops_used": found.stops_used if found.exposures else None,
         "warnings": self_check(found),
         "frames": [_row(found, place) for place in range(len(found.frames))],
+    }
+
+
+def _camera(found: Inspection) -> dict[str, Any]:
+    camera, info = found.camera, found.source.info
+    response = camera.estimate.response if camera.estimate else None
+    return {
+        "response": camera.curve.name,
+        "found": response is not None,
+        "confidence": response.confidence if response else None,
+        "error_stops": response.error if response else None,
+        "covered": list(response.covered) if response else None,
+        "black_code": list(camera.curve.black_code),
+        "clip_code": camera.curve.clip_code,
+        "precision": asdict(camera.curve.precision(bits=info.bits, lossy=info.lossy)),
     }
 
 

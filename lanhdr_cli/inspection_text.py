@@ -18,6 +18,7 @@ def lines(found: Inspection) -> Iterator[str]:
     """Yield the summary line by line."""
     yield from _format(found)
     yield ""
+    yield from _camera(found)
     yield from _exposures(found)
     yield ""
     yield from _rows(found)
@@ -43,6 +44,16 @@ def _format(found: Inspection) -> Iterator[str]:
     yield "Sound        " + ("; ".join(str(sound) for sound in details.sounds) or "none")
     for message in found.source.faults.messages():
         yield f"Damage       {message}"
+
+
+def _camera(found: Inspection) -> Iterator[str]:
+    camera, info = found.camera, found.source.info
+    precision = camera.curve.precision(bits=info.bits, lossy=info.lossy)
+    how = camera.finding.partition(", from ")[2]
+    yield f"Response     {camera.curve.name}" + (
+        f", found from {how}" if how else ", assumed" if camera.estimate else ""
+    )
+    yield f"Black level  {camera.black_level or 'none'}; darkest code {precision.black:.2g} of the clip level"
 
 
 def _duration(found: Inspection) -> float:

@@ -143,6 +143,27 @@ class UnitParam(PositiveParam):
         return number
 
 
+class BlackParam(click.ParamType[tuple[float, float, float]]):
+    """One number from 0 to below 1, or three for R, G and B."""
+
+    name = "CODE|R,G,B"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float, float]:
+        """Read one number or three."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = [float(part) for part in str(value).split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (1, 3) or not all(0 <= number < 1 for number in numbers):
+            self.fail(f"{value!r}: pass one number or three, from 0 to below 1, e.g. 0.02,0.01,0.07", param, ctx)
+        red, green, blue = numbers * (3 // len(numbers))
+        return red, green, blue
+
+
 class DeviceParam(click.ParamType[str]):
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
 
@@ -161,6 +182,7 @@ STOPS = NumbersParam("LIST", lowest=-LARGEST_STOP, highest=LARGEST_STOP, above=F
 FRAMES = FrameRangeParam()
 POSITIVE = PositiveParam()
 UNIT = UnitParam()
+BLACK = BlackParam()
 RATE = RateParam()
 DEVICE = DeviceParam()
 

@@ -23,11 +23,13 @@ class CameraCurve:
     """A camera's way from light to codes: toe, shoulder, power, contrast and crushed blacks, in this order.
 
     The toe is light^2 / (light + toe), the shoulder 1 - (1 - light)^shoulder, as base curves of raw converters bend
-    both ends; the contrast is a logistic sigmoid of what is encoded; what lies below `crush` becomes code 0.
+    both ends; compression is light / (1 + compression * light), of which Reinhard et al. (SIGGRAPH 2002) made tone
+    curves; the contrast is a logistic sigmoid of what is encoded; what lies below `crush` becomes code 0.
 
     Args:
         gamma: Power of the encoding, or "srgb" (IEC 61966-2-1) or "bt709" (ITU-R BT.709-6 item 1.2).
         toe: Light below which a camera darkens, 0 for none.
+        compression: 0 for none.
         shoulder: 1 for none.
         contrast: Slope of the sigmoid's exponent, 0 for none.
         pivot: Code at which contrast is greatest, 0..1.
@@ -36,6 +38,7 @@ class CameraCurve:
 
     gamma: float | str = 2.2
     toe: float = 0.0
+    compression: float = 0.0
     shoulder: float = 1.0
     contrast: float = 0.0
     pivot: float = 0.3
@@ -46,6 +49,7 @@ class CameraCurve:
         light = light.clamp(0, 1)
         if self.toe > 0:
             light = light * light / (light + self.toe) * (1 + self.toe)
+        light = light * (1 + self.compression) / (1 + self.compression * light)
         encoded = _encoded(1 - (1 - light).clamp(min=0).pow(self.shoulder), self.gamma)
         if self.contrast > 0:
             ends = torch.tensor([0.0, 1.0], dtype=light.dtype, device=light.device)
@@ -120,7 +124,8 @@ def draw_curve(generator: torch.Generator) -> CameraCurve:
     return CameraCurve(
         gamma="srgb" if uniform[0] < 0.25 else 1.5 + 1.1 * (uniform[0] - 0.25) / 0.75,
         toe=0.02 * toe,
-        shoulder=3.0 ** uniform[1],
+        compression=4.0 * max(0.0, 1 - 2 * uniform[1]),
+        shoulder=2.5 ** max(0.0, 2 * uniform[1] - 1),
         contrast=6.0 * uniform[2],
         pivot=0.15 + 0.35 * uniform[3],
         crush=0.08 * crush,

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ SPREAD_COUNTS = 0.3
 ROUNDS = 8
 LARGEST_CORRECTION = 0.4  # stops: beyond, it is not the exposures that are slightly wrong
 LARGEST_UNCERTAINTY = 0.04  # stops
+LARGEST_UNEVENNESS = 0.15  # stops
 SAMPLES = 300_000  # of a frame
 
 
@@ -27,16 +29,23 @@ class ExposureCorrection:
     Args:
         stops: By exposure; the shortest has 0.
         uncertainty: Standard error of the least certain one, in stops.
+        unevenness: How much steps differ between dark, middle and bright parts, in stops.
     """
 
     stops: dict[float, float]
     uncertainty: float
+    unevenness: float = 0.0
 
     @property
     def plausible(self) -> bool:
-        """Whether exposures are slightly wrong, and not altogether, and it is known by how much."""
+        """Whether exposures are slightly wrong, and not altogether, and it is known by how much.
+
+        Steps that differ over the range of brightness are those of noise in black or of another response: whatever
+        their median is, it is not that of the exposures.
+        """
         largest = max(abs(stops) for stops in self.stops.values())
-        return largest <= LARGEST_CORRECTION and self.uncertainty <= LARGEST_UNCERTAINTY
+        known = self.uncertainty <= LARGEST_UNCERTAINTY and self.unevenness <= LARGEST_UNEVENNESS
+        return largest <= LARGEST_CORRECTION and known
 
     def corrected(self, exposure: float) -> float:
         """The exposure that the frames show."""
@@ -57,7 +66,7 @@ def measure_correction(frames: Sequence[FrameLight], exposures: Sequence[float])
         One correction for each exposure, for all these frames: constant gains can't bring flicker of their own.
     """
     levels = sorted(set(exposures))
-    rows, errors = [], []
+    rows, errors, parts = [], [], []
     for place in range(1, len(frames)):
         step = frames[place].steps[0] if frames[place].steps else None
         if step is None or not step.measured or exposures[place] == exposures[place - 1]:
@@ -66,10 +75,12 @@ def measure_correction(frames: Sequence[FrameLight], exposures: Sequence[float])
         said = math.log2(exposures[place] / exposures[place - 1])
         rows.append([*row, 1.0, step.stops - said])
         errors.append(USUAL_ERROR + SPREAD_COUNTS * step.spread)
+        parts.append([math.copysign(1.0, said) * part for part in step.parts[:3]])
     if len(rows) < FEWEST_STEPS * len(levels):
         return ExposureCorrection(dict.fromkeys(levels, 0.0), float("inf"))
     found, uncertainty = _fit(torch.tensor(rows, dtype=torch.float64), torch.tensor(errors, dtype=torch.float64))
-    return ExposureCorrection(dict(zip(levels, [0.0, *found], strict=True)), uncertainty)
+    usual = [median(column) for column in zip(*parts, strict=True)]
+    return ExposureCorrection(dict(zip(levels, [0.0, *found], strict=True)), uncertainty, max(usual) - min(usual))
 
 
 def _fit(rows: Tensor, errors: Tensor) -> tuple[list[float], float]:

@@ -36,12 +36,15 @@ class ResponseCurve:
         to_light: Encoded values in 0..1, R, G, B in the third dimension from the end, to light of any scale.
         to_code: The way back.
         clip_code: Encoded value at which the sensor clips, above 0 up to 1; brighter ones count as clipped.
+        black_code: Encoded value of no light in R, G and B; its light is taken off, and what is left stretched, so that
+            the clip level stays.
     """
 
     name: str
     to_light: Conversion
     to_code: Conversion
     clip_code: float = 1.0
+    black_code: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def linearize(self, encoded: Tensor) -> Tensor:
         """Turn encoded values into light.
@@ -53,8 +56,11 @@ class ResponseCurve:
             Linear, 0..1, 1.0 = clip level, same shape; what lies below the curve's black is 0. Where the channels of a
             table end at different light, the greatest is 1.0, so that the table's color balance stays.
         """
-        clip = self._clip_light(encoded)
-        return (self.to_light(encoded.clamp(0, self.clip_code)) / clip).clamp_(0, 1)
+        clip, light = self._clip_light(encoded), self.to_light(encoded.clamp(0, self.clip_code))
+        if any(self.black_code):
+            black = self._black_light(encoded)
+            return ((light - black) / (clip - black)).clamp_(0, 1)
+        return (light / clip).clamp_(0, 1)
 
     def encode(self, linear: Tensor) -> Tensor:
         """Encode light as the camera does: the inverse of `linearize`.
@@ -65,7 +71,11 @@ class ResponseCurve:
         Returns:
             Encoded values, 0..clip_code, same shape.
         """
-        return self.to_code(linear.clamp(0, 1) * self._clip_light(linear)).clamp(0, self.clip_code)
+        clip, light = self._clip_light(linear), linear.clamp(0, 1)
+        if any(self.black_code):
+            black = self._black_light(linear)
+            return self.to_code(light * (clip - black) + black).clamp(0, self.clip_code)
+        return self.to_code(light * clip).clamp(0, self.clip_code)
 
     def to_ldr(self, encoded: Tensor) -> Tensor:
         """Encode anew with 1/2.2, as the networks take pictures; pictures of gamma 2.2 come back untouched.
@@ -76,7 +86,7 @@ class ResponseCurve:
         Returns:
             Encoded with 1/2.2, 0..1, 1.0 = clip level, same shape.
         """
-        if self.to_light is _power_to_light and self.clip_code == 1.0:
+        if self.to_light is _power_to_light and self.clip_code == 1.0 and not any(self.black_code):
             return encoded
         return self.linearize(encoded).pow_(1 / GAMMA)
 
@@ -101,7 +111,11 @@ class ResponseCurve:
         if lossy:
             floor = max(floor, float(step[between < DARK_CODES].mean()))
         black_code = (LOSSY_BLACK_CODE if plain else CURVED_BLACK_CODE) if lossy else BLACK_CODE
-        black, begins, ends = (float(light[round(code * steps)]) for code in (black_code, *CLIP_CODES))
+        begins, ends = (float(light[round(code * steps)]) for code in CLIP_CODES)
+        above_floor = (
+            codes.new_tensor(self.black_code).view(3, 1, 1) + round(black_code * steps) / steps * self.clip_code
+        )
+        black = float(self.linearize(above_floor).max() if any(self.black_code) else light[round(black_code * steps)])
         most = max(2 * black, LOSSY_MOST) if lossy else 2 * black
         return CodePrecision(
             black=black,
@@ -112,6 +126,10 @@ class ResponseCurve:
             slope=slope * code_error**2,
         )
 
+    def _black_light(self, like: Tensor) -> Tensor:
+        """Light of the black level, (3, 1, 1)."""
+        return self.to_light(like.new_tensor(self.black_code).view(3, 1, 1))
+
     def _clip_light(self, like: Tensor) -> Tensor:
         return self.to_light(like.new_full((3, 1, 1), self.clip_code)).max()
 
@@ -119,6 +137,12 @@ class ResponseCurve:
 def gamma_curve(*, clip_code: float = 1.0) -> ResponseCurve:
     """A pure power of 2.2."""
     return ResponseCurve("gamma2.2", _power_to_light, _power_to_code, clip_code)
+
+
+def power_curve(power: float, *, clip_code: float = 1.0) -> ResponseCurve:
+    """A pure power."""
+    name = f"gamma{power:.3g}"
+    return ResponseCurve(name, lambda codes: codes.pow(power), lambda light: light.pow(1 / power), clip_code)
 
 
 def srgb_curve(*, clip_code: float = 1.0) -> ResponseCurve:

@@ -1,5 +1,7 @@
 """Clips of log cameras become scene-linear pixels in the primaries wanted."""
 
+import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -17,11 +19,17 @@ from numpy.typing import NDArray
 
 from lanhdr_cli.camera import Camera, CameraWishes, find_camera
 from lanhdr_cli.conversion import run
+from lanhdr_cli.exposures import Look, measured_light
+from lanhdr_cli.first_look import FirstLook
+from lanhdr_cli.media.response import named_response
 from lanhdr_cli.media.source import open_source
 from lanhdr_cli.request import Request
+from model.camera_estimate import exposures_of_camera, generic_curve
 from model.color import REC709, REC2020
+from model.cycle import FrameExposures
 from model.errors import ResponseError
-from model.response import gamma_curve, srgb_curve
+from model.exposure import ExposureCycle
+from model.response import ResponseCurve, gamma_curve, srgb_curve
 
 Pixels = NDArray[np.float64]
 
@@ -114,7 +122,8 @@ def test_a_camera_that_clips_early_is_clipped_in_the_file(tmp_path: Path) -> Non
 def camera_of(clip: Path, wishes: CameraWishes = PLAIN, **changes: object) -> Camera:
     with open_source(clip) as source:
         source.info = replace(source.info, **changes)  # type: ignore[arg-type]
-        return find_camera(source, wishes, cycle=TWO, reopen=lambda: open_source(clip))
+        with FirstLook(lambda: open_source(clip)) as look:
+            return find_camera(source, wishes, exposures=FrameExposures(TWO), look=look)
 
 
 def test_tagged_primaries_are_taken_unless_a_gamut_is_named(tmp_path: Path) -> None:
@@ -151,13 +160,87 @@ def test_the_response_is_found_from_the_clip(tmp_path: Path, caplog: pytest.LogC
     codes = torch.linspace(0.05, 1, 100).expand(3, 1, 100)
     assert (found.to_ldr(codes) - srgb_curve().to_ldr(codes)).abs().max() < 0.015
     assert (gamma_curve().to_ldr(codes) - srgb_curve().to_ldr(codes)).abs().max() > 0.03
-    assert "camera response found from codes" in caplog.text
+    assert "camera response: srgb, from codes" in caplog.text
 
 
-def test_a_response_can_not_be_found_without_exposures(tmp_path: Path) -> None:
-    clip = counting_clip(tmp_path / "a.mp4", count=2)
-    with open_source(clip) as source, pytest.raises(ResponseError, match=r"pass e\.g\. --exposures 1,8"):
-        find_camera(source, CameraWishes(response="auto"), cycle=None, reopen=lambda: open_source(clip))
+def contrasty_clip(
+    path: Path,
+    *,
+    curve: ResponseCurve | None = None,
+    floor: tuple[int, int, int] = (0, 0, 0),
+    dark: float = 0.0,
+) -> Path:
+    """Patches of light over nine stops at exposures 1 and 16, a share of it dark, by a contrasty JPEG curve."""
+    curve = curve or generic_curve()
+    rng = np.random.default_rng(5)
+    light = 2.0 ** np.kron(rng.uniform(-9, 0, (16, 24, 3)), np.ones((6, 6, 1)))
+    light[: round(dark * len(light))] *= 1e-4
+    black = curve.linearize(torch.tensor(floor).view(3, 1, 1) / 255).flatten().numpy()
+    frames = []
+    for index in range(10):
+        exposed = light * (1 / 16, 1)[index % 2] * (1 - black) + black
+        codes = 255 * curve.encode(torch.from_numpy(exposed.clip(0, 1)).permute(2, 0, 1).float()).numpy()
+        noisy = (codes + rng.normal(scale=0.7, size=codes.shape)).round().clip(0, 255)
+        red, green, blue = (noisy * 1023 / 255).round().astype(np.uint16)
+        frames.append(frame_of([green, blue, red], "gbrp10le", size=(144, 96)))
+    return write_clip(path, frames, codec="ffv1")
+
+
+def test_the_response_is_found_with_the_exposures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = contrasty_clip(tmp_path / "a.mkv", curve=srgb_curve())
+    with caplog.at_level("INFO"):
+        run(Request(source, str(tmp_path / "o.exr")), load=identity)
+    header = read_exr(tmp_path / "o.0001.exr")[1]
+    assert header["lanhdr/response"] == "srgb"
+    assert [float(part) for part in str(header["lanhdr/exposures"]).split(",")] == pytest.approx([1, 16], rel=0.03)
+    assert "camera response: srgb" in caplog.text
+    assert "from the first frame on, confidence" in caplog.text
+
+
+def test_a_contrasty_clip_is_converted_with_its_curve_and_ratio(tmp_path: Path) -> None:
+    source = contrasty_clip(tmp_path / "a.mkv")
+    outcome = invoke("inspect", source, "--threads", 1)
+    assert outcome.exit_code == 0
+    assert re.search(r"Response +auto, found from codes 0.\d+ to 0.9\d, exposures fit to 0.0\d+ stops", outcome.stdout)
+    with FirstLook(lambda: open_source(source)) as look, open_source(source) as reader:
+        camera = find_camera(reader, PLAIN, exposures=None, look=look)
+        light = measured_light(Look(look, camera.curve))
+    assert camera.estimate is not None
+    found, usable = exposures_of_camera(light, camera.estimate)
+    assert usable
+    assert found.exposures.ratios == pytest.approx((1, 16), rel=0.1)
+    codes = (torch.arange(16, 230) / 255).expand(3, 1, -1)
+    off = (camera.curve.linearize(codes)[0, 0] / generic_curve().linearize(codes)[0, 0]).log2()
+    assert (off - off.median()).square().mean().sqrt() < 0.15
+    assert (off - off.median()).abs().max() < 0.5
+
+
+def test_exposures_that_are_given_are_kept_where_the_curve_explains_the_frames(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = contrasty_clip(tmp_path / "a.mkv")
+    with caplog.at_level("INFO"):
+        run(Request(source, str(tmp_path / "o.exr"), ExposureCycle((1.0, 16.0))), load=identity)
+    header = read_exr(tmp_path / "o.0001.exr")[1]
+    assert [float(part) for part in str(header["lanhdr/exposures"]).split(",")] == pytest.approx([1, 16], rel=0.05)
+    assert "does not follow" not in caplog.text
+
+
+def test_the_black_level_is_found_said_and_overridden(tmp_path: Path) -> None:
+    source = contrasty_clip(tmp_path / "a.mkv", floor=(5, 2, 17), dark=0.4)
+    told = invoke("inspect", source, "--threads", 1, "--exposures", "1,16")
+    levels = re.search(r"Black level +R, G, B = (\d+), (\d+), (\d+) of 255; darkest code", told.stdout)
+    assert levels is not None, told.stdout
+    assert [int(level) for level in levels.groups()] == pytest.approx([5, 2, 17], abs=2)
+    assert "taken off (--black-code 0: not)" in told.stderr
+    for typed, expected in (("0", [0, 0, 0]), ("0.02", [0.02] * 3), ("0.02,0.01,0.07", [0.02, 0.01, 0.07])):
+        found = json.loads(invoke("inspect", source, "--json", "--black-code", typed, "--threads", 1).stdout)
+        assert found["camera"]["black_code"] == expected
+    assert "pass one number or three" in invoke("inspect", source, "--black-code", "1,2").stderr
+
+
+def test_generic_is_a_name() -> None:
+    assert named_response("generic", full_range=True).name == "generic"
 
 
 def test_linear_pictures_have_no_response(tmp_path: Path) -> None:

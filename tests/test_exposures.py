@@ -12,9 +12,10 @@ from test_cycle import lights, shown
 
 from lanhdr_cli.conversion import run
 from lanhdr_cli.exposures import Look, measured_light
+from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exposures import find_list, read_exposures
-from lanhdr_cli.media.source import Reading
+from lanhdr_cli.media.source import open_source
 from lanhdr_cli.params import FrameRange
 from lanhdr_cli.request import Request
 from model.cycle import estimate_exposures
@@ -48,7 +49,8 @@ def header_exposures(folder: Path) -> list[float]:
 
 
 def test_the_sample_clip_is_found_as_one_to_eight_short_first(sample_clip: Path) -> None:
-    found = estimate_exposures(measured_light(Look(sample_clip, Reading(), gamma_curve(), threads=1)))
+    with FirstLook(lambda: open_source(sample_clip, threads=1)) as first:
+        found = estimate_exposures(measured_light(Look(first, gamma_curve())))
     assert found.exposures.ratios == pytest.approx((1, 8), rel=0.02)
     assert found.exposures.regular
     assert found.confidence > 0.95

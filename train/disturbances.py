@@ -18,7 +18,7 @@ from model.color import mu_law
 from model.errors import ResponseError
 from model.exposure import ExposureCycle
 from model.response import ResponseCurve, gamma_curve
-from model.response_estimate import code_histogram, estimate_response
+from model.response_estimate import response_from_frames
 from model.window import exposure_windows
 from train.augment import Capture, expose
 from train.baselines import fetch, optical_flow
@@ -81,11 +81,8 @@ def _linearised(clip: Clip) -> Clip:
 
 
 def _found_response(clip: Clip) -> ResponseCurve:
-    histograms: dict[float, Tensor] = {}
-    for frame, exposure in zip(clip.ldr, clip.exposures.tolist(), strict=True):
-        histograms[exposure] = code_histogram(frame) + histograms.get(exposure, 0)
     try:
-        return estimate_response(histograms).curve
+        return response_from_frames(list(clip.ldr), clip.exposures.tolist()).curve
     except ResponseError:  # too little is seen at two exposures
         return gamma_curve()
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lanhdr_cli.params import UNIT
+from lanhdr_cli.params import BLACK, UNIT
 
 if TYPE_CHECKING:
     from lanhdr_cli.camera import CameraWishes
@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 OPTIONS = (
     click.option(
         "--response",
-        default="gamma2.2",
+        default="auto",
         show_default=True,
-        metavar="NAME|FILE|auto",
-        help="Camera response: gamma2.2, srgb, bt709, a camera's curve (S-Log3, LogC4 ...), a .mat, .csv or 1-D .cube, "
-        "or auto, which finds it from the exposures.",
+        metavar="auto|NAME|FILE",
+        help="Camera response: auto finds it in the clip and keeps gamma2.2 where that fits; srgb, bt709, generic (a "
+        "contrasty JPEG curve), a camera's curve (S-Log3, LogC4 ...), a .mat, .csv or 1-D .cube.",
     ),
     click.option("--gamut", metavar="NAME", help="Camera primaries, e.g. S-Gamut3.Cine; else as tagged, or Rec.709."),
     click.option("--clip-code", type=UNIT, default=1.0, help="Signal where the camera clips, if below 1 (white)."),
+    click.option("--black-code", type=BLACK, help="Signal of no light, one or R,G,B; 0 for black.  [default: found]"),
 )
 
 
@@ -35,4 +36,4 @@ def camera_of(wishes: dict[str, Any]) -> "CameraWishes":
     """Take the values out of a command's arguments."""
     from lanhdr_cli.camera import CameraWishes
 
-    return CameraWishes(**{name: wishes.pop(name) for name in ("response", "gamut", "clip_code")})
+    return CameraWishes(**{name: wishes.pop(name) for name in ("response", "gamut", "clip_code", "black_code")})

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lanhdr_cli.media.decode import DecodedFrame
+from model.camera_estimate import generic_curve
 from model.color import ACES2065_1, ACESCG, P3_D65, REC709, REC2020, Primaries
 from model.errors import ResponseError
 from model.response import ResponseCurve, bt709_curve, gamma_curve, srgb_curve, table_curve
@@ -25,6 +26,7 @@ FORMULAS: dict[str, Callable[..., ResponseCurve]] = {
     "srgb": srgb_curve,
     "bt709": bt709_curve,
     "rec709": bt709_curve,
+    "generic": generic_curve,
 }
 # Names of colour-science begin with a maker that users may leave out.
 MAKERS = ("arri", "blackmagic", "davinci", "dji", "itur", "venice")
@@ -88,7 +90,7 @@ def named_gamut(text: str) -> Primaries:
 def encoded_for_network(frames: Iterable[DecodedFrame], curve: ResponseCurve) -> Iterator[DecodedFrame]:
     """Encode pictures of a camera with 1/2.2, 1.0 = clip level, as frames pass."""
     for frame in frames:
-        yield replace(frame, image=curve.to_ldr(frame.image))
+        yield replace(frame, image=curve.to_ldr(frame.image.float()))
 
 
 def _colour() -> ModuleType:
