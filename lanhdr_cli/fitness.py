@@ -3,7 +3,7 @@
 from lanhdr_cli.inspection import Inspection
 
 # What the bundled weights were trained on, see train/synthesis.py and train/augment.py.
-TRAINED_RATIOS = {2: (4, 16), 3: (4, 64)}
+TRAINED_RATIOS = {2: (2, 64), 3: (4, 64)}
 RATIO_TOLERANCE = 1.15
 NOISIEST = 6.0
 MOST_CLIPPED_SHORT, MOST_CLIPPED_LONG, MOST_BLACK_LONG = 0.15, 0.8, 0.5

@@ -92,7 +92,7 @@ def test_a_dropped_frame_is_named_with_its_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("exposures", "warning"),
     [
-        ([1 / 80, 1] * 6, "the exposures' ratio is 80.*; weights were trained on 4 to 16"),
+        ([1 / 80, 1] * 6, "the exposures' ratio is 80.*; weights were trained on 2 to 64"),
         ([1, 8] * 6, "clipped in the shortest frames too"),
     ],
 )
