@@ -18,6 +18,8 @@ from model.motion import box_mean, matched_lumas, search_motion, warp
 
 # Pixels at half size by which the way there and back may miss its start, and a flow the one that it should equal.
 CONSISTENT = 1.0
+# Where nothing speaks for a candidate it still counts so much: what it shows is better than black or the clip level.
+LEAST_TRUST = 0.02
 
 # How a candidate is aligned, and its distance to the reference in frames.
 CandidateKey = tuple[str, int]
@@ -198,7 +200,7 @@ class _Place:
         if frame.number == self._reference.number:
             # The reference borrowed as its own neighbor adds nothing: its noise is the same.
             return Candidate(frame.linear, frame.exposure, torch.zeros_like(frame.certainty))
-        trust = None if everywhere else self._informed
+        trust = None if everywhere else self._informed.clamp_min(LEAST_TRUST)
         return align(frame.linear, frame.exposure, self._flow(frame.number), trust=trust)
 
     def between(self, frame: FrameMotion, partner: FrameMotion) -> tuple[Tensor, Tensor] | None:
@@ -250,7 +252,7 @@ def _interpolated(there: Tensor, back: Tensor, *, part: float) -> tuple[Tensor, 
         sure_here, sure_beyond = 1 / (1 + here[:, 2:]), 1 / (1 + beyond[:, 2:])
         whole = (sure_here * here[:, :2] + sure_beyond * beyond[:, :2]) / (sure_here + sure_beyond)
     difference = (here[:, :2] - whole).square().sum(1, keepdim=True) / CONSISTENT**2
-    return -part * whole, sure_here / (1 + difference)
+    return -part * whole, (sure_here / (1 + difference)).clamp_min(LEAST_TRUST)
 
 
 def _miss(flow: Tensor, back: Tensor) -> Tensor:
