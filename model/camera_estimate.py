@@ -207,6 +207,8 @@ def _places_by_mean(shots: Sequence[Shot]) -> tuple[int, ...] | None:
 
 def _black(shots: Sequence[Shot], keys: Sequence[float]) -> Black:
     counts = sorted(_counts(shots, keys).values(), key=_mean_code)
+    if len(counts) < 2:
+        return NO_BLACK
     red, green, blue = estimate_black(counts[0], counts[-1]).tolist()
     return red, green, blue
 
