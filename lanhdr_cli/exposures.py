@@ -102,7 +102,7 @@ def estimated_exposures(look: Look, camera: CameraEstimate | None = None, *, sli
         logger.info(estimate.message)
     else:
         raise ExposureError(f"not sure of the {estimate.message}: pass {_suggestion(estimate)} if this is right")
-    if estimate.warning:
+    if estimate.warning and not together:
         logger.warning(estimate.warning)
     return estimate.exposures if slips else FrameExposures(estimate.exposures.cycle)
 

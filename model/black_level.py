@@ -13,6 +13,7 @@ LEAST_REACH, REACH = 2.0, 3.0  # codes; standard deviations of the noise around 
 NARROW, NARROW_PART = 2.0, 0.15  # codes, and of the level: so much the noise deviates at most
 SAME_CODE, NOISE_REACH = 1.0, 1.5  # codes, and standard deviations
 HIGHEST_UNCLIPPED = 245
+ALTERNATES = 0.9  # of a code at the longer exposure is the greatest that the shorter one has of the same light
 LEAST_CODE = 4  # what lies lower can't be told from dark codes of ordinary frames by itself
 NOISE_SHARE = 0.32  # of the darker half of a normal distribution lies beyond a standard deviation
 
@@ -81,9 +82,10 @@ def _begins_alike(level: float, short: Tensor, long: Tensor) -> bool:
     half = 0.5 * _below(long, level + SAME_CODE)
     first, second = _quantile(short, half), _quantile(long, half)
     darker = second - first
-    if half < LONG_SHARE / 2 or darker > SAME_CODE + NOISE_REACH * _deviation(level, short):
+    ratio = _code_ratio(short, long)
+    if ratio > ALTERNATES or half < LONG_SHARE / 2 or darker > SAME_CODE + NOISE_REACH * _deviation(level, short):
         return False
-    return darker <= 0.5 * (1 - _code_ratio(short, long)) * second
+    return darker <= 0.5 * (1 - ratio) * second
 
 
 def _code_ratio(short: Tensor, long: Tensor) -> float:

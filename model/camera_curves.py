@@ -122,13 +122,13 @@ def draw_curve(generator: torch.Generator) -> CameraCurve:
         return CameraCurve(gamma="srgb" if uniform[0] < 0.5 else "bt709")
     toe, crush = (max(0.0, 1 - (1 - number) / BENT_SHARE) for number in uniform[4:])
     return CameraCurve(
-        gamma="srgb" if uniform[0] < 0.25 else 1.5 + 1.1 * (uniform[0] - 0.25) / 0.75,
-        toe=0.02 * toe,
+        gamma="srgb" if uniform[0] < 0.25 else 1.4 + 0.8 * (uniform[0] - 0.25) / 0.75,
+        toe=0.03 * toe,
         compression=4.0 * max(0.0, 1 - 2 * uniform[1]),
         shoulder=2.5 ** max(0.0, 2 * uniform[1] - 1),
         contrast=6.0 * uniform[2],
-        pivot=0.15 + 0.35 * uniform[3],
-        crush=0.08 * crush,
+        pivot=0.1 + 0.3 * uniform[3],
+        crush=0.12 * crush,
     )
 
 

@@ -18,6 +18,7 @@ from model.errors import ExposureError, ResponseError
 from model.exposure import ExposureCycle
 from model.response import ResponseCurve, gamma_curve, table_curve
 from model.response_estimate import ResponseEstimate, response_and_exposures, response_of_pairs
+from model.threads import one_thread
 
 DOUBTFUL = 0.3  # confidence of exposures that seem to change
 CHANGE = 3.0  # times what a step varies over the picture: so much steps of the same kind differ at most
@@ -62,6 +63,7 @@ def generic_curve(*, clip_code: float = 1.0) -> ResponseCurve:
     return table_curve("generic", family().generic, clip_code=clip_code)
 
 
+@one_thread()
 def find_black(shots: Sequence[Shot], *, exposures: FrameExposures | None) -> Black:
     """Find the black level of each channel.
 
@@ -76,6 +78,7 @@ def find_black(shots: Sequence[Shot], *, exposures: FrameExposures | None) -> Bl
     return _black(shots, keys) if keys else NO_BLACK
 
 
+@one_thread()
 def estimate_camera(
     shots: Sequence[Shot],
     *,
@@ -204,6 +207,8 @@ def _places_by_mean(shots: Sequence[Shot]) -> tuple[int, ...] | None:
 
 def _black(shots: Sequence[Shot], keys: Sequence[float]) -> Black:
     counts = sorted(_counts(shots, keys).values(), key=_mean_code)
+    if len(counts) < 2:
+        return NO_BLACK
     red, green, blue = estimate_black(counts[0], counts[-1]).tolist()
     return red, green, blue
 

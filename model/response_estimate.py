@@ -20,6 +20,7 @@ from model.code_matches import (
 from model.errors import ResponseError
 from model.exposure import GAMMA
 from model.response import ResponseCurve, bt709_curve, gamma_curve, power_curve, srgb_curve, table_curve
+from model.threads import one_thread
 
 KNOTS = 32  # of what a curve has beside the family's components
 KNOT_DEVIATION, BEND_DEVIATION = 0.25, 0.1  # of slopes of log light over log code
@@ -37,6 +38,7 @@ STOPS_TRIED = (0.75, 7.0, 1 / 8)  # from, to, by
 REFINED_BY = 1 / 24
 # Cameras are mostly set in whole stops: so much of the prior lies around them, so narrowly.
 WHOLE_STOPS, WHOLE_STOP_DEVIATION = 0.5, 0.07
+USUAL_STEP, STEP_DEVIATION = 3.0, 1.75  # stops between exposures that cameras are set to
 SAME_WITHIN = 0.35  # stops
 STANDARD_CONFIDENCE = 0.8
 
@@ -144,6 +146,7 @@ def response_from_frames(
     return response_of_pairs(paired_histograms(frames, exposures), clip_code=clip_code, black=black)
 
 
+@one_thread()
 def response_of_pairs(
     pairs: HistogramPairs[float], *, clip_code: float = 1.0, black: Tensor | None = None
 ) -> ResponseEstimate:
@@ -163,6 +166,7 @@ def response_of_pairs(
     return _estimate(evidence, found, tuple(exposure / exposures[0] for exposure in exposures))
 
 
+@one_thread()
 def response_and_exposures(
     pairs: HistogramPairs[float], *, clip_code: float = 1.0, black: Tensor | None = None
 ) -> ResponseEstimate:
@@ -250,7 +254,8 @@ def _step_cost(stops: float) -> float:
     """Twice the negative logarithm of how usual a step between exposures is."""
     off = (stops - round(stops)) / WHOLE_STOP_DEVIATION
     whole = math.exp(-0.5 * off * off) / (WHOLE_STOP_DEVIATION * math.sqrt(2 * math.pi))
-    return -2 * math.log(WHOLE_STOPS * whole + 1 - WHOLE_STOPS)
+    far = (stops - USUAL_STEP) / STEP_DEVIATION
+    return far * far - 2 * math.log(WHOLE_STOPS * whole + 1 - WHOLE_STOPS)
 
 
 def _known_standards(evidence: _Evidence, clip_code: float) -> list[tuple[ResponseCurve, _Fit]]:

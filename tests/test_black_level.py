@@ -47,6 +47,12 @@ def test_what_is_dark_at_one_exposure_only_is_light(darkest: int) -> None:
     assert estimate_black(short, long).tolist() == [0, 0, 0]
 
 
+def test_frames_of_one_exposure_show_no_floor() -> None:
+    assert estimate_black(*(night(1.0, NIGHT, seed=seed) for seed in (0, 1))).tolist() == [0, 0, 0]
+    flat = code_histogram(torch.full((3, 20, 20), 5 / 255))
+    assert estimate_black(flat, flat).tolist() == [0, 0, 0]
+
+
 def test_a_floor_that_only_few_samples_reach_is_none() -> None:
     short, long = (torch.zeros(3, 256, dtype=torch.float64) for _ in range(2))
     short[:, 5], short[:, 40:80], long[:, 5], long[:, 90:200] = 3, 10, 40, 10
