@@ -49,7 +49,7 @@ class NoiseModel:
 
     def crushed(self, linear: Tensor) -> Tensor:
         """How far a code says only "at most this", 0..1, shape of `linear`."""
-        black = self._limits[0]
+        black = self._limits[0].clamp_min(1e-9)  # logarithmic curves have no light there
         crushed = (2 - linear / black).clamp(0, 1)
         # A dark channel of a bright pixel is a saturated color before it is crushed.
         return crushed * (2 - linear.amax(1, keepdim=True) / (SATURATED * black)).clamp(0, 1)
@@ -72,7 +72,7 @@ class Candidate:
     Args:
         linear: Aligned, linearised, not divided by the exposure, 0..1, (B, 3, H, W).
         exposure: Linear exposure relative to the shortest, (B, 1, 1, 1).
-        inside: 1 where the aligned place lies in the frame and counts, else 0, at half size, (B, 1, h, w).
+        inside: How far the aligned place lies in the frame and is trusted, 0..1, at half size, (B, 1, h, w).
     """
 
     linear: Tensor
@@ -89,8 +89,10 @@ class Candidate:
         return noise.variance(self.linear) / self.exposure.square()
 
     def unclipped(self, noise: NoiseModel) -> Tensor:
-        """How far the codes say more than "at least this", 0..1, shape of `linear`; brighter than the shortest
-        exposure can hold is not asked for, so that its clipped codes say all that there is to say."""
+        """How far the codes say more than "at least this", 0..1, shape of `linear`.
+
+        Nobody asks for more than the shortest exposure can hold, so that its clipped codes say all that there is to say.
+        """
         return torch.where(self.exposure <= 1, 1.0, noise.unclipped(self.linear))
 
     @cached_property

@@ -153,6 +153,11 @@ def test_a_dark_channel_of_a_bright_pixel_is_a_color() -> None:
     assert noise(precision=CRUSHED).crushed(0.01 * red).min() == 1
 
 
+def test_a_curve_without_light_at_its_black_is_no_trouble() -> None:
+    start = merged(constant(0.0, 1.0), constant(0.2, 8.0), precision=CodePrecision(black=0.0, most=0.01))
+    assert start.radiance.isfinite().all() and start.deviation.isfinite().all()
+
+
 def test_clipped_codes_of_the_shortest_exposure_say_all_that_is_asked() -> None:
     # All frames are clipped: the truth is at least the top of the scale, and gray would be wrong.
     start = merged(constant(2.0, 8.0), constant(2.0, 1.0))
