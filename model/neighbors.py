@@ -266,7 +266,9 @@ def _chain(flow: Tensor, step: Tensor) -> Tensor:
 
 
 def _informed(reference: FrameMotion, noise: NoiseModel) -> Tensor:
-    """How far the reference shows enough around each place to be matched there, 0..1, (B, 1, h, w)."""
+    """How far the reference shows enough around each place for a match to be trusted, 0..1, (B, 1, h, w)."""
     small = box_mean(halve(reference.linear), 5)
     signal = small.square() / (small.square() + noise.variance(small))
-    return box_mean(reference.certainty, 5) * signal.mean(1, keepdim=True)
+    informed = box_mean(reference.certainty, 5) * signal.mean(1, keepdim=True)
+    clipped = box_mean(halve(1 - noise.unclipped(reference.linear)).mean(1, keepdim=True), 5)
+    return torch.maximum(informed, clipped)  # edges of what is clipped show how it moves
