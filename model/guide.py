@@ -91,7 +91,7 @@ class Candidate:
     def unclipped(self, noise: NoiseModel) -> Tensor:
         """How far the codes say more than "at least this", 0..1, shape of `linear`.
 
-        Nobody asks for more than the shortest exposure can hold, so that its clipped codes say all that there is to say.
+        Nobody asks for more than the shortest exposure can hold, so that its clipped codes say all there is to say.
         """
         return torch.where(self.exposure <= 1, 1.0, noise.unclipped(self.linear))
 

@@ -165,7 +165,7 @@ def _align(window: Sequence[FrameMotion], flows: Flows) -> AlignedWindow:
     reference = window[middle]
     level = torch.cat([frame.level for frame in window], dim=1).median(1, keepdim=True).values
     noise = NoiseModel(level, reference.precision)
-    place = _Place(reference, {frame.number: frame for frame in window}, flows, informed=_informed(reference, noise))
+    place = _Place(reference, {frame.number: frame for frame in window}, flows, shown=_Shown.by(reference, noise))
     candidates = []
     for way, distance in candidate_keys(middle):
         frame = window[middle + distance]
@@ -173,7 +173,7 @@ def _align(window: Sequence[FrameMotion], flows: Flows) -> AlignedWindow:
         if way == "between" and (pair := place.between(frame, partner)):
             candidates.append(align(frame.linear, frame.exposure, pair[0], trust=pair[1]))
         else:
-            candidates.append(place.matched(frame, everywhere=abs(distance) == middle))
+            candidates.append(place.matched(frame))
     still = Candidate(reference.linear, reference.exposure, torch.ones_like(reference.certainty))
     return AlignedWindow(reference.image, still, tuple(candidates), noise)
 
@@ -185,22 +185,23 @@ class _Place:
         reference: The frame that is there.
         known: The frames of the window by their numbers.
         flows: What was searched already.
-        informed: How far the reference shows enough around each place to be matched, 0..1, (B, 1, h, w).
+        shown: How far the reference can be matched.
     """
 
     def __init__(
-        self, reference: FrameMotion, known: Mapping[int, FrameMotion], flows: Flows, *, informed: Tensor
+        self, reference: FrameMotion, known: Mapping[int, FrameMotion], flows: Flows, *, shown: "_Shown"
     ) -> None:
-        self._reference, self._known, self._informed = reference, known, informed
+        self._reference, self._known, self._shown = reference, known, shown
         self._steps = dict(flows)
         self._matched: dict[int, Tensor] = {}
 
-    def matched(self, frame: FrameMotion, *, everywhere: bool) -> Candidate:
-        """Bring a frame as it matches the reference, trusted everywhere or where the reference is informed."""
+    def matched(self, frame: FrameMotion) -> Candidate:
+        """Bring a frame as it matches the reference, trusted as far as the reference shows something to match."""
         if frame.number == self._reference.number:
             # The reference borrowed as its own neighbor adds nothing: its noise is the same.
             return Candidate(frame.linear, frame.exposure, torch.zeros_like(frame.certainty))
-        trust = None if everywhere else self._informed.clamp_min(LEAST_TRUST)
+        alike = frame.exposure == self._reference.exposure
+        trust = torch.where(alike, self._shown.alike, self._shown.others)
         return align(frame.linear, frame.exposure, self._flow(frame.number), trust=trust)
 
     def between(self, frame: FrameMotion, partner: FrameMotion) -> tuple[Tensor, Tensor] | None:
@@ -265,10 +266,24 @@ def _chain(flow: Tensor, step: Tensor) -> Tensor:
     return flow + warp(step, flow)
 
 
-def _informed(reference: FrameMotion, noise: NoiseModel) -> Tensor:
-    """How far the reference shows enough around each place for a match to be trusted, 0..1, (B, 1, h, w)."""
-    small = box_mean(halve(reference.linear), 5)
-    signal = small.square() / (small.square() + noise.variance(small))
-    informed = box_mean(reference.certainty, 5) * signal.mean(1, keepdim=True)
-    clipped = box_mean(halve(1 - noise.unclipped(reference.linear)).mean(1, keepdim=True), 5)
-    return torch.maximum(informed, clipped)  # edges of what is clipped show how it moves
+@dataclass(frozen=True)
+class _Shown:
+    """How far the reference can be matched around each place, at half size, 0..1, (B, 1, h, w).
+
+    Args:
+        alike: With frames of its own exposure, which are black and clipped where it is.
+        others: With frames of another exposure, which may show more.
+    """
+
+    alike: Tensor
+    others: Tensor
+
+    @classmethod
+    def by(cls, reference: FrameMotion, noise: NoiseModel) -> "_Shown":
+        """Judge by what is black, clipped or noise; edges of what is clipped show how it moves."""
+        alike = box_mean(reference.certainty, 5)
+        small = box_mean(halve(reference.linear), 5)
+        signal = small.square() / (small.square() + noise.variance(small))
+        clipped = box_mean(halve(1 - noise.unclipped(reference.linear)).mean(1, keepdim=True), 5)
+        others = torch.maximum(alike * signal.mean(1, keepdim=True), clipped)
+        return cls(alike.clamp_min(LEAST_TRUST), others.clamp_min(LEAST_TRUST))
