@@ -21,6 +21,8 @@ from model.network import NetworkConfig, Prediction
 NOISE_TO_TRUST = 0.03
 # The start is changed by no more than this many of its standard deviations, whatever the network says.
 MOST_DEVIATIONS = 3.0
+# What the reference shows by itself it knows so well that half of its deviation is enough, three times over.
+SHOWN_DEVIATIONS = 0.5
 # Exposures and curves are known no better than this, relative to the radiance.
 RELATIVE_DEVIATION = 0.01
 # What a channel holds, and the frame that it comes from: its distance to the reference, 0 for all but neighbors.
@@ -182,7 +184,7 @@ class _Known:
         It is that of the start, or of the reference by itself if that is less: where candidates disagree and the
         reference shows what is there, nothing else can be.
         """
-        deviation = torch.minimum(self.start.deviation, self.start.known_to)
+        deviation = torch.minimum(self.start.deviation, SHOWN_DEVIATIONS * self.start.known_to)
         deviation = deviation + RELATIVE_DEVIATION * self.radiance + 1e-6
         return (deviation * _mu_law_slope(self.radiance + deviation)).clamp_max(1)
 
