@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from model.exposure import GAMMA_8_BIT, CodePrecision
@@ -101,6 +102,12 @@ def test_pixels_outside_the_neighbor_do_not_count() -> None:
     candidate = align(scene, one(1.0), flow)
     assert candidate.inside[..., :10].min() == 1 and candidate.inside[..., 11:].max() == 0
     assert torch.allclose(candidate.linear[..., :21], scene[..., 10:], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(20, 30), (21, 31), (20, 31)])
+def test_halve_is_average_pooling(size: tuple[int, int]) -> None:
+    picture = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(halve(picture), F.avg_pool2d(picture, 2, ceil_mode=True), atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [(20, 30), (21, 31)])
