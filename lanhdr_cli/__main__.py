@@ -1,6 +1,7 @@
 """`lanhdr` and `python -m lanhdr_cli`."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -30,7 +31,15 @@ def main() -> None:
     from lanhdr_cli.main import cli
 
     leave_on_termination()
-    cli(prog_name="lanhdr")
+    try:
+        cli(prog_name="lanhdr")
+    except SystemExit as end:
+        if "TORCHELASTIC_RUN_ID" in os.environ and isinstance(end.code, int):
+            # Threads of gloo may outlive the interpreter and abort a process that has done all its work.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code)
+        raise
 
 
 if __name__ == "__main__":
