@@ -122,7 +122,8 @@ def search_motion(
     """
     certainty = torch.ones_like(reference) if certainty is None else certainty
     levels = _pyramid(reference, moved, certainty, coarsest=config.coarsest)
-    flow = common_shift(*_smallest(levels)) * (levels[-1][0].shape[-1] / _smallest(levels)[0].shape[-1])
+    looked_at = _smallest(levels)
+    flow = common_shift(*looked_at) * (levels[-1][0].shape[-1] / looked_at[0].shape[-1])
     flow = flow.expand(-1, -1, *levels[-1][0].shape[-2:])
     for depth in range(len(levels) - 1, -1, -1):
         ref, mov, sure = levels[depth]
