@@ -28,7 +28,9 @@ def _doubts(found: Inspection) -> list[str]:
         return [
             f"the exposures are uncertain (confidence {estimate.confidence:.2f}): pass --exposures if you know them"
         ]
-    return [estimate.warning] if estimate.warning else []
+    # A curve that was found explains the steps as well as the frames allow, and says how well.
+    found_curve = found.camera.estimate is not None and found.camera.estimate.response is not None
+    return [estimate.warning] if estimate.warning and not found_curve else []
 
 
 def _range_warnings(found: Inspection) -> list[str]:

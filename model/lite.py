@@ -23,8 +23,8 @@ NOISE_TO_TRUST = 0.03
 MOST_DEVIATIONS = 3.0
 # What the reference shows by itself it knows so well that half of its deviation is enough, three times over.
 SHOWN_DEVIATIONS = 0.5
-# Exposures and curves are known no better than this, relative to the radiance.
-RELATIVE_DEVIATION = 0.01
+# No picture is known better than this, relative to the radiance.
+RELATIVE_DEVIATION = 0.003
 # What a channel holds, and the frame that it comes from: its distance to the reference, 0 for all but neighbors.
 Channel = tuple[str, int]
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,13 @@ from clips import QUIET_X264, Tags, frame_of, gray_frame, write_clip
 from converting import invoke
 from numpy.typing import NDArray
 from pictures import add_exif, exif, write_picture
+
+from lanhdr_cli.camera import CameraWishes
+from lanhdr_cli.fitness import self_check
+from lanhdr_cli.inspection_job import inspect_path
+from lanhdr_cli.media.source import Reading
+from model.response import srgb_curve
+from model.response_estimate import ResponseEstimate
 
 SIZE = (96, 64)
 
@@ -103,6 +111,23 @@ def test_what_the_weights_do_not_know_is_said(tmp_path: Path, exposures: list[fl
     assert outcome.exit_code == 0
     assert any(line.startswith("Warning: ") for line in outcome.stdout.splitlines())
     assert re.search(warning, outcome.stdout)
+
+
+@pytest.mark.parametrize("curve_found", [True, False])
+def test_uneven_steps_are_no_news_once_a_curve_explains_them(tmp_path: Path, curve_found: bool) -> None:
+    path = clip(tmp_path / "a.mkv", [1 / 8, 1] * 8)
+    response = "auto" if curve_found else "gamma2.2"
+    found = inspect_path(path, None, reading=Reading(), camera=CameraWishes(response=response), threads=1)
+    assert found.known.estimate is not None
+    if curve_found:
+        assert found.camera.estimate is not None
+        response_found = ResponseEstimate(
+            srgb_curve(), error=0.05, covered=(0.01, 0.97), exposures=(1, 8), confidence=1
+        )
+        camera = replace(found.camera, estimate=replace(found.camera.estimate, response=response_found))
+        found = replace(found, camera=camera)
+    found = replace(found, known=replace(found.known, estimate=replace(found.known.estimate, unevenness=1.0)))
+    assert any("the camera response is not the one assumed" in text for text in self_check(found)) != curve_found
 
 
 def test_one_exposure_is_no_alternation(tmp_path: Path) -> None:
