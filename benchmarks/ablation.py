@@ -26,19 +26,18 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import model.lite
 import model.neighbors
-import train.descent
+import train.trainer
 from model.color import mu_law
-from model.guide import Candidate, Start, merge
+from model.physical_merge import Candidate, Start, merge
 from model.pretrained import load_network
-from train import session
-from train.batches import Batch
-from train.config import TrainConfig
-from train.datasets.sources import find_sources
+from train import run as session
+from train.config import TrainConfig, resolved_config
+from train.data.folder import find_sources
+from train.data.loader import Batch
+from train.evaluation.metrics import psnr
 from train.losses import LossWeights
-from train.metrics import psnr
-from train.recipe import resolved_config
-from train.sample_recipe import Mixture
-from train.synthesis import TrainingSet
+from train.sampling_config import Mixture
+from train.synthesis.dataset import TrainingSet
 
 SEED = 11
 WINDOWS_SCORED = 64
@@ -94,7 +93,7 @@ def _no_motion(reference: Tensor, _moved: Tensor) -> Tensor:
 
 @contextmanager
 def _loss(**weights: float) -> Iterator[None]:
-    with patch.object(train.descent, "loss_weights", lambda _name: LossWeights(**weights)):
+    with patch.object(train.trainer, "loss_weights", lambda _name: LossWeights(**weights)):
         yield
 
 

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.camera_curves import GENERIC, CameraCurve
+from model.analysis.camera_curves import GENERIC, CameraCurve
 from model.exposure import GAMMA, ExposureCycle
-from train.bracket_clips import choose_exposures, clip_of_bracket
-from train.clips import ClipFolder
-from train.compression import jpeg_passed
-from train.datasets.brackets import find_brackets, read_bracket
-from train.datasets.pictures import read_codes, read_radiance
+from train.data.brackets import find_brackets, read_bracket
+from train.data.images import read_codes, read_radiance
+from train.evaluation.benchmarks.bracket_clips import choose_exposures, clip_of_bracket
+from train.evaluation.benchmarks.synthetic import ClipFolder
+from train.synthesis.capture import jpeg_passed
 
 FRAMES, SIZE = 12, (320, 512)
 SPEEDS = {"": 60.0, "_slow": 4.0}  # pixels a frame, by ending of a clip's name

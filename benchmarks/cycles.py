@@ -12,9 +12,9 @@ import torch
 
 from benchmarks.exposure_clips import Case, pictures, shots
 from lanhdr_cli.exposures import CLEAR
-from model.brightness import LightMeter
-from model.camera_estimate import CameraEstimate, Shot, estimate_camera, exposures_of_camera
-from model.cycle import ExposureEstimate
+from model.analysis.brightness import LightMeter
+from model.analysis.camera import CameraEstimate, Shot, estimate_camera, exposures_of_camera
+from model.analysis.exposure_cycle import ExposureEstimate
 from model.errors import ExposureError
 from model.response import gamma_curve
 

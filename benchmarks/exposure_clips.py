@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.exposure import GAMMA
-from train.datasets.procedural import dead_leaves
+from train.synthesis.procedural import dead_leaves
 
 Pixels = NDArray[np.float64]
 HEIGHT, WIDTH, SIDE = 96, 160, 288

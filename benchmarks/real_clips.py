@@ -24,13 +24,12 @@ from benchmarks.consumer_clips import made_clips, read_clip
 from lanhdr_cli.main import cli
 from model.color import mu_law
 from model.response import ResponseCurve, table_curve
-from train.baselines import interpolate_equal_exposures, merge_by_flow_and_noise
-from train.benchmarks.catalog import open_benchmark
-from train.curve_file import read_curve
-from train.datasets.pictures import read_radiance
-from train.metrics import psnr
+from train.data.images import read_radiance
+from train.data.response_curve import read_curve
+from train.evaluation.baselines import interpolate_equal_exposures, merge_by_flow_and_noise
+from train.evaluation.benchmarks.catalog import open_benchmark
+from train.evaluation.metrics import Evidence, evidence_of, psnr
 from train.montage import caption, encode_png, picture_row
-from train.no_truth import Evidence, evidence_of
 
 RADIUS = 2  # frames of a window at either side
 TOLD = ("nothing", "exposures", "curve", "gamma")

@@ -1,18 +1,149 @@
 """The camera of a clip: its black level, response and gamut, as the user, the file or the clip itself tell."""
 
+import difflib
 import logging
-from collections.abc import Generator, Iterable
+import re
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from lanhdr_cli.first_look import FirstLook
-from lanhdr_cli.media.response import AUTO, FORMULAS, TAGGED_PRIMARIES, named_gamut, named_response
 from lanhdr_cli.media.source import Source
+from lanhdr_cli.media.video_reader import DecodedFrame
 from lanhdr_cli.pipeline import Reconstructed
-from model.camera_estimate import NO_BLACK, Black, CameraEstimate, estimate_camera, find_black
-from model.color import REC709, Primaries, convert_primaries
-from model.cycle import FrameExposures
+from model.analysis.camera import NO_BLACK, Black, CameraEstimate, estimate_camera, find_black, generic_curve
+from model.color import ACES2065_1, ACESCG, P3_D65, REC709, REC2020, Primaries, convert_primaries
 from model.errors import ResponseError
-from model.response import ResponseCurve, gamma_curve
+from model.exposure import FrameExposures
+from model.response import ResponseCurve, bt709_curve, gamma_curve, srgb_curve, table_curve
+from train.data.response_curve import read_curve
+
+AUTO = "auto"
+SAMPLES = 1 << 14  # a logarithm over 14 stops is met to 1e-7 between them
+FORMULAS: dict[str, Callable[..., ResponseCurve]] = {
+    "gamma2.2": gamma_curve,
+    "srgb": srgb_curve,
+    "bt709": bt709_curve,
+    "rec709": bt709_curve,
+    "generic": generic_curve,
+}
+# Names of colour-science begin with a maker that users may leave out.
+MAKERS = ("arri", "blackmagic", "davinci", "dji", "itur", "venice")
+GAMUTS = {
+    "rec709": REC709,
+    "bt709": REC709,
+    "srgb": REC709,
+    "rec2020": REC2020,
+    "bt2020": REC2020,
+    "p3": P3_D65,
+    "acescg": ACESCG,
+    "aces2065-1": ACES2065_1,
+}
+# ITU-T H.273 table 2; codes not listed are taken as Rec.709.
+P3_DCI = Primaries(P3_D65.red, P3_D65.green, P3_D65.blue, (0.314, 0.351))
+TAGGED_PRIMARIES = {9: REC2020, 11: P3_DCI, 12: P3_D65}
+NEAR_NAMES = 4
+
+
+def named_response(text: str, *, full_range: bool, clip_code: float = 1.0) -> ResponseCurve:
+    """Find the response that `--response` names: a formula, a camera's curve of colour-science, or a file.
+
+    Some makers define their curve on the code values of a 10-bit file, footroom included (Sony, Canon, Panasonic,
+    Fujifilm, Nikon), others on the signal from black to white (ARRI, DaVinci). Decoded pictures are 0 at black and 1
+    at white of the stream's range; the code values are taken from there by whether that range is full.
+
+    Args:
+        text: What the user typed.
+        full_range: Whether black and white of the stream are the extreme codes.
+        clip_code: Signal at which the camera clips, 0..1.
+
+    Raises:
+        ResponseError: If there is no such curve, with names near to it; if it does not rise, or a file can't be read.
+    """
+    if formula := FORMULAS.get(text.lower().replace(" ", "")):
+        return formula(clip_code=clip_code)
+    if Path(text).is_file():
+        return table_curve(Path(text).name, read_curve(Path(text)), clip_code=clip_code)
+    if re.search(r"[/\\]|\.(mat|csv|txt|cube)$", text.lower()):
+        raise ResponseError(f"--response {text}: no such file; pass a file, or the name of a curve, e.g. S-Log3")
+    colour = _colour()
+    decodings = {**colour.models.OETF_INVERSES, **colour.LOG_DECODINGS}
+    name = _matching(text, decodings, option="--response", others=(*FORMULAS, AUTO))
+    return table_curve(name, _sampled(decodings[name], full_range=full_range), clip_code=clip_code)
+
+
+def named_gamut(text: str) -> Primaries:
+    """Find the primaries that `--gamut` names: a standard's, or a camera's of colour-science.
+
+    Raises:
+        ResponseError: If there are none of that name, with names near to it.
+    """
+    if known := GAMUTS.get(text.lower()):
+        return known
+    spaces = _colour().RGB_COLOURSPACES
+    space = spaces[_matching(text, spaces, option="--gamut", others=tuple(GAMUTS))]
+    red, green, blue = ((float(x), float(y)) for x, y in space.primaries)
+    return Primaries(red, green, blue, (float(space.whitepoint[0]), float(space.whitepoint[1])))
+
+
+def encoded_for_network(frames: Iterable[DecodedFrame], curve: ResponseCurve) -> Iterator[DecodedFrame]:
+    """Encode pictures of a camera with 1/2.2, 1.0 = clip level, as frames pass."""
+    for frame in frames:
+        yield replace(frame, image=curve.to_ldr(frame.image.float()))
+
+
+def _colour() -> ModuleType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says at import that it cannot plot
+        import colour
+    return colour
+
+
+def _sampled(decoding: Callable[..., Any], *, full_range: bool) -> Tensor:
+    """Light at equally spaced signal levels, (SAMPLES,)."""
+    import inspect
+
+    import numpy as np
+
+    known = inspect.signature(getattr(decoding, "func", decoding)).parameters
+    # Without this, colour-science expects the signal from black to white and adds the footroom itself.
+    of_codes = {"in_normalised_code_value": full_range} if "in_normalised_code_value" in known else {}
+    with np.errstate(all="ignore"):  # curves of several pieces compute each of them everywhere
+        light = decoding(np.linspace(0, 1, SAMPLES), **of_codes)
+    return torch.from_numpy(np.asarray(light, np.float64))
+
+
+def _matching(text: str, names: Iterable[str], *, option: str, others: tuple[str, ...]) -> str:
+    """The name that equals what was typed but for case, punctuation and maker."""
+    by_key: dict[str, str] = {}
+    for name in names:
+        for key in _keys(name):
+            by_key.setdefault(key, name)
+    if found := by_key.get(_plain(text)):
+        return found
+    candidates = {_plain(name): name for name in others} | by_key
+    near = difflib.get_close_matches(_plain(text), candidates, n=NEAR_NAMES, cutoff=0.4)
+    listed = ", ".join(dict.fromkeys(candidates[key] for key in near)) or ", ".join(others)
+    raise ResponseError(f"{option} {text} is unknown: names near to it are {listed}")
+
+
+def _keys(name: str) -> Iterator[str]:
+    key = _plain(name)
+    yield key
+    for maker in MAKERS:
+        if key.startswith(maker):
+            yield key.removeprefix(maker)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
 
 CODES = 255  # as black levels are told
 

@@ -131,3 +131,20 @@ def progress_line(done: int, total: int | None, *, elapsed_s: float, label: str 
         return f"{label} {done}, {fps:.2f} fps"
     minutes, seconds = divmod(round(max(total - done, 0) / fps), 60)
     return f"{label} {done}/{total}, {fps:.2f} fps, ETA {minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+
+
+@contextmanager
+def opencv_needed(what: str) -> Iterator[None]:
+    """Say in one line that OpenCV is missing, where something imported inside needs it.
+
+    Args:
+        what: What cannot be done without it, e.g. `training`.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "cv2":
+            raise
+        raise click.ClickException(
+            f"{what} needs OpenCV, which is not installed: pip install 'lanhdr[train]'"
+        ) from error

@@ -4,35 +4,137 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 import torch
 
-from lanhdr_cli.camera import Camera, find_camera, in_rec709
+from lanhdr_cli.camera import Camera, CameraWishes, encoded_for_network, find_camera, in_rec709
 from lanhdr_cli.console import frame_progress
-from lanhdr_cli.deflicker import flicker_told
 from lanhdr_cli.destination import Destination, HdrWriter, origin_of, plan_destination
-from lanhdr_cli.device import DeviceError
-from lanhdr_cli.exposures import Look, checked_exposures, estimated_exposures, known_exposures
+from lanhdr_cli.device import DeviceError, resolve_device
+from lanhdr_cli.exposures import Look, checked_exposures, estimated_exposures, flicker_told, known_exposures
 from lanhdr_cli.first_look import FirstLook
-from lanhdr_cli.loading import Loaded, check_weights, load_reconstructor
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord
-from lanhdr_cli.media.formats import check_output, check_preview
-from lanhdr_cli.media.output import prepare_folder, refuse_existing, refuse_sources
-from lanhdr_cli.media.response import encoded_for_network
-from lanhdr_cli.media.source import Source, open_source
-from lanhdr_cli.params import FrameRange
-from lanhdr_cli.pipeline import Prefetch, reconstructed
-from lanhdr_cli.preview_output import open_preview
-from lanhdr_cli.request import Request
-from model.cycle import FrameExposures
+from lanhdr_cli.media.paths import check_output, check_preview, prepare_folder, refuse_existing, refuse_sources
+from lanhdr_cli.media.source import Reading, Source, open_source
+from lanhdr_cli.media.video_writer import VideoWishes
+from lanhdr_cli.options import FrameRange
+from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, reconstructed
+from lanhdr_cli.preview import open_preview
+from model.errors import WeightsError
+from model.exposure import ExposureCycle, FrameExposures
+from model.pretrained import Size, bundled_path, check_size, load_network
+from model.reconstruct import Reconstructor
 from train.environment import lanhdr_version
 
-DECODED_AHEAD = 2
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be converted, and how.
+
+    Args:
+        source: The clip.
+        output: What `-o` says.
+        cycle: Exposures, from the clip's first frame on; None to find them.
+        exposure_list: File that lists them instead.
+        slips: Whether to look for missing and doubled frames.
+        deflicker: Whether given exposures may be corrected by what the frames show.
+        overwrite: Whether existing files may be replaced.
+        weights: File of weights, None for the bundled ones.
+        size: Which of the bundled ones, None for the one that suits the device.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        frames: Which frames.
+        preview: Where to put a preview, if anywhere.
+        threads: Threads that compute and decode, None for the default.
+        scale: Replaces the factor from radiance to file values, which is the longest exposure.
+        start_number: Number of the first file, None to count from the clip's start.
+        reading: How to read the clip.
+        camera: What is known of the camera.
+        colorspace: Primaries of EXR files.
+        video: How to encode a video.
+        show_progress: Whether to tell how far it is.
+    """
+
+    source: Path
+    output: str
+    cycle: ExposureCycle | None = None
+    exposure_list: Path | None = None
+    slips: bool = True
+    deflicker: bool = True
+    overwrite: bool = False
+    weights: Path | None = None
+    size: Size | None = None
+    device: str = "auto"
+    frames: FrameRange = field(default_factory=FrameRange)
+    preview: Path | None = None
+    threads: int | None = None
+    scale: float | None = None
+    start_number: int | None = None
+    reading: Reading = field(default_factory=Reading)
+    camera: CameraWishes = field(default_factory=CameraWishes)
+    colorspace: str = "rec709"
+    video: VideoWishes = field(default_factory=VideoWishes)
+    show_progress: bool = False
+
+    @property
+    def factor(self) -> float:
+        """What radiance is multiplied by; by default the clip level of the longest exposure becomes 1.0."""
+        return self.scale or max(self.known_cycle.ratios)
+
+    @property
+    def known_cycle(self) -> ExposureCycle:
+        """The exposures, once they are known."""
+        assert self.cycle is not None
+        return self.cycle
+
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network that is ready.
+
+    Args:
+        reconstructor: The network, streaming.
+        name: Name of the weights.
+        margin: Frames outside a range that its results depend on, at either side.
+    """
+
+    reconstructor: FrameReconstructor
+    name: str
+    margin: int
+
+
+def check_weights(request: Request) -> None:
+    """Refuse weights that are not there before the clip is looked at; which are needed, its exposures tell."""
+    if request.weights and not request.weights.is_file():
+        raise WeightsError(f"{request.weights} is not there: pass --weights with a .safetensors file or a ckpt.pt")
+    if request.size and not request.weights:
+        check_size(request.size)
+
+
+def load_reconstructor(request: Request) -> Loaded:
+    """Load the weights that a request names, or the bundled ones for its exposures.
+
+    Raises:
+        WeightsError: If there are none, or they don't fit.
+        DeviceError: If the device is not there.
+    """
+    device = resolve_device(request.device)
+    nexps = len(set(request.known_cycle.ratios))
+    path = request.weights or bundled_path(nexps=nexps, size=request.size, on_gpu=device.type != "cpu")
+    pretrained = load_network(path, nexps=nexps)
+    logger.debug("weights %s on %s", pretrained.name, device)
+    # One period more than the window reaches: a frame's state may depend on the frame before.
+    margin = pretrained.network.config.window_length // 2 + request.known_cycle.period
+    return Loaded(Reconstructor(pretrained.network, device=device), pretrained.name, margin)
+
+
+DECODED_AHEAD = 2
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from lanhdr_cli.media.encoders import EncodingWishes, check_wishes
+from lanhdr_cli.media.encoder import EncodingWishes, check_wishes
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord, ExrWriter
-from lanhdr_cli.media.formats import is_picture, is_video
-from lanhdr_cli.media.hdr10 import VideoWishes, VideoWriter
-from lanhdr_cli.media.output import FrameNames, frame_names
+from lanhdr_cli.media.paths import FrameNames, frame_names, is_picture, is_video
 from lanhdr_cli.media.source import Source
-from lanhdr_cli.media.video_file import ClipOrigin
-from lanhdr_cli.params import FrameRange
+from lanhdr_cli.media.video_writer import ClipOrigin, VideoWishes, VideoWriter
+from lanhdr_cli.options import FrameRange
 from model.frames import HdrFrame
 
 

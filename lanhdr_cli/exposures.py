@@ -1,28 +1,152 @@
 """Where the exposures of a clip come from: the user, a list beside it, the files themselves, or its brightness."""
 
+import csv
 import logging
+import math
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lanhdr_cli.camera import encoded_for_network
 from lanhdr_cli.console import frame_progress
-from lanhdr_cli.deflicker import deflickered
 from lanhdr_cli.first_look import FRAMES, FirstLook
-from lanhdr_cli.media.exposures import find_list, read_exposures
-from lanhdr_cli.media.response import encoded_for_network
+from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.source import Source
-from model.brightness import FrameLight, LightMeter
-from model.camera_estimate import CameraEstimate, exposures_of_camera
-from model.cycle import ExposureEstimate, FrameExposures, follow_exposures
+from lanhdr_cli.pipeline import Reconstructed
+from model.analysis.brightness import FrameLight, LightMeter
+from model.analysis.camera import CameraEstimate, exposures_of_camera
+from model.analysis.exposure_cycle import ExposureEstimate, follow_exposures, follow_list
+from model.analysis.flicker import FlickerMeter, measure_correction
 from model.errors import ExposureError
-from model.exposure import ExposureCycle
-from model.exposure_list import follow_list
+from model.exposure import ExposureCycle, FrameExposures
 from model.response import ResponseCurve
+
+FRAMES_COMPARED = 96  # from the first on, whatever part is converted, so that parts fit together
+WORTH_TELLING = 0.03  # stops
+
+logger = logging.getLogger(__name__)
+
+
+def deflickered(light: Sequence[FrameLight], exposures: FrameExposures) -> FrameExposures:
+    """Correct exposures that were said by the light of the frames, if they are slightly off.
+
+    Cameras don't keep their exposures exactly, and a response that is not quite the one assumed acts alike: the mean
+    brightness would jump from each frame to the next. Where exposures are altogether wrong they stay as said.
+
+    Args:
+        light: The light of the clip's frames, from the first on.
+        exposures: What was said.
+    """
+    compared = light[:FRAMES_COMPARED]
+    correction = measure_correction(compared, [exposures[index] for index in range(len(compared))])
+    if not correction.plausible:
+        logger.debug("exposures stay as given: the frames do not show clearly what they are")
+        return exposures
+    cycle = ExposureCycle(tuple(correction.corrected(ratio) for ratio in exposures.cycle.ratios))
+    largest = max(abs(stops) for stops in correction.stops.values())
+    given, shown = (", ".join(f"{ratio:.3g}" for ratio in ratios) for ratios in (exposures.cycle.ratios, cycle.ratios))
+    tell = logger.info if largest >= WORTH_TELLING else logger.debug
+    tell("exposures %s look like %s in the frames and are taken so (--no-deflicker: as given)", given, shown)
+    return FrameExposures(cycle, exposures.phases)
+
+
+def flicker_told(results: Iterable[Reconstructed], *, period: int) -> Generator[Reconstructed, None, None]:
+    """Measure the flicker of results as they pass, and tell it at their end if all is told.
+
+    Args:
+        results: In order.
+        period: Number of frames after which the exposures repeat.
+    """
+    if not logger.isEnabledFor(logging.DEBUG):
+        yield from results
+        return
+    meter = FlickerMeter()
+    try:
+        for result in results:
+            meter.add(result.hdr.radiance, result.ldr.exposure)
+            yield result
+    finally:  # who asks for a part stops before the end
+        logger.debug("brightness jumps by %.5f between exposures (mu-law, 0 to 1)", meter.jump(period))
+
+
+LONGEST_CYCLE = 6  # numbers; a longer list is one per frame
+LARGEST_FILE = 1 << 24
+NAMES = ("{}.exposures.txt", "{}.exposures.csv", "Exposures.txt", "exposures.csv")
+FORMS = "stops of one cycle, e.g. 0 3, or a CSV with a column exposure, stops, time, iso or f_number"
+TIMES, SENSITIVITIES, APERTURES = ("time", "exposure_time", "shutter"), ("iso", "gain_iso"), ("f_number", "aperture")
+
+
+def find_list(folder: Path, name: str) -> Path | None:
+    """Look for a list of exposures that belongs to a clip.
+
+    Args:
+        folder: Where the clip's files are.
+        name: Name of the clip without suffix.
+    """
+    candidates = (folder / form.format(name) for form in NAMES)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def read_exposures(path: Path) -> FrameExposures:
+    """Read a list of exposures: stops of one cycle, stops of all frames, or CSV with a row per frame.
+
+    Columns of CSV are told by their names: `exposure` (linear), `stops`, or how the camera was set: `time`
+    (seconds, also as 1/50), `iso`, `f_number`. The first row belongs to the first frame.
+
+    Raises:
+        MediaError: If the file can't be read or understood.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(LARGEST_FILE)
+    except (OSError, UnicodeDecodeError) as error:
+        raise MediaError(f"{path} can't be read as text ({error}): pass a list of exposures") from error
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if not lines:
+        raise MediaError(f"{path} holds no exposures: it should hold {FORMS}")
+    try:
+        if any(letter.isalpha() for letter in lines[0].lower().replace("e", "")):
+            return follow_list(_columns(lines))
+        return _stops([float(word) for line in lines for word in line.replace(",", " ").replace(";", " ").split()])
+    except (ValueError, OverflowError, ZeroDivisionError) as error:
+        raise MediaError(f"{path} can't be understood ({error}): it should hold {FORMS}") from error
+    except ExposureError as error:
+        raise MediaError(f"{path}: {error}") from error
+
+
+def _stops(stops: list[float]) -> FrameExposures:
+    if len(stops) <= LONGEST_CYCLE:
+        return FrameExposures(ExposureCycle.from_stops(stops))
+    return follow_list([2.0**stop for stop in stops])
+
+
+def _columns(lines: list[str]) -> list[float]:
+    rows = csv.reader(lines, delimiter=next((mark for mark in ";\t" if mark in lines[0]), ","))
+    heads = [head.strip().lower().replace(" ", "_") for head in next(rows)]
+    kinds = {place: _meaning(head) for place, head in enumerate(heads)}
+    known = {place: meaning for place, meaning in kinds.items() if meaning}
+    if not known:
+        raise ValueError(f"its columns are {', '.join(heads)}")
+    return [math.prod(meaning(_number(row[place])) for place, meaning in known.items()) for row in map(list, rows)]
+
+
+def _meaning(head: str) -> Callable[[float], float] | None:
+    """What a column's number does to the exposure."""
+    if head in ("exposure", *TIMES, *SENSITIVITIES):
+        return lambda value: value
+    if head in APERTURES:
+        return lambda value: value**-2.0
+    return (lambda value: 2.0**value) if head in ("stop", "stops", "ev") else None
+
+
+def _number(word: str) -> float:
+    numerator, _, denominator = word.strip().partition("/")
+    return float(numerator) / float(denominator or 1)
+
 
 LOOK_BEHIND = 12  # frames after the last one wanted that its window may need
 CLEAR = 0.75  # confidence below which exposures found together with a response are a warning
 FEWEST_STEPS = 6  # steps of brightness that can contradict what a user says
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import Self
 
 import torch
 
-from lanhdr_cli.media.decode import DecodedFrame
 from lanhdr_cli.media.source import Source
-from model.brightness import sampled
-from model.camera_estimate import Shot
+from lanhdr_cli.media.video_reader import DecodedFrame
+from model.analysis.brightness import sampled
+from model.analysis.camera import Shot
 
 FRAMES = 120
 

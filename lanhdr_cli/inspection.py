@@ -1,8 +1,9 @@
 """What `lanhdr inspect` finds in a clip: format, exposures, light."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
@@ -10,18 +11,94 @@ from statistics import fmean, median
 import torch
 from torch import Tensor
 
-from lanhdr_cli.camera import Camera
+from lanhdr_cli.camera import Camera, encoded_for_network
+from lanhdr_cli.exposures import find_list
 from lanhdr_cli.media.details import Details, describe
-from lanhdr_cli.media.exposures import find_list
-from lanhdr_cli.media.response import encoded_for_network
 from lanhdr_cli.media.source import Source
-from lanhdr_cli.survey import Surveyed, survey
-from model.brightness import FrameLight
-from model.camera_estimate import CameraEstimate, exposures_of_camera
-from model.cycle import ExposureEstimate, FrameExposures, follow_exposures
+from lanhdr_cli.media.video_reader import DecodedFrame
+from model.analysis.brightness import FrameLight, LightMeter
+from model.analysis.camera import CameraEstimate, exposures_of_camera
+from model.analysis.exposure_cycle import ExposureEstimate, follow_exposures
 from model.errors import ExposureError
-from model.exposure import ExposureCycle
+from model.exposure import ExposureCycle, FrameExposures, to_radiance
+from model.physical_merge import noise_level
 from model.response import gamma_curve
+
+CLIP_CODE = 0.96  # encoded; as the exposure finder has it
+BLACK_CODE = 1.5 / 255  # encoded; the lowest code of 8 bits but black itself still counts as black
+DARKEST_STOP = -14  # of the histogram, below the clip level
+BINS_PER_STOP = 4
+BINS = -DARKEST_STOP * BINS_PER_STOP
+MOST_SAMPLES = 300_000
+NOISE_EVERY = 8  # frames, two at a time, so that every exposure comes by
+NOISE_CROP = 768
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """What is kept of a frame.
+
+    Args:
+        index: Position in the clip, from 0.
+        light: Brightness against its neighbors.
+        clipped: Share of samples at white, 0..1.
+        black: Share of samples at black, 0..1.
+        bright: The quantile 0.999 of linear light, 0..1 = clip level of this frame.
+        histogram: Shares of samples per quarter stop below the clip level, darkest first, (56,).
+        noise: Factor on the nominal noise, None where it was not measured.
+    """
+
+    index: int
+    light: FrameLight
+    clipped: float
+    black: float
+    bright: float
+    histogram: Tensor
+    noise: float | None
+
+    @property
+    def time(self) -> Fraction:
+        """Presentation time in seconds."""
+        return self.light.time
+
+
+def survey(frames: Iterable[DecodedFrame]) -> list[Surveyed]:
+    """Measure all frames; about 1 KiB of each is kept.
+
+    Args:
+        frames: Encoded with 1/2.2, in order.
+    """
+    meter = LightMeter()
+    return [_measure(frame, meter.measure(frame.image, frame.time)) for frame in frames]
+
+
+def _measure(frame: DecodedFrame, light: FrameLight) -> Surveyed:
+    height, width = frame.image.shape[1:]
+    stride = max(1, round((height * width / MOST_SAMPLES) ** 0.5))
+    samples = frame.image[:, ::stride, ::stride].flatten()
+    linear = to_radiance(samples, 1.0)
+    bins = ((linear.clamp_min(1e-9).log2() - DARKEST_STOP) * BINS_PER_STOP).floor().clamp(0, BINS - 1)
+    histogram = torch.bincount(bins.long(), minlength=BINS).float() / bins.numel()
+    bright = float(linear.kthvalue(max(1, round(0.999 * linear.numel()))).values)
+    measured = frame.index // 2 % (NOISE_EVERY // 2) == 0 or frame.index < NOISE_EVERY
+    return Surveyed(
+        index=frame.index,
+        light=light,
+        clipped=float((samples >= CLIP_CODE).float().mean()),
+        black=float((samples <= BLACK_CODE).float().mean()),
+        bright=bright,
+        histogram=histogram,
+        noise=_noise(frame.image) if measured and min(height, width) >= 10 else None,
+    )
+
+
+def _noise(image: Tensor) -> float:
+    """Noise of the middle of a picture against the nominal one."""
+    height, width = image.shape[1:]
+    top, left = max(0, (height - NOISE_CROP) // 2), max(0, (width - NOISE_CROP) // 2)
+    crop = image[:, top : top + NOISE_CROP, left : left + NOISE_CROP]
+    return float(noise_level(to_radiance(crop, 1.0)[None]))
+
 
 VARIES_BY = 0.1  # of a frame's duration
 VARIES_BY_S = 0.0015  # Matroska rounds times to milliseconds
@@ -198,3 +275,67 @@ def _group(exposure: float, frames: list[Surveyed]) -> ExposureGroup:
         noise=median(noises) if noises else None,
         histogram=torch.stack([frame.histogram for frame in frames]).mean(0),
     )
+
+
+# What the bundled weights were trained on, see train/synthesis/dataset.py and train/synthesis/capture.py.
+TRAINED_RATIOS = {2: (2, 64), 3: (4, 64)}
+RATIO_TOLERANCE = 1.15
+NOISIEST = 6.0
+MOST_CLIPPED_SHORT, MOST_CLIPPED_LONG, MOST_BLACK_LONG = 0.15, 0.8, 0.5
+
+
+def self_check(found: Inspection) -> list[str]:
+    """Say in words where a clip lies outside of what the bundled weights were trained on; empty if nowhere."""
+    if found.known.trouble:
+        return [found.known.trouble]
+    if not found.exposures or len(found.groups) < 2:
+        return ["all frames have one exposure: there is nothing to merge"]
+    return [*_doubts(found), *_range_warnings(found), *_light_warnings(found)]
+
+
+def _doubts(found: Inspection) -> list[str]:
+    estimate = found.known.estimate
+    if estimate is None:
+        return []
+    if found.known.origin != "brightness" and not estimate.sure:
+        return [f"brightness does not follow these exposures ({estimate.explained:.0%} of its steps agree)"]
+    if not estimate.sure:
+        return [
+            f"the exposures are uncertain (confidence {estimate.confidence:.2f}): pass --exposures if you know them"
+        ]
+    # A curve that was found explains the steps as well as the frames allow, and says how well.
+    found_curve = found.camera.estimate is not None and found.camera.estimate.response is not None
+    return [estimate.warning] if estimate.warning and not found_curve else []
+
+
+def _range_warnings(found: Inspection) -> list[str]:
+    count = len(found.groups)
+    if count not in TRAINED_RATIOS:
+        return [f"there are {count} exposures; weights are for two or three"]
+    low, high = TRAINED_RATIOS[count]
+    if low / RATIO_TOLERANCE <= found.ratio <= high * RATIO_TOLERANCE:
+        return []
+    return [f"the exposures' ratio is {found.ratio:.3g}; weights were trained on {low} to {high}"]
+
+
+def _light_warnings(found: Inspection) -> list[str]:
+    shortest, longest = found.groups[0], found.groups[-1]
+    # Texture looks like noise, the more so the brighter it is: only the least of the estimates says something.
+    noise = min((group.noise for group in found.groups if group.noise is not None), default=0.0)
+    checks = (
+        (noise > NOISIEST, f"noise is {noise:.1f} times the nominal; weights were trained up to {NOISIEST:g}"),
+        (
+            shortest.clipped > MOST_CLIPPED_SHORT,
+            f"{shortest.clipped:.0%} is clipped in the shortest frames too: no frame has seen it, it is guessed",
+        ),
+        (longest.clipped > MOST_CLIPPED_LONG, f"{longest.clipped:.0%} is clipped in the longest frames: expose less"),
+        (
+            longest.black > MOST_BLACK_LONG,
+            f"{longest.black:.0%} is black in the longest frames: shadows are lost in every frame",
+        ),
+        (
+            found.stops_used < 0.5 and longest.clipped < 0.001,
+            "nothing is brighter than the longest exposure can hold: there is little to gain",
+        ),
+    )
+    return [text for applies, text in checks if applies]

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
-from lanhdr_cli.media.decode import DecodedFrame
-from model.cycle import FrameExposures
-from model.exposure import GAMMA_8_BIT, CodePrecision, ExposureCycle
+from lanhdr_cli.media.video_reader import DecodedFrame
+from model.exposure import GAMMA_8_BIT, CodePrecision, ExposureCycle, FrameExposures
 from model.frames import HdrFrame, LdrFrame
 
 T = TypeVar("T")

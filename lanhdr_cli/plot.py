@@ -4,13 +4,154 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lanhdr_cli.canvas import Canvas, Color
-from lanhdr_cli.inspection import ExposureGroup, Inspection
-from lanhdr_cli.lettering import text_width
-from lanhdr_cli.survey import BINS_PER_STOP, DARKEST_STOP
+from lanhdr_cli.inspection import BINS_PER_STOP, DARKEST_STOP, ExposureGroup, Inspection
+
+GLYPH_WIDTH, GLYPH_HEIGHT, ADVANCE = 5, 7, 6
+
+# Seven rows of five dots each, from the top; two hexadecimal digits are a row.
+GLYPHS = {
+    " ": "00 00 00 00 00 00 00",
+    "A": "04 0A 11 11 1F 11 11",
+    "B": "1E 11 11 1E 11 11 1E",
+    "C": "0E 11 10 10 10 11 0E",
+    "D": "1E 11 11 11 11 11 1E",
+    "E": "1F 10 10 1E 10 10 1F",
+    "F": "1F 10 10 1E 10 10 10",
+    "G": "0E 11 10 13 11 11 0F",
+    "H": "11 11 11 1F 11 11 11",
+    "I": "0E 04 04 04 04 04 0E",
+    "J": "03 01 01 01 01 11 0E",
+    "K": "11 12 14 18 14 12 11",
+    "L": "10 10 10 10 10 10 1F",
+    "M": "11 1B 15 15 11 11 11",
+    "N": "11 19 19 15 13 13 11",
+    "O": "0E 11 11 11 11 11 0E",
+    "P": "1E 11 11 1E 10 10 10",
+    "Q": "0E 11 11 11 15 12 0D",
+    "R": "1E 11 11 1E 14 12 11",
+    "S": "0F 10 10 0E 01 01 1E",
+    "T": "1F 04 04 04 04 04 04",
+    "U": "11 11 11 11 11 11 0E",
+    "V": "11 11 11 11 11 0A 04",
+    "W": "11 11 11 15 15 1B 11",
+    "X": "11 11 0A 04 0A 11 11",
+    "Y": "11 11 0A 04 04 04 04",
+    "Z": "1F 01 02 04 08 10 1F",
+    "0": "0E 11 13 15 19 11 0E",
+    "1": "04 0C 04 04 04 04 0E",
+    "2": "0E 11 01 06 08 10 1F",
+    "3": "1F 02 04 06 01 11 0E",
+    "4": "02 06 0A 12 1F 02 02",
+    "5": "1F 10 1E 01 01 11 0E",
+    "6": "06 08 10 1E 11 11 0E",
+    "7": "1F 01 02 04 04 08 08",
+    "8": "0E 11 11 0E 11 11 0E",
+    "9": "0E 11 11 0F 01 02 0C",
+    ".": "00 00 00 00 00 0C 0C",
+    ",": "00 00 00 00 0C 04 08",
+    ":": "00 0C 0C 00 0C 0C 00",
+    ";": "00 0C 0C 00 0C 04 08",
+    "-": "00 00 00 1F 00 00 00",
+    "+": "00 04 04 1F 04 04 00",
+    "=": "00 00 1F 00 1F 00 00",
+    "/": "01 01 02 04 08 10 10",
+    "%": "19 19 02 04 08 13 13",
+    "(": "02 04 08 08 08 04 02",
+    ")": "08 04 02 02 02 04 08",
+    "_": "00 00 00 00 00 00 1F",
+    "#": "0A 0A 1F 0A 1F 0A 0A",
+    "'": "04 04 08 00 00 00 00",
+    "?": "0E 11 01 02 04 00 04",
+}
+
+
+def text_width(text: str, *, scale: int = 2) -> int:
+    """Width of a line of text in pixels."""
+    return max(0, len(text) * ADVANCE - 1) * scale
+
+
+def letter_mask(text: str, *, scale: int = 2) -> NDArray[np.bool_]:
+    """Where a line of text is inked; small letters become capitals, unknown signs a question mark.
+
+    Returns:
+        (7 scale, width).
+    """
+    mask = np.zeros((GLYPH_HEIGHT, len(text) * ADVANCE), np.bool_)
+    for place, letter in enumerate(text.upper()):
+        rows = bytes.fromhex(GLYPHS.get(letter, GLYPHS["?"]))
+        for row, dots in enumerate(rows):
+            for column in range(GLYPH_WIDTH):
+                mask[row, place * ADVANCE + column] = bool(dots >> (GLYPH_WIDTH - 1 - column) & 1)
+    return mask.repeat(scale, 0).repeat(scale, 1)[:, : text_width(text, scale=scale)]
+
+
+Color = tuple[float, float, float]
+
+
+class Canvas:
+    """A white sheet; places are in pixels from the top left, what lies outside is cut off.
+
+    Args:
+        width: In pixels.
+        height: In pixels.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self._pixels: NDArray[np.float32] = np.ones((height, width, 3), np.float32)
+
+    def picture(self) -> Tensor:
+        """What is drawn, sRGB-encoded, 0..1, (3, H, W)."""
+        return torch.from_numpy(self._pixels).permute(2, 0, 1).contiguous()
+
+    def rectangle(self, x: float, y: float, *, width: float, height: float, color: Color, opacity: float = 1) -> None:
+        """Fill a rectangle."""
+        left, top = max(0, round(x)), max(0, round(y))
+        right, bottom = max(left, round(x + width)), max(top, round(y + height))
+        area = self._pixels[top:bottom, left:right]
+        area += opacity * (np.asarray(color, np.float32) - area)
+
+    def dot(self, x: float, y: float, *, radius: float, color: Color) -> None:
+        """Fill a disc."""
+        reach = int(radius) + 1
+        rows, columns = np.ogrid[-reach : reach + 1, -reach : reach + 1]
+        self._ink(rows**2 + columns**2 <= radius**2, round(x) - reach, round(y) - reach, color=color)
+
+    def line(self, begin: tuple[float, float], end: tuple[float, float], *, color: Color, thickness: int = 2) -> None:
+        """Draw a straight line from one place to another."""
+        steps = max(1, round(max(abs(end[0] - begin[0]), abs(end[1] - begin[1]))))
+        brush = np.ones((thickness, thickness), np.bool_)
+        for step in range(steps + 1):
+            x, y = (first + (last - first) * step / steps for first, last in zip(begin, end, strict=True))
+            self._ink(brush, round(x), round(y), color=color)
+
+    def text(
+        self,
+        text: str,
+        x: float,
+        y: float,
+        *,
+        color: Color = (0.15, 0.15, 0.15),
+        scale: int = 2,
+        anchor: Literal["left", "middle", "right"] = "left",
+    ) -> None:
+        """Write a line; `y` is the middle of its height, `anchor` says which part of it is at `x`."""
+        mask = letter_mask(text, scale=scale)
+        shift = {"left": 0.0, "middle": 0.5, "right": 1.0}[anchor] * mask.shape[1]
+        self._ink(mask, round(x - shift), round(y - GLYPH_HEIGHT * scale / 2), color=color)
+
+    def _ink(self, mask: NDArray[np.bool_], left: int, top: int, *, color: Color) -> None:
+        height, width = self._pixels.shape[:2]
+        mask = mask[max(0, -top) : max(0, height - top), max(0, -left) : max(0, width - left)]
+        area = self._pixels[max(0, top) : max(0, top) + mask.shape[0], max(0, left) : max(0, left) + mask.shape[1]]
+        area[mask] = color
+
 
 WIDTH, HEIGHT = 1280, 900
 LEFT, RIGHT = 100, 40

@@ -125,3 +125,146 @@ def _adaptation(source: tuple[float, float], target: tuple[float, float]) -> Ten
     gains = (cones @ _xyz(target)) / (cones @ _xyz(source))
     adaptation: Tensor = torch.linalg.solve(cones, gains[:, None] * cones)
     return adaptation
+
+
+# SMPTE ST 2084:2014 clause 5.2, as in ITU-R BT.2100-2 table 4.
+PQ_M1 = 2610 / 16384
+PQ_M2 = 2523 / 4096 * 128
+PQ_C1 = 3424 / 4096
+PQ_C2 = 2413 / 4096 * 32
+PQ_C3 = 2392 / 4096 * 32
+PQ_PEAK_NITS = 10000.0
+# ITU-R BT.2100-2 table 5.
+HLG_A = 0.17883277
+HLG_B = 0.28466892  # 1 - 4a
+HLG_C = 0.55991073  # 0.5 - a ln(4a)
+HLG_PEAK_NITS = 1000.0
+HLG_GAMMA = 1.2  # of the display with this peak
+LUMINANCE_BT2020 = (0.2627, 0.6780, 0.0593)
+# Mantiuk and Azimi, PU21, Picture Coding Symposium 2021: the fit that the authors recommend, `banding_glare`.
+PU21_P = (0.353487901, 0.3734658629, 8.277049286e-05, 0.9062562627, 0.09150303166, 0.9099517204, 596.3148142)
+PU21_RANGE_NITS = (0.005, 10000.0)
+
+
+def pq_encode(nits: Tensor) -> Tensor:
+    """Inverse EOTF of PQ (SMPTE ST 2084 clause 5.3).
+
+    Args:
+        nits: Light of the display in cd/m2, not negative, any shape; above 10000 the formula is continued.
+
+    Returns:
+        Signal, 0..1 for 0..10000 cd/m2, same shape.
+    """
+    power = (nits / PQ_PEAK_NITS).pow(PQ_M1)
+    return ((PQ_C1 + PQ_C2 * power) / (1 + PQ_C3 * power)).pow(PQ_M2)
+
+
+def pq_decode(signal: Tensor) -> Tensor:
+    """EOTF of PQ (SMPTE ST 2084 clause 5.2).
+
+    Args:
+        signal: Not negative, any shape.
+
+    Returns:
+        Light of the display in cd/m2, 0..10000 for 0..1, same shape.
+    """
+    power = signal.pow(1 / PQ_M2)
+    return PQ_PEAK_NITS * ((power - PQ_C1).clamp(min=0) / (PQ_C2 - PQ_C3 * power)).pow(1 / PQ_M1)
+
+
+def hlg_oetf(scene: Tensor) -> Tensor:
+    """OETF of HLG (ITU-R BT.2100-2 table 5).
+
+    Args:
+        scene: Linear light of the scene, 0..1, any shape.
+
+    Returns:
+        Signal, 0..1, same shape; 1/12 becomes 0.5.
+    """
+    upper = HLG_A * (12 * scene - HLG_B).clamp(min=1e-6).log() + HLG_C
+    return torch.where(scene <= 1 / 12, (3 * scene.clamp(min=0)).sqrt(), upper)
+
+
+def hlg_oetf_inverse(signal: Tensor) -> Tensor:
+    """Undo `hlg_oetf`: signal 0..1 to linear light of the scene 0..1, any shape."""
+    upper = (((signal - HLG_C) / HLG_A).exp() + HLG_B) / 12
+    return torch.where(signal <= 0.5, signal.square() / 3, upper)
+
+
+def hlg_encode(nits: Tensor) -> Tensor:
+    """Signal that makes the HLG reference display show this light (BT.2100-2 table 5: inverse OOTF, then OETF).
+
+    Args:
+        nits: Light of the display in cd/m2, linear BT.2020, 0..1000, (3, H, W).
+
+    Returns:
+        Signal, 0..1, (3, H, W); 203 cd/m2 of gray become 0.75. Pure colors brighter than HLG can say are dimmed.
+    """
+    shown = (nits / HLG_PEAK_NITS).clamp(0, 1)
+    scene = shown * _luminance_bt2020(shown).clamp(min=1e-9).pow(1 / HLG_GAMMA - 1)
+    return hlg_oetf((scene / scene.amax(0, keepdim=True).clamp(min=1)).clamp(max=1))
+
+
+def hlg_decode(signal: Tensor) -> Tensor:
+    """EOTF of HLG on the reference display of 1000 cd/m2 (ITU-R BT.2100-2 table 5, black level 0).
+
+    Args:
+        signal: 0..1, (3, H, W).
+
+    Returns:
+        Light of the display in cd/m2, linear BT.2020, (3, H, W).
+    """
+    scene = hlg_oetf_inverse(signal)
+    return HLG_PEAK_NITS * scene * _luminance_bt2020(scene).clamp(min=1e-12).pow(HLG_GAMMA - 1)
+
+
+def pu21_encode(nits: Tensor) -> Tensor:
+    """Encode light so that equal steps are about equally visible (PU21 `banding_glare`, Mantiuk and Azimi 2021).
+
+    V = p7 (((p1 + p2 Y^p4) / (1 + p3 Y^p4))^p5 - p6)
+
+    Args:
+        nits: Light of the display in cd/m2, any shape; counted as 0.005 below that, as 10000 above.
+
+    Returns:
+        Values from 0 at 0.005 cd/m2 over 256.4 at 100 to 595.4 at 10000, same shape.
+    """
+    p1, p2, p3, p4, p5, p6, p7 = PU21_P
+    power = nits.clamp(*PU21_RANGE_NITS).pow(p4)
+    return (p7 * (((p1 + p2 * power) / (1 + p3 * power)).pow(p5) - p6)).clamp(min=0)
+
+
+def roll_off(nits: Tensor, *, source_peak_nits: float, peak_nits: float) -> Tensor:
+    """Bring highlights below a peak with the EETF of ITU-R BT.2390-11 clause 5.4.1, black level 0.
+
+    The curve acts on max(R, G, B) in PQ, and R, G, B are scaled by one factor, so that chromaticity stays.
+
+    Args:
+        nits: Linear light in cd/m2, not negative, (3, H, W).
+        source_peak_nits: What is to become `peak_nits`; light above it ends there as well.
+        peak_nits: Of the display.
+
+    Returns:
+        Linear light in cd/m2, at most `peak_nits`, (3, H, W).
+    """
+    brightest = nits.amax(0, keepdim=True)  # (1, H, W)
+    if source_peak_nits > peak_nits:
+        mapped = _eetf(brightest, source_peak_nits=source_peak_nits, peak_nits=peak_nits)
+    else:
+        mapped = brightest
+    return nits * (mapped.clamp(max=peak_nits) / brightest.clamp(min=1e-9)).clamp(max=1)
+
+
+def _eetf(nits: Tensor, *, source_peak_nits: float, peak_nits: float) -> Tensor:
+    top, target = pq_encode(torch.tensor([source_peak_nits, peak_nits], dtype=torch.float64)).tolist()
+    max_lum = target / top
+    knee = max(0.0, 1.5 * max_lum - 0.5)
+    signal = (pq_encode(nits) / top).clamp(max=1)  # E1
+    t = (signal - knee) / (1 - knee)
+    t2, t3 = t.square(), t.pow(3)
+    spline = (2 * t3 - 3 * t2 + 1) * knee + (t3 - 2 * t2 + t) * (1 - knee) + (3 * t2 - 2 * t3) * max_lum
+    return torch.where(signal < knee, nits, pq_decode(spline * top))
+
+
+def _luminance_bt2020(linear: Tensor) -> Tensor:
+    return (linear * linear.new_tensor(LUMINANCE_BT2020).view(3, 1, 1)).sum(0, keepdim=True)  # (1, H, W)

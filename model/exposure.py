@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from fractions import Fraction
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -145,3 +146,43 @@ class ExposureCycle:
     def __getitem__(self, index: int) -> float:
         """Exposure of frame `index`, counted from the first frame of the clip."""
         return self.ratios[index % self.period]
+
+
+@dataclass(frozen=True)
+class FrameExposures:
+    """The exposure of every frame of a clip, each with its place in the cycle.
+
+    Args:
+        cycle: The exposures that repeat; its first is that of place 0.
+        phases: Place of each frame in the cycle; frames behind the last one go on regularly.
+    """
+
+    cycle: ExposureCycle
+    phases: tuple[int, ...] = (0,)
+
+    @classmethod
+    def from_phases(cls, cycle: ExposureCycle, phases: Sequence[int]) -> "FrameExposures":
+        """Turn a cycle and the places in it so that place 0 is the first frame's."""
+        first, period = phases[0], cycle.period
+        turned = ExposureCycle(tuple(cycle[first + step] for step in range(period)))
+        return cls(turned, tuple((phase - first) % period for phase in phases))
+
+    @property
+    def period(self) -> int:
+        """Number of frames after which the exposures repeat."""
+        return self.cycle.period
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Exposures of one cycle, from the first frame's on."""
+        return tuple(self.cycle[self.phases[0] + step] for step in range(self.period))
+
+    @property
+    def regular(self) -> bool:
+        """Whether the cycle runs through the clip without a break."""
+        return all((after - before - 1) % self.period == 0 for before, after in pairwise(self.phases))
+
+    def __getitem__(self, index: int) -> float:
+        """Exposure of frame `index`, counted from the first frame of the clip."""
+        beyond = max(0, index - len(self.phases) + 1)
+        return self.cycle[self.phases[index - beyond] + beyond]

@@ -1,11 +1,15 @@
 """What travels through the house: immutable frames, each with its time."""
 
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
-from model.exposure import GAMMA_8_BIT, CodePrecision
+from model.errors import ExposureError, FrameError
+from model.exposure import GAMMA_8_BIT, CodePrecision, ExposureCycle
 
 
 @dataclass(frozen=True)
@@ -53,3 +57,146 @@ class HdrFrame:
 
     radiance: Tensor
     time: Fraction
+
+
+class Exposed(Protocol):
+    """Whatever has an exposure, relative to the shortest of the clip, and a time in seconds."""
+
+    @property
+    def exposure(self) -> float:
+        """Linear exposure."""
+
+    @property
+    def time(self) -> Fraction:
+        """Presentation time."""
+
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Exposed)
+
+
+def borrowed_index(index: int, *, count: int, period: int) -> int:
+    """Move an index outside the clip inward by whole exposure periods.
+
+    A mirror would break the order of exposures for three of them; a whole period keeps it.
+
+    Args:
+        index: Position, may be negative or beyond the last frame.
+        count: Number of frames in the clip, at least `period`.
+        period: Number of frames after which the exposures repeat.
+
+    Returns:
+        A position inside the clip with the same exposure.
+    """
+    while index < 0:
+        index += period
+    while index >= count:
+        index -= period
+    return index
+
+
+def sliding_windows(items: Iterable[T], *, length: int, period: int) -> Iterator[tuple[T, ...]]:
+    """Yield one window per item, centered on it; memory does not grow with the clip.
+
+    Args:
+        items: Frames in order of time.
+        length: Odd number of frames per window.
+        period: Number of frames after which the exposures repeat.
+
+    Yields:
+        `length` items; those beyond an end are borrowed one or more whole periods inward.
+
+    Raises:
+        FrameError: If there are fewer items than one period.
+    """
+    radius = length // 2
+    delay = max(radius, period - 1)
+    recent: deque[tuple[int, T]] = deque(maxlen=radius + max(radius, period) + 1)
+    count = 0
+    for item in items:
+        recent.append((count, item))
+        count += 1
+        if count > delay:
+            yield _window(recent, count - 1 - delay, count=count + radius, radius=radius, period=period)
+    _check_count(count, period)
+    for center in range(max(0, count - delay), count):
+        yield _window(recent, center, count=count, radius=radius, period=period)
+
+
+def _window(recent: deque[tuple[int, T]], center: int, *, count: int, radius: int, period: int) -> tuple[T, ...]:
+    known = dict(recent)
+    indices = range(center - radius, center + radius + 1)
+    return tuple(known[borrowed_index(index, count=count, period=period)] for index in indices)
+
+
+def exposure_windows(items: Iterable[E], *, length: int, cycle: ExposureCycle) -> Iterator[tuple[E, ...]]:
+    """Yield one window per item, centered on it, built from exposures where their order breaks.
+
+    A place holds the frame that stands there if it has the exposure that the cycle has there, seen from the
+    center; else the nearest frame on that side that has it; else the nearest on either side. Where the order does not
+    break and no exposure comes twice in the cycle, these are the windows of `sliding_windows`. Memory does not grow
+    with the clip.
+
+    Args:
+        items: Frames in order of time, with the exposures of the cycle.
+        length: Odd number of frames per window.
+        cycle: Exposures in the order in which they repeat.
+
+    Yields:
+        `length` items.
+
+    Raises:
+        FrameError: If there are fewer items than one period.
+        ExposureError: If an item has an exposure that is not in the cycle.
+    """
+    radius = length // 2
+    reach = radius + cycle.period
+    recent: deque[tuple[int, E]] = deque()
+    passed: dict[float, tuple[int, E]] = {}  # the last frame of each exposure that has left the deque
+    count = 0
+    for item in items:
+        if len(recent) > 2 * reach:
+            left = recent.popleft()
+            passed[left[1].exposure] = left
+        recent.append((count, item))
+        count += 1
+        if count > reach:
+            yield _exposed_window(dict([*passed.values(), *recent]), count - 1 - reach, radius=radius, cycle=cycle)
+    _check_count(count, cycle.period)
+    for center in range(max(0, count - reach), count):
+        yield _exposed_window(dict([*passed.values(), *recent]), center, radius=radius, cycle=cycle)
+
+
+def _check_count(count: int, period: int) -> None:
+    if count < period:
+        raise FrameError(f"the clip has {count} frames, one exposure period is {period}: nothing to merge")
+
+
+def _exposed_window(known: Mapping[int, E], center: int, *, radius: int, cycle: ExposureCycle) -> tuple[E, ...]:
+    phase = _phase_of(known, center, radius=radius, cycle=cycle)
+    offsets = range(-radius, radius + 1)
+    return tuple(_nearest(known, center, offset=offset, exposure=cycle[phase + offset]) for offset in offsets)
+
+
+def _phase_of(known: Mapping[int, E], center: int, *, radius: int, cycle: ExposureCycle) -> int:
+    """Place of the center in the cycle; where an exposure comes twice in it, the one that the neighbors speak for."""
+    exposure = known[center].exposure
+    places = [place for place in range(cycle.period) if cycle[place] == exposure]
+    if not places:
+        listed = ", ".join(f"{ratio:g}" for ratio in cycle.ratios)
+        raise ExposureError(f"frame {center} has exposure {exposure:g}, the cycle has {listed}: correct the list")
+    around = [offset for offset in range(-radius, radius + 1) if center + offset in known]
+    return max(places, key=lambda place: sum(known[center + k].exposure == cycle[place + k] for k in around))
+
+
+def _nearest(known: Mapping[int, E], center: int, *, offset: int, exposure: float) -> E:
+    place = center + offset
+    if place in known and known[place].exposure == exposure:
+        return known[place]
+    fitting = [index for index, item in known.items() if item.exposure == exposure]
+    beside = [index for index in fitting if (index - center) * offset > 0]
+    time = known[center].time
+    # Without any such frame the center itself stands there; whether that will do is for the network to say.
+    return known[
+        min(beside or fitting or [center], key=lambda index: (abs(index - place), abs(known[index].time - time)))
+    ]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from model.frames import FrameBatch
-from model.guide import merge
 from model.neighbors import AlignedWindow, FrameMotion, align_batch, align_window, follow_motion
 from model.network import FrameState, LanHdr, NetworkConfig, Prediction
+from model.physical_merge import merge
 
 
 @dataclass(frozen=True)

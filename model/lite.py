@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from model.blocks import conv3x3
 from model.color import MU, mu_law, mu_law_inverse
 from model.frames import FrameBatch
-from model.guide import Candidate, NoiseModel, Start, double, halve, merge
 from model.motion import box_mean
 from model.neighbors import AlignedWindow, FrameMotion, align_batch, align_window, candidate_keys, follow_motion
 from model.network import NetworkConfig, Prediction
+from model.physical_merge import Candidate, NoiseModel, Start, double, halve, merge
 
 # Noise, as a part of the mu-law range, at which a frame is blended in by half.
 NOISE_TO_TRUST = 0.03

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from model.exposure import GAMMA, GAMMA_8_BIT
 from model.frames import FrameBatch
-from model.guide import Candidate, NoiseModel, align, halve, noise_level
 from model.motion import box_mean, matched_lumas, search_motion, warp
+from model.physical_merge import Candidate, NoiseModel, align, halve, noise_level
 
 # Pixels at half size by which the way there and back may miss its start, and a flow the one that it should equal.
 CONSISTENT = 1.0

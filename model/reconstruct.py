@@ -11,9 +11,8 @@ from torch import Tensor
 
 from model.errors import ExposureError, FrameError
 from model.exposure import ExposureCycle
-from model.frames import FrameBatch, HdrFrame, LdrFrame
+from model.frames import FrameBatch, HdrFrame, LdrFrame, exposure_windows, sliding_windows
 from model.network import Prediction, StreamingNetwork
-from model.window import exposure_windows, sliding_windows
 
 
 @dataclass(frozen=True)

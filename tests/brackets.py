@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.camera_curves import CameraCurve
-from train.datasets.procedural import dead_leaves
+from model.analysis.camera_curves import CameraCurve
+from train.synthesis.procedural import dead_leaves
 
 CURVE = CameraCurve(gamma=2.0, contrast=3.0, pivot=0.3, crush=0.01)
 EXPOSURES = (1.0, 4.0, 16.0, 64.0)

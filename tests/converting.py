@@ -9,9 +9,8 @@ from click.testing import CliRunner, Result
 from identity import Identity
 from numpy.typing import NDArray
 
-from lanhdr_cli.loading import Loaded
+from lanhdr_cli.conversion import Loaded, Request
 from lanhdr_cli.main import cli
-from lanhdr_cli.request import Request
 from model.exposure import ExposureCycle
 from model.network import LanHdr, NetworkConfig
 from model.pretrained import build_network, save_network

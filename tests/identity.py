@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from model.exposure import ExposureCycle, to_radiance
-from model.frames import HdrFrame, LdrFrame
-from model.window import exposure_windows, sliding_windows
+from model.frames import HdrFrame, LdrFrame, exposure_windows, sliding_windows
 
 
 @dataclass(frozen=True)

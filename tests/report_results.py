@@ -2,8 +2,7 @@
 
 import torch
 
-from train.crops import Crop
-from train.results import Example, FrameScore, Method, Protocol, Published, Results, Role
+from train.evaluation.results import Crop, Example, FrameScore, Method, Protocol, Published, Results, Role
 
 EVIL = '</script><script>alert("1")</script> & <b>'
 METHODS = ("plain", EVIL, "net's")

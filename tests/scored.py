@@ -8,10 +8,9 @@ from torch import Tensor
 
 from model.color import mu_law, mu_law_inverse
 from model.exposure import GAMMA_8_BIT, to_ldr
-from train.baselines import reference_alone
-from train.contenders import Contender, contender
-from train.crops import Crop
-from train.results import FrameScore, Method, Protocol, Results, Role
+from train.evaluation.baselines import reference_alone
+from train.evaluation.methods import Contender, contender
+from train.evaluation.results import Crop, FrameScore, Method, Protocol, Results, Role
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,13 @@ import pytest
 
 PACKAGES = ("model", "train", "lanhdr_cli")  # each may import those before it
 FOLDERS = (*PACKAGES, "tests")
-PYTHON_FOLDERS = (*FOLDERS, "benchmarks")
+PYTHON_FOLDERS = (*FOLDERS, "benchmarks", "tools")
 NOT_OURS = ("build", "dist")
 MODEL_MAY = {"torch"}
 PRETRAINED_MAY = {"torch", "safetensors"}
 TRAIN_MAY = {"torch", "numpy", "safetensors", "click", "rich", "cv2"}
+# What evaluation does without.
+TRAINING = {"train.trainer", "train.run", "train.checkpoint", "train.logger", "train.lr_schedule", "train.losses"}
 HEAVY = ("torch", "numpy", "av", "OpenEXR", "colour", "cv2", "safetensors")
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "managers", "manager", "registry", "common", "misc"}
 FILE_LINES, FUNCTION_LINES = 500, 60  # examples of what is too long, not limits to optimize
@@ -88,6 +90,32 @@ def check_arrows(root: Path) -> list[str]:
     return complaints
 
 
+def check_rooms_of_train(root: Path) -> list[str]:
+    """Evaluation knows nothing of the training of networks; of evaluation, training takes the metrics alone."""
+    complaints = []
+    for path, tree in python_files(root, ("train",)):
+        evaluates = path.parts[1] == "evaluation"
+        for name, line in imported(tree):
+            measures = name.startswith("train.evaluation")
+            forbidden = name in TRAINING if evaluates else measures and name != "train.evaluation.metrics"
+            if forbidden:
+                complaints.append(f"{path}:{line}: {name}")
+    return complaints
+
+
+def check_no_circles(root: Path) -> list[str]:
+    """No module imports itself by way of others, as far as imports on loading go."""
+    known = {path: tree for path, tree in python_files(root, PACKAGES)}
+    modules = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): tree for path, tree in known.items()}
+    waiting = {
+        name: {other for other, _ in imported_on_load(tree) if other in modules} for name, tree in modules.items()
+    }
+    while free := [name for name, needs in waiting.items() if not needs & waiting.keys()]:
+        for name in free:
+            del waiting[name]
+    return [f"{name} imports itself by way of {', '.join(sorted(waiting[name] & waiting.keys()))}" for name in waiting]
+
+
 def check_model_dependencies(root: Path) -> list[str]:
     """`model` knows torch and the standard library; pretrained.py also safetensors."""
     complaints = []
@@ -126,7 +154,7 @@ def check_names(root: Path) -> list[str]:
 
 
 def check_folders(root: Path) -> list[str]:
-    """The four folders exist, and no Python hides in another one (benchmarks excepted)."""
+    """The four folders exist, and no Python hides in another one (benchmarks and tools excepted)."""
     complaints = [f"no folder {name}" for name in FOLDERS if not (root / name).is_dir()]
     for folder in sorted(child for child in root.iterdir() if child.is_dir() and not child.name.startswith(".")):
         if folder.name not in (*PYTHON_FOLDERS, *NOT_OURS) and any(folder.rglob("*.py")):
@@ -143,6 +171,8 @@ def check_light_start(root: Path) -> list[str]:
 
 CHECKS: tuple[Check, ...] = (
     check_arrows,
+    check_rooms_of_train,
+    check_no_circles,
     check_model_dependencies,
     check_train_loads_without_media,
     check_file_lengths,
@@ -157,7 +187,7 @@ GOOD_TREE = {
     "model/frames.py": "import math\n\nimport torch\n",
     "model/pretrained.py": "from safetensors.torch import load_file\n",
     "train/__init__.py": '"""Truth."""\n',
-    "train/clips.py": "from model import frames\n\n\ndef read():\n    import av\n",
+    "train/evaluation/benchmarks/synthetic.py": "from model import frames\n\n\ndef read():\n    import av\n",
     "lanhdr_cli/__init__.py": '"""Words."""\n',
     "lanhdr_cli/main.py": "import json\n\n\ndef convert():\n    import torch\n    from train import clips\n",
     "tests/test_frames.py": "import numpy\n",
@@ -170,6 +200,14 @@ WRONG: list[tuple[Check, str, str, str]] = [
     (check_arrows, "train/bad.py", "from lanhdr_cli import main\n", "train/bad.py:1: lanhdr_cli"),
     (check_arrows, "train/bad.py", "from . import clips\n", "train/bad.py:1: ."),
     (check_arrows, "train/bad.py", "from tests import conftest\n", "train/bad.py:1: tests"),
+    (check_rooms_of_train, "train/evaluation/bad.py", "from train.trainer import Trainer\n", "bad.py:1: train.trainer"),
+    (check_rooms_of_train, "train/bad.py", "from train.evaluation import scoring\n", "bad.py:1: train.evaluation"),
+    (
+        check_no_circles,
+        "model/frames.py",
+        "import model.frames\n",
+        "model.frames imports itself by way of model.frames",
+    ),
     (check_model_dependencies, "model/bad.py", "import numpy as np\n", "model/bad.py:1: numpy"),
     (check_model_dependencies, "model/bad.py", "def f():\n    import safetensors\n", "model/bad.py:2: safetensors"),
     (check_train_loads_without_media, "train/bad.py", "import OpenEXR\n", "train/bad.py:1: OpenEXR"),

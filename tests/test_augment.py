@@ -4,13 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.camera_curves import GENERIC
+from model.analysis.camera_curves import GENERIC
 from model.exposure import GAMMA_8_BIT
 from model.response import gamma_curve, table_curve
-from train.augment import Capture, draw_capture, expose, exposure_gain
-from train.camera_codes import CameraCodes
-from train.datasets.pictures import Pixels
-from train.sample_recipe import GuidedSampling
+from train.data.images import Pixels
+from train.sampling_config import GuidedSampling
+from train.synthesis.capture import CameraCodes, Capture, draw_capture, expose, exposure_gain
 
 
 @pytest.mark.parametrize("exposure", [1.0, 8.0])

@@ -8,19 +8,21 @@ from torch.nn import functional as F
 
 from model.color import mu_law
 from model.exposure import to_ldr, to_radiance
-from train.baselines import (
+from train.evaluation.baselines import READ_NOISE as NOMINAL_READ_NOISE
+from train.evaluation.baselines import (
+    SHOT_NOISE,
     Method,
     interpolate,
     interpolate_equal_exposures,
     merge_by_flow,
     merge_by_flow_and_noise,
     merge_unaligned,
+    noise_level,
+    noise_variance,
     optical_flow,
     reference_alone,
 )
-from train.metrics import psnr
-from train.noise import READ_NOISE as NOMINAL_READ_NOISE
-from train.noise import SHOT_NOISE, noise_level, noise_variance
+from train.evaluation.metrics import psnr
 
 EXPOSURES = torch.tensor([8.0, 1.0, 8.0, 1.0, 8.0])
 SHIFT = 3

@@ -19,8 +19,8 @@ from fake_benchmarks import (
     write_exr,
 )
 
-from train.benchmarks.catalog import open_benchmark
 from train.errors import DatasetError
+from train.evaluation.benchmarks.catalog import open_benchmark
 
 Fake = Callable[[Path], Path]
 FAKES: dict[str, Fake] = {

@@ -7,9 +7,9 @@ import torch
 from fake_benchmarks import as_tensor, codes_of, fake_folder, light_of, write, write_exr
 
 from model.exposure import GAMMA_8_BIT, to_ldr
-from train.benchmarks.catalog import open_benchmark
-from train.clips import test_clips as make_clips
 from train.errors import DatasetError
+from train.evaluation.benchmarks.catalog import open_benchmark
+from train.evaluation.benchmarks.synthetic import test_clips as make_clips
 
 TEST_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "test"
 

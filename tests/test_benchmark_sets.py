@@ -16,9 +16,9 @@ from fake_benchmarks import (
     light_of,
 )
 
-from train.benchmarks.catalog import NAMES, open_benchmark
-from train.benchmarks.scene import Benchmark
 from train.errors import DatasetError
+from train.evaluation.benchmarks.catalog import NAMES, open_benchmark
+from train.evaluation.benchmarks.scene import Benchmark
 
 
 @pytest.mark.parametrize(("nexps", "samples", "first"), [(2, 112, 2), (3, 108, 3)])

@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from lanhdr_cli.media.bitstream import hevc_length_size, with_av1_metadata, with_hevc_metadata
-from lanhdr_cli.media.boxes import add_light_boxes, with_light_boxes
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.light_level import LightLevel, MasteringDisplay, StaticMetadata
+from lanhdr_cli.media.hdr10_metadata import (
+    LightLevel,
+    MasteringDisplay,
+    StaticMetadata,
+    add_light_boxes,
+    hevc_length_size,
+    with_av1_metadata,
+    with_hevc_metadata,
+    with_light_boxes,
+)
 
 METADATA = StaticMetadata(MasteringDisplay(1000.0), LightLevel(1234, 321))
 # Green, blue, red, white of P3-D65 in 1/50000, then 1000 and 0.0001 cd/m2 in 1/10000.

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.black_level import estimate_black
-from model.code_matches import code_histogram
+from model.analysis.black_level import estimate_black
+from model.analysis.code_matches import code_histogram
 from model.response import ResponseCurve, gamma_curve, srgb_curve
 
 NIGHT = (5, 2, 17)

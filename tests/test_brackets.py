@@ -11,10 +11,10 @@ from pictures import add_exif, exif, write_picture
 
 from model.color import mu_law
 from model.exposure import to_radiance
-from train.benchmarks.catalog import open_benchmark
-from train.bracket_clips import choose_exposures, clip_of_bracket
-from train.datasets.brackets import Bracket, find_brackets, is_bracket, nominal, read_bracket, read_bracket_picture
+from train.data.brackets import Bracket, find_brackets, is_bracket, nominal, read_bracket, read_bracket_picture
 from train.errors import DatasetError
+from train.evaluation.benchmarks.bracket_clips import choose_exposures, clip_of_bracket
+from train.evaluation.benchmarks.catalog import open_benchmark
 
 SEEN = range(20, 236)  # codes of which Debevec's method is asked
 

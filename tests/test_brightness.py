@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.brightness import LAGS, LightMeter, Step, find_shift, glance, measure_step
+from model.analysis.brightness import LAGS, LightMeter, Step, find_shift, glance, measure_step
 
 HEIGHT, WIDTH = 96, 160
 

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from model import bundled
-from model.bundled import bundled_files, bundled_path, check_size
+from model import pretrained as bundled
 from model.errors import WeightsError
-from model.pretrained import load_network
+from model.pretrained import bundled_files, bundled_path, check_size, load_network
 
 
 @pytest.fixture

@@ -17,18 +17,15 @@ from clips import counting_clip, frame_of, write_clip
 from converting import TWO, identity, invoke, read_exr, save_lite
 from numpy.typing import NDArray
 
-from lanhdr_cli.camera import Camera, CameraWishes, find_camera
-from lanhdr_cli.conversion import run
+from lanhdr_cli.camera import Camera, CameraWishes, find_camera, named_response
+from lanhdr_cli.conversion import Request, run
 from lanhdr_cli.exposures import Look, measured_light
 from lanhdr_cli.first_look import FirstLook
-from lanhdr_cli.media.response import named_response
 from lanhdr_cli.media.source import open_source
-from lanhdr_cli.request import Request
-from model.camera_estimate import exposures_of_camera, generic_curve
+from model.analysis.camera import exposures_of_camera, generic_curve
 from model.color import REC709, REC2020
-from model.cycle import FrameExposures
 from model.errors import ResponseError
-from model.exposure import ExposureCycle
+from model.exposure import ExposureCycle, FrameExposures
 from model.response import ResponseCurve, gamma_curve, srgb_curve
 
 Pixels = NDArray[np.float64]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from model.camera_curves import GENERIC, CameraCurve
+from model.analysis.camera_curves import GENERIC, CameraCurve
 from model.response import table_curve
-from train.camera_codes import CameraCodes, draw_codes, leaning
-from train.datasets.pictures import Pixels
+from train.data.images import Pixels
+from train.synthesis.capture import CameraCodes, draw_codes, leaning
 
 TABLE = GENERIC.table()
 EXACT = CameraCodes(table=TABLE.numpy(), known=table_curve("generic", TABLE))

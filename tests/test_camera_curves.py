@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.camera_curves import CODES, COMPONENTS, CameraCurve, family
+from model.analysis.camera_curves import CODES, COMPONENTS, CameraCurve, family
 from model.response import bt709_curve, gamma_curve, srgb_curve
 
 # Light at these codes as Debevec's method finds it in aligned brackets of two consumer cameras.

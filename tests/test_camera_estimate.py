@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.brightness import FrameLight, LightMeter
-from model.camera_estimate import (
+from model.analysis.brightness import FrameLight, LightMeter
+from model.analysis.camera import (
     CameraEstimate,
     Shot,
     estimate_camera,
@@ -19,13 +19,11 @@ from model.camera_estimate import (
     find_black,
     generic_curve,
 )
-from model.code_matches import paired_histograms
-from model.cycle import FrameExposures
-from model.exposure import ExposureCycle
-from model.flicker import measure_correction
+from model.analysis.code_matches import paired_histograms
+from model.analysis.flicker import measure_correction
+from model.analysis.response import one_thread, response_and_exposures, response_from_frames
+from model.exposure import ExposureCycle, FrameExposures
 from model.response import ResponseCurve, gamma_curve
-from model.response_estimate import response_and_exposures, response_from_frames
-from model.threads import one_thread
 
 # Shutter times of the pictures in seconds, nominal ones as the powers of two that they are.
 ROOM = {"exp_5": 2**-10, "exp_4": 2**-7, "exp_3": 2**-5, "exp_2": 2**-3, "exp_1": 2**-1}

@@ -2,8 +2,7 @@
 
 import torch
 
-from lanhdr_cli.canvas import Canvas
-from lanhdr_cli.lettering import GLYPHS, letter_mask, text_width
+from lanhdr_cli.plot import GLYPHS, Canvas, letter_mask, text_width
 
 
 def test_every_sign_is_five_by_seven_and_unlike_the_others() -> None:

@@ -13,11 +13,9 @@ from click.testing import CliRunner, Result
 from clips import counting_clip, sine_audio
 from converting import TWO, save_tiny
 
-from lanhdr_cli.conversion import run
+from lanhdr_cli.conversion import Loaded, Request, run
 from lanhdr_cli.device import DeviceError
-from lanhdr_cli.loading import Loaded
 from lanhdr_cli.main import cli
-from lanhdr_cli.request import Request
 from model.exposure import ExposureCycle
 from model.frames import HdrFrame, LdrFrame
 
@@ -253,7 +251,7 @@ def test_the_disk_fills_up(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lanhdr_cli.media.output.os.replace", full)
+    monkeypatch.setattr("lanhdr_cli.media.paths.os.replace", full)
     outcome = convert(clip, *EXPOSURES, "--weights", weights, output=f"{untouched}/")
     check_refusal(
         outcome, code=1, message=r"can't write .*clip.0001.exr \(No space left on device\): .*free some space"

@@ -12,11 +12,11 @@ from converting import invoke, read_exr, save_lite, save_tiny
 from fake_benchmarks import fake_folder, fake_tog13, write, write_exr, write_lines
 from test_no_truth import moving_clip
 
-from lanhdr_cli.hdr_files import write_radiance
+from lanhdr_cli.evaluation import write_radiance
 from model.exposure import to_radiance
-from train.benchmarks.catalog import open_benchmark
-from train.datasets.pictures import read_radiance
-from train.results_file import read_results
+from train.data.images import read_radiance
+from train.evaluation.benchmarks.catalog import open_benchmark
+from train.evaluation.results import read_results
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ def test_without_estimates_only_what_needs_no_truth_is_told(tiny: Path, tmp_path
 def test_baselines_alone_are_scored_where_no_weights_are_bundled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model.bundled.FOLDER", tmp_path / "none")
+    monkeypatch.setattr("model.pretrained.FOLDER", tmp_path / "none")
     fake_folder(tmp_path / "clips", scenes=("yard",))
     arguments = ("--benchmark", "folder", "--data-dir", tmp_path / "clips")
     refused = run(*arguments)

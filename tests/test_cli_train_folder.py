@@ -11,9 +11,9 @@ import torch
 from click.testing import CliRunner, Result
 
 from lanhdr_cli.main import cli
-from lanhdr_cli.training_console import TrainingConsole
+from lanhdr_cli.training import TrainingConsole
 from train.checkpoint import Checkpoint
-from train.events import tensorboard_found
+from train.logger import tensorboard_found
 
 SMALL = (
     "--size=lite", "--steps=2", "--batch=1", "--patch=32", "--workers=0", "--threads=1", "--validate-every=2",
@@ -65,7 +65,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_dry_run_of_a_run_that_goes_on_leaves_it_as_it_is(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("train.plan.TIMED_S", 0.1)
+    monkeypatch.setattr("train.dry_run.TIMED_S", 0.1)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     result = train("--resume", run, "--steps", 50, "--dry-run")
     assert result.exit_code == 0, result.output
@@ -74,7 +74,7 @@ def test_a_dry_run_of_a_run_that_goes_on_leaves_it_as_it_is(run: Path, monkeypat
 
 
 def test_without_tensorboard_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("train.events.tensorboard_found", lambda: False)
+    monkeypatch.setattr("train.logger.tensorboard_found", lambda: False)
     result = train("-o", tmp_path / "run", *SMALL)
     assert result.exit_code == 0, result.output
     said = [line for line in result.stderr.splitlines() if "TensorBoard" in line]

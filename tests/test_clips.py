@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from model.exposure import to_ldr
-from train.clips import test_clips as make_clips
 from train.errors import DatasetError
+from train.evaluation.benchmarks.synthetic import test_clips as make_clips
 
 TEST_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "test"
 needs_data = pytest.mark.skipif(not TEST_DATA.is_dir(), reason="the test pictures are not beside the checkout")

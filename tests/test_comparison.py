@@ -5,9 +5,9 @@ from itertools import product
 import pytest
 from scored import make_results, score
 
-from train.comparison import compare, comparison_sheets
 from train.errors import DatasetError
-from train.results import Results
+from train.evaluation.compare import compare, comparison_sheets
+from train.evaluation.results import Results
 
 BEFORE = {"a": 30.0, "b": 31.0, "c": 32.0, "d": 33.0, "e": 34.0, "f": 35.0}
 GAINS = (0.5, 1.0, 1.5, 2.0, 2.5, -0.25)

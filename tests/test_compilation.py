@@ -8,7 +8,7 @@ import pytest
 import torch
 from together import gradients_of_one_step
 
-from train.compilation import compile_network, missing_compiler
+from train.acceleration import compile_network, missing_compiler
 
 CPU = torch.device("cpu")
 

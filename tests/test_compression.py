@@ -3,7 +3,8 @@ import sys
 import numpy as np
 import pytest
 
-from train.compression import h264_passed, jpeg_passed, pyav_available
+from train.data.videos import pyav_available
+from train.synthesis.capture import h264_passed, jpeg_passed
 
 
 def _moving_texture(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

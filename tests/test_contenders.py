@@ -10,7 +10,7 @@ from model.color import mu_law
 from model.errors import WeightsError
 from model.network import NetworkConfig
 from model.pretrained import build_network, save_network
-from train.contenders import SCORING_SOURCES, baselines, trained
+from train.evaluation.methods import SCORING_SOURCES, baselines, trained
 
 
 def save(path: Path, *, name: str = "untrained") -> Path:
@@ -47,8 +47,8 @@ def test_fingerprints_differ_by_weights_and_method(tmp_path: Path) -> None:
 
 
 def test_fingerprints_cover_all_that_scores_depend_on(repository: Path) -> None:
-    for module in ("baselines", "noise", "metrics", "measures", "perceptual", "temporal", "scoring"):
-        assert f"train/{module}.py" in SCORING_SOURCES
+    for module in ("baselines", "metrics", "scoring"):
+        assert f"train/evaluation/{module}.py" in SCORING_SOURCES
     assert all((repository / source).is_file() for source in SCORING_SOURCES)
 
 

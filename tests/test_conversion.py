@@ -10,9 +10,8 @@ import pytest
 from clips import QUIET_X264, Tags, counting_clip, frame_of, random_planes, write_clip
 from converting import THREE, TWO, identity, read_exr, save_lite, save_tiny
 
-from lanhdr_cli.conversion import run
-from lanhdr_cli.params import FrameRange
-from lanhdr_cli.request import Request
+from lanhdr_cli.conversion import Request, run
+from lanhdr_cli.options import FrameRange
 from model.exposure import ExposureCycle
 
 HALF = 2e-3  # half float keeps 11 bits: relative

@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from train.cost import PROCESS, Meter, forget_peak_memory, peak_memory_mib
+from train.evaluation.cost import PROCESS, Meter, forget_peak_memory, peak_memory_mib
 
 CPU = torch.device("cpu")
 

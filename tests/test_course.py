@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from tiny_training import new_run, tiny_config, tiny_trainer
 
-from train.checkpoint import Checkpoint
-from train.course import StepCourse, Stretch, TimeCourse, learning_rate
-from train.run_folder import Row, RunFolder
+from train.checkpoint import Checkpoint, Row, RunFolder
+from train.lr_schedule import StepCourse, Stretch, TimeCourse, learning_rate
 
 CONFIG = tiny_config(lr=1.0, warmup=2, steps=10)
 

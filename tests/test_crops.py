@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from train.crops import worst_crop
+from train.evaluation.results import worst_crop
 
 
 def test_the_worst_crop_lies_on_the_error() -> None:

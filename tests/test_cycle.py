@@ -8,12 +8,11 @@ import torch
 
 from benchmarks.cycles import cases, examine
 from benchmarks.exposure_clips import Case, pictures
-from model.brightness import FrameLight, LightMeter, Step
-from model.cycle import FrameExposures, estimate_exposures, follow_exposures
+from model.analysis.brightness import FrameLight, LightMeter, Step
+from model.analysis.exposure_cycle import estimate_exposures, follow_exposures
+from model.analysis.phases import Slip, decide_phases, frame_advances
 from model.errors import ExposureError
-from model.exposure import ExposureCycle
-from model.phases import decide_phases, frame_advances
-from model.slips import Slip
+from model.exposure import ExposureCycle, FrameExposures
 
 EVEN = (0.0,) * 5
 CUT = Step(1.7, 2.0, 0.3, EVEN, 0.3)

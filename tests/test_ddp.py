@@ -18,13 +18,12 @@ from together import gradients_of_one_step
 from torch import Tensor
 
 from lanhdr_cli.main import cli
-from train import session
-from train.batches import Share
-from train.checkpoint import Checkpoint
-from train.config import TrainConfig, TrainError
-from train.distributed import Team, own_device
-from train.launch import launch
-from train.run_folder import RunFolder
+from train import run as session
+from train.checkpoint import Checkpoint, RunFolder
+from train.config import TrainConfig
+from train.data.loader import Share
+from train.distributed import Team, launch, own_device
+from train.errors import TrainError
 
 SMALL = (
     "--nexps=2", "--size=lite", "--steps=8", "--batch=2", "--patch=32", "--seed=3", "--workers=0", "--threads=1",

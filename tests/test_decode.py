@@ -20,8 +20,8 @@ from clips import (
     write_clip,
 )
 
-from lanhdr_cli.media.decode import DecodedFrame, VideoReader
 from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.media.video_reader import DecodedFrame, VideoReader
 
 FLOAT32 = 2e-6  # a few roundings of float32 on values up to 2
 

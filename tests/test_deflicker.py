@@ -8,11 +8,10 @@ import torch
 from clips import frame_of, write_clip
 from converting import identity, invoke, read_exr, save_lite
 
-from lanhdr_cli.conversion import run
-from lanhdr_cli.params import FrameRange
-from lanhdr_cli.request import Request
+from lanhdr_cli.conversion import Request, run
+from lanhdr_cli.options import FrameRange
+from model.analysis.flicker import FlickerMeter
 from model.exposure import ExposureCycle, to_ldr
-from model.flicker import FlickerMeter
 
 COUNT, SIZE = 16, (80, 48)
 TOLD = ExposureCycle((1.0, 8.0))

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.exposure import to_radiance
-from train import disturbances as module
-from train.augment import Capture
-from train.clips import Clip
-from train.disturbances import Disturbance, disturbances
+from train.evaluation import robustness as module
+from train.evaluation.benchmarks.synthetic import Clip
+from train.evaluation.robustness import Disturbance, disturbances
+from train.synthesis.capture import Capture
 
 SHIFT = 4
 QUIET = Capture(shot=1e-5, read=2e-4, bits=10)

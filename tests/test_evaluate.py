@@ -10,14 +10,13 @@ from scored import tiny_clip
 
 from model.network import NetworkConfig
 from model.pretrained import build_network, save_network
-from train import clips as clips_module
-from train.augment import Capture
-from train.benchmarks import catalog
-from train.benchmarks.scene import Benchmark
-from train.clip_scene import scene_of
-from train.clips import Clip
-from train.evaluate import main
-from train.results_file import read_results
+from tools.evaluate import main
+from train.evaluation.benchmarks import catalog
+from train.evaluation.benchmarks import synthetic as clips_module
+from train.evaluation.benchmarks.scene import Benchmark, scene_of
+from train.evaluation.benchmarks.synthetic import Clip
+from train.evaluation.results import read_results
+from train.synthesis.capture import Capture
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def test_the_command_prints_tables_and_writes_what_is_asked_for(weights: Path, t
         assert word in tables.read_text()
     stored = read_results(scores)
     assert [score.method for score in stored.scores] == [method.name for method in stored.methods]
-    assert len(stored.scores) == 7 and "train.evaluate" in stored.command
+    assert len(stored.scores) == 7 and "tools.evaluate" in stored.command
     assert [path.name for path in pictures.iterdir()] == ["worst1_meadow.png"]
     assert len(list((tmp_path / "cache").iterdir())) == 6  # five baselines and the network
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from converting import invoke
 
-from lanhdr_cli.training_command import training_command
+from lanhdr_cli.commands.train import training_command
 from model.pretrained import build_network, load_network, save_network
-from train.config import TrainConfig, TrainError
-from train.export import read_run
-from train.model_card import CardWishes, model_card
-from train.run_folder import RunFolder
+from train.checkpoint import RunFolder
+from train.config import TrainConfig
+from train.errors import TrainError
+from train.export import CardWishes, model_card, read_run
 
 CONFIG = TrainConfig(
     nexps=2,

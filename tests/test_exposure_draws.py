@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.errors import ExposureError
-from train.exposure_draws import GUIDED_DRAWS, ExposureDraws
+from train.sampling_config import GUIDED_DRAWS, ExposureDraws
 
 
 def _three_deviations(share: float, draws: int) -> float:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from model.analysis.exposure_cycle import follow_list
 from model.errors import ExposureError
-from model.exposure_list import follow_list
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,13 @@ from clips import REC709, counting_clip, frame_of, write_clip
 from converting import TWO, identity, invoke, read_exr
 from test_cycle import lights, shown
 
-from lanhdr_cli.conversion import run
-from lanhdr_cli.exposures import Look, measured_light
+from lanhdr_cli.conversion import Request, run
+from lanhdr_cli.exposures import Look, find_list, measured_light, read_exposures
 from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.exposures import find_list, read_exposures
 from lanhdr_cli.media.source import open_source
-from lanhdr_cli.params import FrameRange
-from lanhdr_cli.request import Request
-from model.cycle import estimate_exposures
+from lanhdr_cli.options import FrameRange
+from model.analysis.exposure_cycle import estimate_exposures
 from model.response import gamma_curve
 
 SIZE = (96, 64)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord, ExrWriter, half_pixels
-from lanhdr_cli.media.output import FrameNames, frame_names
+from lanhdr_cli.media.paths import FrameNames, frame_names
 from model.frames import HdrFrame
 
 NTSC_FILM = Fraction(24000, 1001)

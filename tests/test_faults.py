@@ -15,12 +15,12 @@ import torch
 from tiny_training import TinyNetwork, TinyPrediction, TinySample, TinySource, new_run, tiny_config
 from torch import Tensor, nn
 
-from train.batches import Batch
 from train.checkpoint import Checkpoint
-from train.config import TrainConfig, TrainError
-from train.errors import DatasetError
-from train.faults import first_not_finite, memory_advised
-from train.loop import Trainer
+from train.config import TrainConfig
+from train.data.loader import Batch
+from train.diagnostics import first_not_finite, memory_advised
+from train.errors import DatasetError, TrainError
+from train.trainer import Trainer
 
 
 def failure(trainer: Trainer) -> str:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from identity import Identity
 
-from model.brightness import FrameLight, LightMeter
+from model.analysis.brightness import FrameLight, LightMeter
+from model.analysis.flicker import ExposureCorrection, FlickerMeter, measure_correction
 from model.exposure import to_ldr
-from model.flicker import ExposureCorrection, FlickerMeter, measure_correction
 from model.frames import LdrFrame
 from model.network import NetworkConfig
 from model.pretrained import build_network

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.exposure import GAMMA_8_BIT, CodePrecision
-from model.guide import Candidate, NoiseModel, Start, align, double, halve, merge, noise_level
+from model.physical_merge import Candidate, NoiseModel, Start, align, double, halve, merge, noise_level
 
 
 def constant(value: float, exposure: float, *, size: int = 32) -> Candidate:

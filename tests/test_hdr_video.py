@@ -15,14 +15,12 @@ from clips import Tags, counting_clip, frame_of, write_clip
 from converting import TWO, identity, read_exr
 from numpy.typing import NDArray
 
-from lanhdr_cli.conversion import run
-from lanhdr_cli.media.encoders import EncodingWishes
+from lanhdr_cli.conversion import Request, run
+from lanhdr_cli.media.encoder import EncodingWishes
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
-from lanhdr_cli.media.hdr10 import VideoWishes
-from lanhdr_cli.request import Request
-from model.color import REC709, REC2020, convert_primaries
-from model.transfer import hlg_decode, roll_off
+from lanhdr_cli.media.video_writer import VideoWishes
+from model.color import REC709, REC2020, convert_primaries, hlg_decode, roll_off
 
 WIDTH, HEIGHT, COUNT = 128, 72, 6
 QUICK = {"hevc": "ultrafast", "av1": "11"}

@@ -20,10 +20,10 @@ from report_results import EVIL, METHODS, PROTOCOLS, SCENES, make_example, make_
 
 from model.color import mu_law
 from train.errors import DatasetError
-from train.html.document import html, write_html
-from train.html.markup import embedded_json
-from train.measures import BY_KEY, NOTHING
-from train.results import FrameScore, Protocol
+from train.evaluation.html.page import html, write_html
+from train.evaluation.html.tables import embedded_json
+from train.evaluation.metrics import BY_KEY, NOTHING
+from train.evaluation.results import FrameScore, Protocol
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 OPERATE = Path(__file__).with_name("operate_report.js")

@@ -9,9 +9,8 @@ import pytest
 from pictures import add_exif, exif, random_codes, write_flat, write_linear, write_picture
 
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.headers import read_header
-from lanhdr_cli.media.images import read_picture
-from train.datasets.exif import ShotExposure, relative_exposures
+from lanhdr_cli.media.images import read_header, read_picture
+from train.data.exif import ShotExposure, relative_exposures
 
 FLOAT32 = 2e-7  # one rounding
 

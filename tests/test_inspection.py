@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from pictures import add_exif, exif, write_picture
 
 from lanhdr_cli.camera import CameraWishes
-from lanhdr_cli.fitness import self_check
-from lanhdr_cli.inspection_job import inspect_path
+from lanhdr_cli.inspection import self_check
+from lanhdr_cli.inspection_report import inspect_path
 from lanhdr_cli.media.source import Reading
+from model.analysis.response import ResponseEstimate
 from model.response import srgb_curve
-from model.response_estimate import ResponseEstimate
 
 SIZE = (96, 64)
 
@@ -118,7 +118,8 @@ def test_uneven_steps_are_no_news_once_a_curve_explains_them(tmp_path: Path, cur
     path = clip(tmp_path / "a.mkv", [1 / 8, 1] * 8)
     response = "auto" if curve_found else "gamma2.2"
     found = inspect_path(path, None, reading=Reading(), camera=CameraWishes(response=response), threads=1)
-    assert found.known.estimate is not None
+    uneven = found.known.estimate
+    assert uneven is not None
     if curve_found:
         assert found.camera.estimate is not None
         response_found = ResponseEstimate(
@@ -126,7 +127,7 @@ def test_uneven_steps_are_no_news_once_a_curve_explains_them(tmp_path: Path, cur
         )
         camera = replace(found.camera, estimate=replace(found.camera.estimate, response=response_found))
         found = replace(found, camera=camera)
-    found = replace(found, known=replace(found.known, estimate=replace(found.known.estimate, unevenness=1.0)))
+    found = replace(found, known=replace(found.known, estimate=replace(uneven, unevenness=1.0)))
     assert any("the camera response is not the one assumed" in text for text in self_check(found)) != curve_found
 
 

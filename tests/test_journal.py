@@ -14,12 +14,10 @@ import pytest
 import torch
 from tiny_training import TinyNetwork, TinySource, tiny_config
 
-from train.batches import Batch
-from train.events import EventFile, tensorboard_found
-from train.journal import Journal
-from train.montage import CAPTION_HEIGHT
-from train.run_folder import RunFolder
-from train.samples import contact_sheet
+from train.checkpoint import RunFolder
+from train.data.loader import Batch
+from train.logger import EventFile, Journal, tensorboard_found
+from train.montage import CAPTION_HEIGHT, contact_sheet
 
 needs_tensorboard = pytest.mark.skipif(not tensorboard_found(), reason="TensorBoard is not installed")
 
@@ -153,7 +151,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_journal import held_out, limit_files, new_folder
 from tiny_training import TinyNetwork
-from train.journal import Journal
+from train.logger import Journal
 
 folder = new_folder(Path({run!r}))
 limit_files(3000)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from train.measures import BY_KEY, MEASURES, Pair, measure
+from train.evaluation.metrics import BY_KEY, MEASURES, Pair, measure
 
 # The others are tested where evidence is made: test_no_truth.
 OF_TRUTH = [entry.key for entry in MEASURES if not entry.needs_evidence]

@@ -12,7 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from model.color import mu_law
-from train.metrics import psnr, ssim
+from train.evaluation.metrics import psnr, ssim
 
 RELATIVE = 1e-5
 

@@ -10,12 +10,12 @@ import scipy.io
 import torch
 from torch import Tensor
 
-from lanhdr_cli.media.decode import DecodedFrame
-from lanhdr_cli.media.response import encoded_for_network, named_gamut, named_response
+from lanhdr_cli.camera import encoded_for_network, named_gamut, named_response
+from lanhdr_cli.media.video_reader import DecodedFrame
 from model.color import ACESCG, REC709, conversion_matrix
 from model.errors import ResponseError
 from model.response import srgb_curve
-from train.curve_file import read_curve
+from train.data.response_curve import read_curve
 
 LOGS = ["S-Log3", "ARRI LogC3", "ARRI LogC4", "V-Log", "Canon Log 3", "F-Log2", "N-Log"]
 

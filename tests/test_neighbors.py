@@ -8,8 +8,8 @@ from torch import Tensor
 from model.color import mu_law
 from model.exposure import CodePrecision, to_ldr
 from model.frames import FrameBatch
-from model.guide import Candidate
 from model.neighbors import FrameMotion, align_batch, align_window, candidate_keys, follow_motion
+from model.physical_merge import Candidate
 
 PRECISION = CodePrecision(black=0.002, most=0.008)
 

@@ -7,17 +7,16 @@ import torch
 from scored import TinyClip
 from test_baselines import moving_scene
 
-from model.camera_curves import CameraCurve
+from model.analysis.camera_curves import CameraCurve
 from model.color import mu_law
 from model.exposure import to_ldr
 from model.response import table_curve
-from train.baselines import interpolate_equal_exposures
-from train.benchmarks.catalog import open_benchmark
-from train.benchmarks.scene import Scene
-from train.clip_scene import scene_of
-from train.contenders import contender
-from train.no_truth import evidence_of
-from train.scoring import Rules, evaluate
+from train.evaluation.baselines import interpolate_equal_exposures
+from train.evaluation.benchmarks.catalog import open_benchmark
+from train.evaluation.benchmarks.scene import Scene, scene_of
+from train.evaluation.methods import contender
+from train.evaluation.metrics import evidence_of
+from train.evaluation.scoring import Rules, evaluate
 
 CYCLES = {2: (1.0, 64.0), 3: (1.0, 8.0, 64.0)}
 

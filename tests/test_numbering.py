@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.numbering import Numbered, describe_numbers, find_pictures, names_sequence
+from lanhdr_cli.media.image_sequence import Numbered, describe_numbers, find_pictures, names_sequence
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from lanhdr_cli.opencv import opencv_needed
+from lanhdr_cli.console import opencv_needed
 
 
 def test_missing_opencv_says_what_needs_it_and_how_to_get_it() -> None:

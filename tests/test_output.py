@@ -5,8 +5,14 @@ from pathlib import Path
 import pytest
 
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.formats import check_output, check_preview
-from lanhdr_cli.media.output import complete_file, frame_names, prepare_folder, refuse_existing
+from lanhdr_cli.media.paths import (
+    check_output,
+    check_preview,
+    complete_file,
+    frame_names,
+    prepare_folder,
+    refuse_existing,
+)
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,14 @@ from fake_sets import CLIPS, fake_bracket, fake_hdr_frames, fake_patches, fake_v
 from numpy.typing import NDArray
 from pictures import write_linear
 
-from train import pack as packing
-from train.datasets.pictures import read_codes, read_radiance
-from train.datasets.sources import Sources, find_sources
-from train.datasets.videos import read_ldr_video
+from tools import pack as packing
+from tools.pack_images import MIB, Unit, deal_out, write_radiance
+from tools.pack_videos import AS_FRAMES, CUT, ENCODED_ANEW, decoded_alike, pack_video
+from train.data.folder import Sources, find_sources
+from train.data.images import read_codes, read_radiance
+from train.data.videos import read_ldr_video
+from train.dry_run import found_in
 from train.errors import DatasetError
-from train.packing.stills import write_radiance
-from train.packing.units import MIB, Unit, deal_out
-from train.packing.video_files import AS_FRAMES, CUT, ENCODED_ANEW, decoded_alike, pack_video
-from train.plan import found_in
 
 BIG = 64 * MIB
 
@@ -179,7 +178,7 @@ def test_videos_that_opencv_cannot_decode_are_encoded_anew(tmp_path: Path, monke
         asked.append(path)
         return len(asked) > 1 and decoded_alike(path, list(frames))
 
-    monkeypatch.setattr("train.packing.video_files.decoded_alike", refused_once)
+    monkeypatch.setattr("tools.pack_videos.decoded_alike", refused_once)
     unit = pack_video(clip, tmp_path / "packed" / "odd.mp4", most_bytes=BIG)
     assert unit is not None
     assert unit.changes == (ENCODED_ANEW,)

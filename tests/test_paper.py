@@ -12,22 +12,22 @@ import torch
 from fake_sets import fake_patches, fake_vimeo90k
 
 from model.exposure import GAMMA_8_BIT
-from train.augment import quantise
-from train.batches import Batch
-from train.datasets.inverse_curve import InverseCurve
-from train.datasets.pictures import Pixels
-from train.datasets.sources import find_sources
-from train.datasets.videos import Video
-from train.paper import (
+from train.config import resolved_config
+from train.data.folder import find_sources
+from train.data.images import Pixels
+from train.data.loader import Batch
+from train.data.videos import Video
+from train.sampling_config import PaperSampling, SampleRecipe
+from train.synthesis.capture import quantise
+from train.synthesis.dataset import (
+    TrainingSet,
     draw_frames,
     draw_paper_curve,
     draw_rescaling,
     expose_with_noise,
     flipped_and_turned,
 )
-from train.recipe import resolved_config
-from train.sample_recipe import PaperSampling, SampleRecipe
-from train.synthesis import TrainingSet
+from train.synthesis.procedural import InverseCurve
 
 PAPER = PaperSampling()
 DRAWS = 3000

@@ -6,8 +6,8 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from model.transfer import pu21_encode
-from train.perceptual import pu21_psnr, pu21_ssim
+from model.color import pu21_encode
+from train.evaluation.metrics import pu21_psnr, pu21_ssim
 
 
 def test_white_against_black_is_known() -> None:

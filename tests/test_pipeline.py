@@ -9,8 +9,8 @@ import pytest
 import torch
 from identity import Identity
 
-from lanhdr_cli.media.decode import DecodedFrame
 from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.media.video_reader import DecodedFrame
 from lanhdr_cli.pipeline import Prefetch, reconstructed
 from model.errors import FrameError
 from model.exposure import ExposureCycle

@@ -15,9 +15,9 @@ from clips import (
     write_clip,
 )
 
-from lanhdr_cli.media.decode import DecodedFrame, VideoReader
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.pixels import coding_of, to_rgb
+from lanhdr_cli.media.video_reader import DecodedFrame, VideoReader
+from lanhdr_cli.media.yuv import coding_of, to_rgb
 
 ODD = (37, 23)
 FLOAT32 = 2e-6  # a few roundings of float32 on values up to 2

@@ -12,18 +12,17 @@ from click.testing import CliRunner
 from tiny_training import TinySource, new_run, tiny_config, tiny_trainer
 
 from lanhdr_cli.main import cli
-from lanhdr_cli.training_console import hours
-from lanhdr_cli.training_plan import plan_lines
-from train.datasets.sources import Sources
-from train.plan import Plan, found_in, make_plan
-from train.process_memory import peak_memory
-from train.run_folder import RunFolder
+from lanhdr_cli.training import hours, plan_lines
+from train.checkpoint import RunFolder
+from train.data.folder import Sources
+from train.dry_run import Plan, found_in, make_plan
+from train.environment import peak_memory
 
 SMALL = ("--nexps=2", "--size=lite", "--batch=2", "--patch=64", "--workers=1", "--threads=1", "--validation-samples=1")
 FINISHING = """
 import sys
 from lanhdr_cli.main import cli
-from train.process_memory import peak_memory
+from train.environment import peak_memory
 cli(sys.argv[1:], standalone_mode=False)
 print(peak_memory())
 """
@@ -43,7 +42,7 @@ def lines_of(output: str) -> dict[str, str]:
 
 
 def test_a_plan_measures_time_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("train.plan.TIMED_S", 0.3)
+    monkeypatch.setattr("train.dry_run.TIMED_S", 0.3)
     config = tiny_config(steps=1000, batch=2, validate_every=100, validation_samples=30)
     plan = make_plan(tiny_trainer(tmp_path / "run", config, source=SlowSource()), tmp_path / "run")
     assert 0.1 < plan.step_s < 0.2  # two samples of 0.05 s, and a step of milliseconds
@@ -55,7 +54,7 @@ def test_a_plan_measures_time_and_leaves_nothing(tmp_path: Path, monkeypatch: py
 
 
 def test_prefetched_samples_do_not_pass_for_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("train.plan.TIMED_S", 0.3)
+    monkeypatch.setattr("train.dry_run.TIMED_S", 0.3)
     trainer = tiny_trainer(tmp_path, tiny_config(steps=1000, batch=2, workers=1), source=SlowSource())
     assert make_plan(trainer, tmp_path).step_s > 0.09
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from model.color import mu_law
 from model.lite import LiteNet
 from model.network import NetworkConfig
-from train.precision import Precision, autocast, computing_type, fast_at_bf16
+from train.acceleration import Precision, autocast, computing_type, fast_at_bf16
 
 CPU = torch.device("cpu")
 

@@ -14,14 +14,7 @@ from torch import Tensor
 
 from model.errors import WeightsError
 from model.network import NetworkConfig
-from model.pretrained import (
-    Network,
-    build_network,
-    check_exposures,
-    load_network,
-    published_to_own,
-    save_network,
-)
+from model.pretrained import Network, build_network, check_exposures, load_network, published_to_own, save_network
 
 NARROW = NetworkConfig(channels=6, pyramid_channels=4)
 RECORD = {"name": "test-2e", "data": "noise", "steps": "0"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lanhdr_cli.media.png import write_png
+from lanhdr_cli.media.images import write_png
 from lanhdr_cli.pipeline import Reconstructed
 from lanhdr_cli.preview import GAP, Preview, encode_srgb, tone_map
 from model.frames import HdrFrame, LdrFrame

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from train.protocols import scored_radiance
-from train.results import Role
+from train.evaluation.protocols import scored_radiance
+from train.evaluation.results import Role
 
 # Four gray pixels, encoded: black, a little above 0.2, middle, white; luma of gray is the value itself.
 REFERENCE = torch.tensor([0.0, 0.21, 0.5, 0.9]).expand(3, 1, 4)

@@ -1,10 +1,9 @@
 """Published figures: every entry can be shown beside ours and says where it stands; none from memory."""
 
-from train.benchmarks.catalog import NAMES
-from train.measures import BY_KEY
-from train.protocols import PROTOCOLS
-from train.published import entries, published_for
-from train.sheets import ROLES
+from train.evaluation.benchmarks.catalog import NAMES
+from train.evaluation.metrics import BY_KEY
+from train.evaluation.protocols import PROTOCOLS
+from train.evaluation.tables import ROLES, entries, published_for
 
 
 def test_entries_name_sets_protocols_and_measures_that_exist() -> None:

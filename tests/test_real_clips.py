@@ -24,7 +24,7 @@ from benchmarks.real_clips import (
     tables,
     write_picture,
 )
-from train.clips import ClipFolder
+from train.evaluation.benchmarks.synthetic import ClipFolder
 
 
 @pytest.fixture(scope="module")

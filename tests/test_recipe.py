@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 
 from model.network import NetworkConfig
-from train.config import TrainConfig
-from train.course import learning_rate
+from train.config import TrainConfig, read_recipe, recipe_names, resolved_config
 from train.errors import RecipeError
-from train.recipe import read_recipe, recipe_names, resolved_config
-from train.sample_recipe import PaperSampling, guided_samples
+from train.lr_schedule import learning_rate
+from train.sampling_config import PaperSampling, guided_samples
 
 PAPER_BASE = NetworkConfig(design="lanhdr", output="direct", channels=64, pyramid_channels=16)
 

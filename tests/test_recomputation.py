@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from model.network import NetworkConfig
 from model.pretrained import Network, build_network
-from train.recomputation import recompute_activations
+from train.acceleration import recompute_activations
 
 LITE = NetworkConfig(design="lite", output="guided", channels=16, pyramid_channels=4)
 BASE = NetworkConfig(design="lanhdr", output="guided", channels=8, pyramid_channels=4)

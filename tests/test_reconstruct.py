@@ -11,10 +11,9 @@ from torch import Tensor
 
 from model.errors import ExposureError, FrameError
 from model.exposure import ExposureCycle
-from model.frames import FrameBatch, HdrFrame, LdrFrame
+from model.frames import FrameBatch, HdrFrame, LdrFrame, borrowed_index
 from model.network import FrameState, LanHdr, NetworkConfig, Prediction
 from model.reconstruct import Reconstructor
-from model.window import borrowed_index
 
 
 @pytest.fixture(scope="module")

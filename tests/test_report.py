@@ -9,15 +9,14 @@ import torch
 from scored import make_results, score, tiny_clip, two_contenders
 
 from model.color import mu_law
-from train.benchmarks.scene import Benchmark
-from train.clip_scene import scene_of
 from train.errors import DatasetError
-from train.evaluation import Evaluation, Wishes, evaluate_benchmark
+from train.evaluation.benchmarks.scene import Benchmark, scene_of
+from train.evaluation.evaluate import Evaluation, Wishes, evaluate_benchmark
+from train.evaluation.report import sheets, write_markdown, write_pictures, write_png, write_report
+from train.evaluation.results import Published
+from train.evaluation.scoring import Rules
+from train.evaluation.tables import Sheet
 from train.montage import picture_row
-from train.report import sheets, write_markdown, write_pictures, write_png, write_report
-from train.results import Published
-from train.scoring import Rules
-from train.sheets import Sheet
 
 
 def make_evaluation(*, worst: int, best: int = 0) -> Evaluation:

@@ -6,15 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.code_matches import BINS, code_histogram, paired_histograms
+from model.analysis.code_matches import BINS, code_histogram, paired_histograms
+from model.analysis.response import ResponseEstimate, estimate_response, response_and_exposures, response_from_frames
 from model.errors import ResponseError
 from model.response import ResponseCurve, bt709_curve, gamma_curve, power_curve, srgb_curve, table_curve
-from model.response_estimate import (
-    ResponseEstimate,
-    estimate_response,
-    response_and_exposures,
-    response_from_frames,
-)
 
 
 def film() -> ResponseCurve:

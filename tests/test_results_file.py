@@ -8,8 +8,7 @@ import pytest
 from scored import make_results, score
 
 from train.errors import DatasetError
-from train.results import Method, Published
-from train.results_file import read_results, write_csv, write_results
+from train.evaluation.results import Method, Published, read_results, write_csv, write_results
 
 RESULTS = make_results(
     score("a", "m", {"psnr_t": 30.125, "flicker": 0.1}),

@@ -9,9 +9,9 @@ import pytest
 import torch
 from tiny_training import new_run, tiny_config, tiny_trainer
 
-from train.checkpoint import Checkpoint, write_whole
-from train.config import TrainConfig, TrainError
-from train.run_folder import Row, RunFolder
+from train.checkpoint import Checkpoint, Row, RunFolder, write_whole
+from train.config import TrainConfig
+from train.errors import TrainError
 
 
 def run_to(path: Path, config: TrainConfig, *, stop: int) -> list[Row]:

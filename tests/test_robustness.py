@@ -4,13 +4,11 @@ import pytest
 import torch
 from scored import tiny_clip, two_contenders
 
-from train.augment import Capture
-from train.clips import Clip
-from train.contenders import Contender, baselines, contender
-from train.crops import Crop
-from train.disturbances import Disturbance, disturbances
-from train.results import FrameScore
-from train.robustness import evaluate_disturbed, named_rows, robustness_sheet
+from train.evaluation.benchmarks.synthetic import Clip
+from train.evaluation.methods import Contender, baselines, contender
+from train.evaluation.results import Crop, FrameScore
+from train.evaluation.robustness import Disturbance, disturbances, evaluate_disturbed, named_rows, robustness_sheet
+from train.synthesis.capture import Capture
 
 
 def score(method: str, psnr_t: float) -> FrameScore:

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from tiny_training import new_run, tiny_config
 
-from train.checkpoint import Checkpoint
-from train.config import TrainError
-from train.run_folder import RunFolder
+from train.checkpoint import Checkpoint, RunFolder
+from train.errors import TrainError
 
 
 @pytest.fixture

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from model.exposure import CodePrecision
 from model.frames import LdrFrame
-from train.benchmarks.scene import Scene
-from train.clip_scene import scene_of
-from train.contenders import contender, trained
-from train.cost import Meter
-from train.running import remembering, run_over, scored_frames, window
+from train.evaluation.benchmarks.scene import Scene, scene_of
+from train.evaluation.cost import Meter
+from train.evaluation.methods import contender, trained
+from train.evaluation.scoring import remembering, run_over, scored_frames, window
 
 
 def noisy_scene(nexps: int, *, frames: int) -> Scene:

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from scored import Offset, TinyClip, tiny_clip
 
-from train.clip_scene import scene_of
-from train.contenders import Contender, contender
 from train.errors import DatasetError
-from train.measures import BY_KEY
-from train.results import FrameScore
-from train.score_cache import ScoreCache
-from train.scoring import Rules, evaluate
+from train.evaluation.benchmarks.scene import scene_of
+from train.evaluation.cache import ScoreCache
+from train.evaluation.methods import Contender, contender
+from train.evaluation.metrics import BY_KEY
+from train.evaluation.results import FrameScore
+from train.evaluation.scoring import Rules, evaluate
 
 CLIP = tiny_clip("a", [1.0, 8.0], frames=6)
 

@@ -10,12 +10,11 @@ from converting import save_tiny
 from scored import TinyClip, tiny_clip, two_contenders
 from torch import Tensor
 
-from train.baselines import reference_alone
-from train.benchmarks.scene import Scene
-from train.clip_scene import scene_of
-from train.contenders import Contender, contender, trained
-from train.results import FrameScore
-from train.scoring import Rules, SceneScores, evaluate
+from train.evaluation.baselines import reference_alone
+from train.evaluation.benchmarks.scene import Scene, scene_of
+from train.evaluation.methods import Contender, contender, trained
+from train.evaluation.results import FrameScore
+from train.evaluation.scoring import Rules, SceneScores, evaluate
 
 
 def run(clips: list[TinyClip], *, nexps: int = 2, amount: float = -0.01) -> list[FrameScore]:

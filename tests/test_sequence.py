@@ -9,10 +9,10 @@ import pytest
 from clips import counting_clip
 from pictures import add_exif, exif, write_flat, write_linear
 
-from lanhdr_cli.media.decode import DecodedFrame
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.sequence import OnMissing
+from lanhdr_cli.media.image_sequence import OnMissing
 from lanhdr_cli.media.source import Reading, Source, open_source
+from lanhdr_cli.media.video_reader import DecodedFrame
 
 
 def counting(folder: Path, *numbers: int) -> Path:

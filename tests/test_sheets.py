@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 from scored import make_results, score
 
-from train.measures import BY_KEY
-from train.results import Method
-from train.sheets import Sheet, mean_sheet, scene_sheet, title_of
+from train.evaluation.metrics import BY_KEY
+from train.evaluation.results import Method
+from train.evaluation.tables import Sheet, mean_sheet, scene_sheet, title_of
 
 RESULTS = make_results(
     score("a", "old", {"psnr_t": 30.0, "flicker": 0.5}),

@@ -5,12 +5,11 @@ import numpy as np
 import OpenEXR
 import pytest
 
-from train.datasets.hdr_video import is_pq, pq_to_linear, read_hdr_video
-from train.datasets.inverse_curve import InverseCurve
-from train.datasets.pictures import hdr_picture, read_hdr_picture
-from train.datasets.procedural import dead_leaves
-from train.datasets.sources import Sources, find_sources
+from train.data.folder import Sources, find_sources
+from train.data.images import hdr_picture, read_hdr_picture
+from train.data.videos import is_pq, pq_to_linear, read_hdr_video
 from train.errors import DatasetError
+from train.synthesis.procedural import InverseCurve, dead_leaves
 
 HDR_VIDEOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "test" / "hdr_video"
 

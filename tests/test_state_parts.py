@@ -6,10 +6,9 @@ import pytest
 import torch
 from tiny_training import new_run, tiny_config, tiny_trainer
 
-from train.checkpoint import Checkpoint
-from train.config import TrainError
-from train.run_folder import Row, RunFolder
-from train.state_parts import Manifest, find_manifest, join_parts, manifest_name, split_file
+from tools.delivery import Manifest, find_manifest, join_parts, manifest_name, split_file
+from train.checkpoint import Checkpoint, Row, RunFolder
+from train.errors import TrainError
 
 
 @pytest.fixture

@@ -16,18 +16,17 @@ from click.testing import CliRunner, Result
 from tiny_training import tiny_config
 
 from model.pretrained import load_network
-from train import stretch
-from train.checkpoint import Checkpoint
-from train.course import StepCourse, Stretch, TimeCourse
-from train.run_folder import Row
-from train.stretch_log import StretchLog
+from tools import stretch
+from tools.stretch_log import StretchLog
+from train.checkpoint import Checkpoint, Row
+from train.lr_schedule import StepCourse, Stretch, TimeCourse
 
 # What a lent machine may lack; None in sys.modules is what is not installed.
 BARE = """
 import runpy, sys
 sys.modules.update(dict.fromkeys(("av", "OpenEXR", "colour", "tensorboard", "scipy", "skimage", "matplotlib")))
 sys.argv[0] = "stretch"
-runpy.run_module("train.stretch", run_name="__main__")
+runpy.run_module("tools.stretch", run_name="__main__")
 """
 SMALL = (
     "--size=lite", "--batch=1", "--patch=32", "--seed=5", "--workers=1", "--threads=1", "--validation-samples=1",

@@ -8,16 +8,15 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-import train.synthesis
+import train.synthesis.dataset
 from model.exposure import GAMMA_8_BIT, to_ldr
-from train.augment import LOSSY_GAMMA, Capture, expose
-from train.datasets.pictures import hdr_picture, ldr_picture
-from train.datasets.sources import Sources
-from train.datasets.videos import Video
-from train.exposure_draws import ExposureDraws
-from train.sample_recipe import GUIDED_MIXTURE, GuidedSampling, guided_samples
-from train.scenes import Scene, draw_scene
-from train.synthesis import Sample, TrainingSet, draw_times
+from train.data.folder import Sources
+from train.data.images import hdr_picture, ldr_picture
+from train.data.videos import Video
+from train.sampling_config import GUIDED_MIXTURE, ExposureDraws, GuidedSampling, guided_samples
+from train.synthesis.capture import LOSSY_GAMMA, Capture, expose
+from train.synthesis.dataset import Sample, TrainingSet, draw_times
+from train.synthesis.scene import CompositeScene, draw_scene
 
 PATCH = 48
 
@@ -66,11 +65,11 @@ def _mixed_sources() -> Sources:
 def test_mix_is_kept_to_and_renormalised_over_what_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     kinds: list[str] = []
 
-    def noted(rng: np.random.Generator, kind: str, **rest: Any) -> Scene:
+    def noted(rng: np.random.Generator, kind: str, **rest: Any) -> CompositeScene:
         kinds.append(kind)
         return draw_scene(rng, kind, **rest)
 
-    monkeypatch.setattr(train.synthesis, "draw_scene", noted)
+    monkeypatch.setattr(train.synthesis.dataset, "draw_scene", noted)
     everything = _mixed_sources()
     listed = {kind: weight for kind, weight in asdict(GUIDED_MIXTURE).items() if kind in everything.offered}
     for sources, wanted in ((everything, listed), (Sources(videos=everything.videos), {"ldr_video": 0.25 / 0.35})):

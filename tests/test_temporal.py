@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from train.temporal import area_flicker, flicker, temporal_error
+from train.evaluation.metrics import area_flicker, flicker, temporal_error
 
 
 def frames(*levels: float, size: tuple[int, int] = (40, 48)) -> Tensor:

@@ -12,12 +12,12 @@ import torch
 from tiny_training import TinyNetwork, TinySample, TinySource, new_run, tiny_config
 from torch import nn
 
-from train.average import WeightAverage
-from train.batches import Batch
-from train.checkpoint import Checkpoint
-from train.config import TrainConfig, TrainError
-from train.course import learning_rate
-from train.run_folder import Row, RunFolder
+from train.checkpoint import Checkpoint, Row, RunFolder
+from train.config import TrainConfig
+from train.data.loader import Batch
+from train.errors import TrainError
+from train.lr_schedule import learning_rate
+from train.trainer import WeightAverage
 
 
 def test_a_run_learns_and_leaves_everything_it_promises(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lanhdr_cli.training_console import TrainingConsole
+from lanhdr_cli.training import TrainingConsole
 
 
 def take_steps(console: TrainingConsole, *, first: int, last: int) -> None:
@@ -31,7 +31,7 @@ def test_a_resumed_run_counts_speed_from_where_it_began(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 0.0, *[float(second) for second in range(1, 100)]])
-    monkeypatch.setattr("lanhdr_cli.training_console.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("lanhdr_cli.training.time.monotonic", lambda: next(clock))
     take_steps(TrainingConsole(4, 100, steps=1100), first=101, last=101)
     line = capsys.readouterr().err
     speed = re.search(r"([\d.]+) samples/s", line)

@@ -9,11 +9,11 @@ import pytest
 from av.video.stream import VideoStream
 from fake_sets import fake_bracket, fake_hdr_frames, fake_patches, fake_vimeo90k, moving_codes
 
-from train.datasets.clip import draw_indices, mirrored
-from train.datasets.sources import find_sources
+from train.data.clips import draw_indices, mirrored
+from train.data.folder import find_sources
 from train.errors import DatasetError
-from train.sample_recipe import guided_samples
-from train.synthesis import TrainingSet
+from train.sampling_config import guided_samples
+from train.synthesis.dataset import TrainingSet
 
 
 def test_septuplets_are_listed_by_split_and_read_in_order(tmp_path: Path) -> None:

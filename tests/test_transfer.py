@@ -5,16 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.transfer import (
-    hlg_decode,
-    hlg_encode,
-    hlg_oetf,
-    hlg_oetf_inverse,
-    pq_decode,
-    pq_encode,
-    pu21_encode,
-    roll_off,
-)
+from model.color import hlg_decode, hlg_encode, hlg_oetf, hlg_oetf_inverse, pq_decode, pq_encode, pu21_encode, roll_off
 
 NITS = torch.logspace(-4, 4, 400, dtype=torch.float64)
 

@@ -6,21 +6,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.bundled import bundled_path
 from model.color import mu_law
 from model.lite import LiteNet
 from model.merge import Merge
 from model.neighbors import candidate_keys
 from model.network import NetworkConfig
-from model.pretrained import Network, build_network, load_network
-from train import session
-from train.batches import Batch
-from train.config import TrainConfig, TrainError
-from train.datasets.sources import Sources
-from train.metrics import psnr
-from train.sample_recipe import guided_samples
-from train.synthesis import TrainingSet
-from train.transplant import transplant
+from model.pretrained import Network, build_network, bundled_path, load_network
+from train import run as session
+from train.adapt_weights import transplant
+from train.config import TrainConfig
+from train.data.folder import Sources
+from train.data.loader import Batch
+from train.errors import TrainError
+from train.evaluation.metrics import psnr
+from train.sampling_config import guided_samples
+from train.synthesis.dataset import TrainingSet
 
 # Which frame of a window of 5 (two exposures) stands in each place of a window of 7, by its role: the inner two
 # neighbors of a side are exposed unlike the reference, the outermost like it.

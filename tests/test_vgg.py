@@ -8,12 +8,11 @@ import torch
 from tiny_training import TinyNetwork, TinySource, tiny_config
 from torch import nn
 
-from train.batches import Batch
-from train.config import TrainError
-from train.descent import Descent
+from train.data.loader import Batch
 from train.distributed import Team
-from train.losses import PAPER, PAPER_VGG, loss_weights
-from train.vgg import LAYERS, VggDistance, load_vgg
+from train.errors import TrainError
+from train.losses import LAYERS, PAPER, PAPER_VGG, VggDistance, load_vgg, loss_weights
+from train.trainer import Descent
 
 
 def _layers() -> nn.Sequential:

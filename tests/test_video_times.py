@@ -13,11 +13,10 @@ from av.video.stream import VideoStream
 from clips import QUIET_X264, REC709, Tags, gray_frame, write_clip
 from converting import TWO, identity
 
-from lanhdr_cli.conversion import run
-from lanhdr_cli.media.encoders import EncodingWishes
-from lanhdr_cli.media.hdr10 import VideoWishes
-from lanhdr_cli.params import FrameRange
-from lanhdr_cli.request import Request
+from lanhdr_cli.conversion import Request, run
+from lanhdr_cli.media.encoder import EncodingWishes
+from lanhdr_cli.media.video_writer import VideoWishes
+from lanhdr_cli.options import FrameRange
 
 SIZE = (96, 64)
 QUICK = VideoWishes(EncodingWishes(preset="ultrafast", threads=1))

@@ -3,12 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from train.datasets.pictures import Picture, Pixels, hdr_picture, ldr_picture
-from train.datasets.videos import Video
-from train.layers import Layer, draw_layer
-from train.motion import STILL, Motion, draw_motion
-from train.scenes import Scene
-from train.views import LIMIT, Camera, view_panorama, view_picture, view_video
+from train.data.images import Picture, Pixels, hdr_picture, ldr_picture
+from train.data.videos import Video
+from train.synthesis.camera import LIMIT, STILL, Camera, Motion, draw_motion, view_panorama, view_picture, view_video
+from train.synthesis.scene import CompositeScene, Layer, draw_layer
 
 SIZE = (24, 32)
 
@@ -130,7 +128,7 @@ def test_drawn_layers_are_soft_at_the_edge_and_range_from_dim_to_bright() -> Non
 
 def test_open_shutter_smears_in_the_direction_of_motion() -> None:
     camera = Camera((60, 50), 1.0, 0.0, _drift(10, 0), SIZE)
-    scene = Scene(view_picture(_noise(100, 120), camera, times=[-1.0, 1.0]), ())
+    scene = CompositeScene(view_picture(_noise(100, 120), camera, times=[-1.0, 1.0]), ())
     sharp, smeared = scene.render(0.0), scene.render(0.0, shutter=0.6)
     across, along = (np.abs(np.diff(smeared, axis=axis)).mean() for axis in (0, 1))
     assert along < 0.7 * across

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from train.measures import BY_KEY, Pair, measure
-from train.warping import warping_error
+from train.evaluation.metrics import BY_KEY, Pair, measure, warping_error
 
 
 def texture(shift: int) -> Tensor:

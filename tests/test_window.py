@@ -8,7 +8,7 @@ import pytest
 
 from model.errors import ExposureError, FrameError
 from model.exposure import ExposureCycle
-from model.window import borrowed_index, exposure_windows, sliding_windows
+from model.frames import borrowed_index, exposure_windows, sliding_windows
 
 KINDS = [(2, 5), (3, 7)]  # period and window length of two and three exposures
 

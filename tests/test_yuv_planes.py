@@ -10,9 +10,9 @@ import torch
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from lanhdr_cli.media.light_level import LightMeter
-from lanhdr_cli.media.yuv_planes import FORMATS, brightest, pad_to_format, to_frame
-from model.transfer import pq_encode
+from lanhdr_cli.media.hdr10_metadata import LightMeter
+from lanhdr_cli.media.yuv import FORMATS, brightest, pad_to_format, to_frame
+from model.color import pq_encode
 
 SIZE = (12, 20)  # height, width
 

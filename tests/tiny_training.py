@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from model.color import mu_law_inverse
+from train.checkpoint import Row, RunFolder
 from train.config import TrainConfig
-from train.loop import Trainer
-from train.run_folder import Row, RunFolder
+from train.trainer import Trainer
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from model.lite import LiteNet
 from model.network import NetworkConfig
+from train.checkpoint import RunFolder
 from train.distributed import ALONE, Team, joined
-from train.loop import Trainer
-from train.run_folder import RunFolder
+from train.trainer import Trainer
 
 
 def lite() -> LiteNet:

@@ -3,7 +3,10 @@
 `torchrun` starts them and says so in the environment; without it a run has one process and nothing is exchanged.
 """
 
+import logging
 import os
+import sys
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from torch import distributed, nn
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from train.config import TrainError
+from train.errors import TrainError
 
 CPU = torch.device("cpu")
 # What gloo and NCCL say when the process at the other end is gone; neither has a type of its own for it.
@@ -138,3 +141,49 @@ def _peers_needed() -> Iterator[None]:
         raise TrainError(
             "another process of this run has ended: see what it said, then go on with --resume RUN"
         ) from error
+
+
+# Time in seconds that processes have to finish their step and save after an interruption.
+TIME_TO_SAVE = 300
+
+
+def launch(command: Sequence[str], processes: int) -> int:
+    """Run a command in several processes that find each other, and wait for them.
+
+    An interruption (Ctrl-C, SIGTERM) is passed on once; what the processes then say is not replaced.
+
+    Args:
+        command: Arguments of Python, such as `-m lanhdr_cli train ...`.
+        processes: How many.
+
+    Returns:
+        Exit code of the first process that failed, 0 if none did, 128 + N after signal N.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    # What a process has to say of its end it says itself.
+    logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.CRITICAL)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        shutdown_timeout=TIME_TO_SAVE,
+    )
+    try:
+        elastic_launch(config, sys.executable)(*command)
+    except ChildFailedError as error:
+        return _exit_code(error.get_first_failure()[1].exitcode)
+    except SignalException as interruption:
+        return 128 + int(interruption.sigval)
+    return 0
+
+
+def _exit_code(code: int) -> int:
+    """Turn the exit code of a child, negative for a signal, into that of a shell."""
+    return 128 - code if code < 0 else code

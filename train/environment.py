@@ -4,12 +4,15 @@ Light to import, for the command line asks it for the version.
 """
 
 import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
 
 # Values that JSON can hold.
 Environment = dict[str, Any]
@@ -106,3 +109,34 @@ def _git(root: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+PROCESSES = Path("/proc")
+
+
+def peak_memory() -> int | None:
+    """Largest part of the machine's memory that this process has had at once, in bytes; None if it is not told."""
+    return process_bytes("self/status", "VmHWM") or _peak_by_rusage()
+
+
+def process_bytes(file: str, name: str) -> int | None:
+    """Read a size of Linux's files of processes, `NAME:   123 kB`; None if it is not told.
+
+    Args:
+        file: Below /proc, e.g. `self/status`.
+        name: The size.
+    """
+    try:
+        match = re.search(rf"^{name}:\s+(\d+) kB$", (PROCESSES / file).read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        return None
+    return 1024 * int(match[1]) if match else None
+
+
+def _peak_by_rusage() -> int | None:
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

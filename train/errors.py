@@ -3,6 +3,10 @@
 from model.errors import LanHdrError
 
 
+class TrainError(LanHdrError):
+    """A training run cannot start, go on, or be resumed."""
+
+
 class DatasetError(LanHdrError):
     """A folder or file of training or test pictures is missing, empty or unreadable."""
 

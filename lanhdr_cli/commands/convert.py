@@ -5,10 +5,21 @@ from typing import Any
 
 import click
 
-from lanhdr_cli.commands.camera import camera_of, camera_options
-from lanhdr_cli.commands.reading import reading_of, reading_options
-from lanhdr_cli.commands.video import video_of, video_options
-from lanhdr_cli.params import DEVICE, EXPOSURES, FRAMES, POSITIVE, STOPS, FrameRange, exposure_cycle
+from lanhdr_cli.options import (
+    DEVICE,
+    EXPOSURES,
+    FRAMES,
+    POSITIVE,
+    STOPS,
+    FrameRange,
+    camera_of,
+    camera_options,
+    exposure_cycle,
+    reading_of,
+    reading_options,
+    video_of,
+    video_options,
+)
 
 EPILOG = """INPUT is a video file, or an image sequence: a folder, 'frames/*.png' (in quotes), shot.####.tif or
 shot.%04d.tif; PNG, TIFF, JPEG and OpenEXR are read.
@@ -78,8 +89,7 @@ def convert(
     """
     cycle, listed = exposure_cycle(exposures, stops)
     from lanhdr_cli.console import set_verbosity
-    from lanhdr_cli.conversion import run
-    from lanhdr_cli.request import Request
+    from lanhdr_cli.conversion import Request, run
 
     set_verbosity(quiet=quiet, verbose=verbose)
     reading, camera, video = reading_of(wishes), camera_of(wishes), video_of(wishes)

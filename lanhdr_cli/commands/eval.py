@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from lanhdr_cli.opencv import opencv_needed
-from lanhdr_cli.params import DEVICE
+from lanhdr_cli.console import opencv_needed
+from lanhdr_cli.options import DEVICE
 
 EPILOG = """Benchmarks: selftest (drawn on the spot, needs no files), folder (your own), cinematic, dynamic, static
 (DeepHDRVideo), hdrv (Real-HDRV), tog13 (without truth). README says how they must lie."""

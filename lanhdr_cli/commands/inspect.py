@@ -6,9 +6,7 @@ from typing import Any
 
 import click
 
-from lanhdr_cli.commands.camera import camera_of, camera_options
-from lanhdr_cli.commands.reading import reading_of, reading_options
-from lanhdr_cli.params import EXPOSURES, STOPS, exposure_cycle
+from lanhdr_cli.options import EXPOSURES, STOPS, camera_of, camera_options, exposure_cycle, reading_of, reading_options
 
 
 @click.command()
@@ -40,9 +38,7 @@ def inspect(
     """
     cycle, file = exposure_cycle(exposures, stops)
     from lanhdr_cli.console import set_verbosity
-    from lanhdr_cli.inspection_job import inspect_path
-    from lanhdr_cli.inspection_record import as_record
-    from lanhdr_cli.inspection_text import lines
+    from lanhdr_cli.inspection_report import as_record, inspect_path, lines
 
     set_verbosity(quiet=quiet, verbose=False)
     found = inspect_path(

@@ -1,19 +1,21 @@
 """`lanhdr train`: learn weights from pictures, clips, or from nothing but procedural scenes."""
 
+import shlex
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lanhdr_cli.console import set_verbosity
-from lanhdr_cli.opencv import opencv_needed
-from lanhdr_cli.params import DEVICE
-from lanhdr_cli.training_team import tell, training_team
+from lanhdr_cli.console import opencv_needed, set_verbosity
+from lanhdr_cli.options import DEVICE
+from lanhdr_cli.training import tell, training_team
+from train.config import TrainConfig
 
 if TYPE_CHECKING:
     from train.distributed import Team
-    from train.loop import Trainer
+    from train.trainer import Trainer
+
 
 _POSITIVE = click.IntRange(min=1)
 
@@ -99,8 +101,8 @@ def train(
 
 def _new_folder(given: dict[str, Any]) -> Path:
     """Name a folder after the recipe, with a number if there is one already."""
+    from train.config import default_recipe
     from train.distributed import launched
-    from train.recipe import default_recipe
 
     if launched():  # each process would choose its own, and one that is started anew a new one
         raise click.UsageError("processes that torchrun starts need to be told the folder of their run: pass -o FOLDER")
@@ -113,8 +115,8 @@ def _trainer(
     folder: Path, given: dict[str, Any], *, resumed: bool, team: "Team", tensorboard: bool, dry: bool
 ) -> "Trainer":
     with opencv_needed("training"):
-        from train import session
-    from train.recipe import resolved_config
+        from train import run as session
+    from train.config import resolved_config
 
     curves = tensorboard and team.leads and not dry and _tensorboard_usable()
     place: Any = {"device": team.device, "team": team, "tensorboard": curves, "dry": dry}
@@ -124,7 +126,7 @@ def _trainer(
 
 
 def _tensorboard_usable() -> bool:
-    from train.events import tensorboard_found
+    from train.logger import tensorboard_found
 
     if found := tensorboard_found():
         return found
@@ -135,8 +137,8 @@ def _tensorboard_usable() -> bool:
 
 
 def _print_plan(trainer: "Trainer", folder: Path) -> None:
-    from lanhdr_cli.training_plan import plan_lines
-    from train.plan import make_plan
+    from lanhdr_cli.training import plan_lines
+    from train.dry_run import make_plan
 
     click.echo("taking a few steps to see what they cost", err=True)
     plan = make_plan(trainer, folder)
@@ -145,9 +147,36 @@ def _print_plan(trainer: "Trainer", folder: Path) -> None:
 
 
 def _run(trainer: "Trainer", team: "Team") -> bool:
-    from lanhdr_cli.training_console import TrainingConsole
+    from lanhdr_cli.training import TrainingConsole
 
     if not team.leads:
         return trainer.run(lambda _row: None)
     with TrainingConsole(trainer.config.batch, trainer.step, steps=trainer.config.steps) as console:
         return trainer.run(console)
+
+
+# Folders of the user's own, which the reader has elsewhere.
+PLACES = {"data": "DATA", "validation_data": "HELD_OUT"}
+ALWAYS = ("nexps", "size", "steps")
+# They change how a run is carried out and told, not what is learned.
+WITHOUT_EFFECT = frozenset(
+    {"workers", "threads", "log_every", "validate_every", "validation_samples", "checkpoint_minutes"}
+)
+
+
+def training_command(config: TrainConfig) -> str:
+    """Write what to type for a run of this config, with names in place of paths.
+
+    Args:
+        config: What the run was told; whatever no option says is left to the defaults.
+    """
+    values, defaults = config.as_dict(), TrainConfig().as_dict()
+    words = ["lanhdr", "train"]
+    for parameter in train.params:
+        name = str(parameter.name)
+        value = values.get(name)
+        if value is None or name in WITHOUT_EFFECT or (value == defaults[name] and name not in ALWAYS):
+            continue
+        said = PLACES.get(name) or (Path(value).name if isinstance(value, str) else f"{value:.10g}")
+        words += [parameter.opts[-1], shlex.quote(said)]
+    return " ".join([*words, "-o", "RUN"])

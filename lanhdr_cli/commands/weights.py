@@ -21,8 +21,7 @@ def weights() -> None:
 @weights.command("list")
 def list_bundled() -> None:
     """Show the weights that come with lanhdr."""
-    from model.bundled import bundled_files
-    from model.pretrained import load_network
+    from model.pretrained import bundled_files, load_network
 
     paths = bundled_files()
     for path in paths:
@@ -40,7 +39,7 @@ def list_bundled() -> None:
 @click.option("--half", is_flag=True, help="Store half precision.")
 def import_checkpoint(checkpoint: Path, output: Path, *, overwrite: bool, half: bool) -> None:
     """Turn a published CHECKPOINT (ckpt.pt) into a self-describing file."""
-    from lanhdr_cli.media.output import prepare_folder, refuse_existing
+    from lanhdr_cli.media.paths import prepare_folder, refuse_existing
     from model.pretrained import load_network, save_network
 
     if output.exists() and not overwrite:
@@ -72,11 +71,9 @@ def export(
     overwrite: bool,
 ) -> None:
     """Turn the averaged weights of a RUN's folder into a file to give away, with a model card beside it."""
-    from lanhdr_cli.media.formats import check_weights
-    from lanhdr_cli.media.output import prepare_folder, refuse_existing, refuse_sources
-    from lanhdr_cli.training_command import training_command
-    from train.export import read_run, record_of, write_weights
-    from train.model_card import CardWishes, model_card, write_card
+    from lanhdr_cli.commands.train import training_command
+    from lanhdr_cli.media.paths import check_weights, prepare_folder, refuse_existing, refuse_sources
+    from train.export import CardWishes, model_card, read_run, record_of, write_card, write_weights
 
     check_weights(output)
     card = output.with_suffix(".md")

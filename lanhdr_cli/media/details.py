@@ -7,10 +7,9 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from lanhdr_cli.media.container import open_container
-from lanhdr_cli.media.decode import VideoReader, video_stream
-from lanhdr_cli.media.pixels import coding_of
 from lanhdr_cli.media.source import Source
+from lanhdr_cli.media.video_reader import VideoReader, open_container, video_stream
+from lanhdr_cli.media.yuv import coding_of
 
 UNTAGGED = 2
 # ITU-T H.273 tables 2 to 4, by FFmpeg's names.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lanhdr_cli.media.background import Background
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.output import FrameNames, complete_file
+from lanhdr_cli.media.paths import FrameNames, complete_file
 from lanhdr_cli.media.timecode import TimeCode, advance, parse_timecode
 from model.color import ACES2065_1, ACESCG, REC709, REC2020, convert_primaries
 from model.frames import HdrFrame

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lanhdr_cli.media.errors import MediaError
-from model.color import REC709, REC2020, convert_primaries
-from model.transfer import HLG_PEAK_NITS, PQ_PEAK_NITS, hlg_encode, pq_encode, roll_off
+from model.color import HLG_PEAK_NITS, PQ_PEAK_NITS, REC709, REC2020, convert_primaries, hlg_encode, pq_encode, roll_off
 
 WHITE_NITS = 203.0  # diffuse white, ITU-R BT.2408-7 clause 2.2
 PEAK_NITS = 1000.0

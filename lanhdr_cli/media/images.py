@@ -1,8 +1,12 @@
 """Reading one picture of a sequence."""
 
 import io
-from dataclasses import dataclass
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -11,9 +15,133 @@ from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.headers import EXR_MAGIC
-from lanhdr_cli.media.pixels import coding_of, to_rgb
+from lanhdr_cli.media.paths import complete_file
+from lanhdr_cli.media.yuv import coding_of, to_rgb
 from model.exposure import to_ldr
+from train.data.exif import (
+    IMAGE_LENGTH,
+    IMAGE_WIDTH,
+    JPEG_APP1,
+    JPEG_MAGIC,
+    ORIENTATION,
+    PNG_MAGIC,
+    TILE_WIDTH,
+    ShotExposure,
+    is_exif,
+    jpeg_segments,
+    png_chunks,
+    read_tags,
+    shot_exposure,
+)
+
+EXR_MAGIC = b"\x76\x2f\x31\x01"
+TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# ITU-T T.81 table B.1: frames begin with SOF0 to SOF15, but for DHT, JPG and DAC among them.
+JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+LYING = (5, 6, 7, 8)  # values of the orientation tag that swap width and height
+
+
+@dataclass(frozen=True)
+class PictureHeader:
+    """Size and exposure of a picture.
+
+    Args:
+        width: Of the upright picture.
+        height: Of the upright picture.
+        shot: What the file says of its exposure.
+        is_exr: Whether it is OpenEXR, and so linear.
+    """
+
+    width: int
+    height: int
+    shot: ShotExposure = field(default_factory=ShotExposure)
+    is_exr: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
+
+def read_header(path: Path) -> PictureHeader:
+    """Read the header of a PNG, TIFF, JPEG or OpenEXR file; its content decides which, not its name.
+
+    Raises:
+        MediaError: If it is none of them, or damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(8)
+            header = _parser(magic)(file)
+    except (OSError, struct.error, KeyError, ValueError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "its header is damaged"
+        raise MediaError(f"{path} can't be read as a picture ({reason}): replace or remove it") from error
+    if header is None:
+        found = "it is empty" if not magic else "it is no PNG, TIFF, JPEG or OpenEXR"
+        raise MediaError(f"{path} can't be read as a picture ({found}): replace or remove it")
+    return header
+
+
+def _parser(magic: bytes) -> Callable[[BinaryIO], PictureHeader | None]:
+    if magic == PNG_MAGIC:
+        return _png
+    if magic.startswith(JPEG_MAGIC):
+        return _jpeg
+    if magic.startswith(TIFF_MAGICS):
+        return _tiff
+    return _exr if magic.startswith(EXR_MAGIC) else lambda file: None
+
+
+def _png(file: BinaryIO) -> PictureHeader:
+    width, height, tags = 0, 0, {}
+    for kind, begin in png_chunks(file):
+        if kind == b"IHDR":
+            width, height = struct.unpack(">2I", file.read(8))
+        elif kind == b"eXIf":
+            tags = read_tags(file, base=begin)
+    return _checked(width, height, tags)
+
+
+def _jpeg(file: BinaryIO) -> PictureHeader:
+    tags: dict[int, float] = {}
+    for marker, begin in jpeg_segments(file):
+        if marker == JPEG_APP1 and is_exif(file):
+            tags = read_tags(file, base=begin + 6)
+        elif marker in JPEG_FRAMES:
+            height, width = struct.unpack(">x2H", file.read(5))
+            return _checked(width, height, tags)
+    return _checked(0, 0, tags)
+
+
+def _tiff(file: BinaryIO) -> PictureHeader:
+    tags = read_tags(file)
+    if TILE_WIDTH in tags:  # FFmpeg would make black of them
+        raise MediaError(f"{file.name} is a TIFF in tiles, which can't be read: write it in strips")
+    return _checked(int(tags[IMAGE_WIDTH]), int(tags[IMAGE_LENGTH]), tags)
+
+
+def _checked(width: int, height: int, tags: dict[int, float]) -> PictureHeader:
+    if width < 1 or height < 1:
+        raise ValueError("no size")
+    if tags.get(ORIENTATION) in LYING:
+        width, height = height, width
+    return PictureHeader(width, height, shot_exposure(tags))
+
+
+def _exr(file: BinaryIO) -> PictureHeader:
+    import OpenEXR
+
+    with OpenEXR.File(str(file.name), header_only=True) as picture:
+        header = dict(picture.header())  # the file empties its own on closing
+    lowest, highest = header["dataWindow"]
+    width, height = (int(high - low) + 1 for low, high in zip(lowest, highest, strict=True))
+    shot = ShotExposure(*(_positive(header.get(name)) for name in ("expTime", "isoSpeed", "aperture")))
+    return PictureHeader(width, height, shot, is_exr=True)
+
+
+def _positive(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and value > 0 else None
+
 
 DAMAGED = "replace it, or remove it and pass --on-missing skip or repeat"
 
@@ -90,3 +218,35 @@ def _read_exr(path: Path) -> Picture:
     linear = torch.from_numpy(np.stack([channels[name] for name in names])).nan_to_num_(nan=0.0)  # (3, H, W)
     above = float((linear > 1).float().mean())
     return Picture(to_ldr(linear, 1.0), f"exr {str(kind).rpartition('.')[2].lower()}", above)
+
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+RGB_8_BIT = (8, 2, 0, 0, 0)  # depth, color type, compression, filter, interlace
+UNFILTERED = b"\0"
+
+
+def write_png(path: Path, picture: Tensor) -> None:
+    """Write an 8-bit sRGB picture (W3C PNG, clauses 5 and 11).
+
+    Args:
+        path: The file; it appears under its name only when complete.
+        picture: sRGB-encoded, 0..1, (3, H, W).
+
+    Raises:
+        MediaError: If it can't be written.
+    """
+    codes = picture.clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous()  # (H, W, 3)
+    height, width, _ = codes.shape
+    rows = b"".join(UNFILTERED + row.tobytes() for row in codes.numpy())
+    chunks = (
+        (b"IHDR", struct.pack(">2I5B", width, height, *RGB_8_BIT)),
+        (b"sRGB", b"\0"),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    with complete_file(path) as unfinished:
+        unfinished.write_bytes(SIGNATURE + b"".join(_chunk(kind, data) for kind, data in chunks))
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

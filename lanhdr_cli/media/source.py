@@ -7,11 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from lanhdr_cli.media.decode import DecodedFrame, VideoInfo, VideoReader
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.faults import Faults
-from lanhdr_cli.media.numbering import names_sequence
-from lanhdr_cli.media.sequence import ImageSequence, OnMissing
+from lanhdr_cli.media.image_sequence import ImageSequence, OnMissing, names_sequence
+from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo, VideoReader
 
 
 class Source(Protocol):

@@ -1,0 +1,335 @@
+"""What users type, as values; nothing here needs torch."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from lanhdr_cli.camera import CameraWishes
+    from lanhdr_cli.media.source import Reading
+    from lanhdr_cli.media.video_writer import VideoWishes
+    from model.exposure import ExposureCycle
+
+
+LARGEST_STOP = 24.0
+HIGHEST_RATE = 100_000
+_RANGE = re.compile(r"(?P<first>\d+)(?:(?P<dash>-)(?P<last>\d+)?)?")
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+@dataclass(frozen=True)
+class FrameRange:
+    """Frames of a clip, counted from 0, both ends included; `last` None is the clip's end."""
+
+    first: int = 0
+    last: int | None = None
+
+    @property
+    def count(self) -> int | None:
+        """Number of frames, None if open."""
+        return None if self.last is None else self.last - self.first + 1
+
+
+class FrameRangeParam(click.ParamType[FrameRange]):
+    """`A-B`, `A-` or `A`, counted from 0, both ends included."""
+
+    name = "A-B"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> FrameRange:
+        """Read a range."""
+        if isinstance(value, FrameRange):
+            return value
+        match = _RANGE.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no range of frames; pass e.g. 0-47, 48- or 12", param, ctx)
+        first = int(match["first"])
+        last = int(match["last"]) if match["last"] else (None if match["dash"] else first)
+        if last is not None and last < first:
+            self.fail(f"{value!r} ends before it begins; pass e.g. {last}-{first}", param, ctx)
+        return FrameRange(first, last)
+
+
+class NumbersParam(click.ParamType[tuple[float, ...]]):
+    """Numbers with commas between them.
+
+    Args:
+        name: What help calls it.
+        lowest: Least value; not allowed itself if `above`.
+        highest: Greatest value.
+        above: Whether values must lie above `lowest`.
+        example: A list that works, for error messages.
+    """
+
+    def __init__(self, name: str, *, lowest: float, highest: float, above: bool, example: str) -> None:
+        self.name = name
+        self._lowest, self._highest, self._above, self._example = lowest, highest, above, example
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Read a list."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no list of numbers; pass e.g. {self._example}", param, ctx)
+        if not all(self._fits(number) for number in numbers):
+            bounds = f"{'above' if self._above else 'from'} {self._lowest:g} to {self._highest:g}"
+            self.fail(f"{value!r}: numbers must be {bounds}; pass e.g. {self._example}", param, ctx)
+        if len(numbers) < 2 or min(numbers) == max(numbers):
+            self.fail(f"{value!r} does not alternate; pass two values or more, e.g. {self._example}", param, ctx)
+        return numbers
+
+    def _fits(self, number: float) -> bool:
+        return self._lowest <= number <= self._highest and not (self._above and number == self._lowest)
+
+
+class ExposuresParam(click.ParamType[tuple[float, ...] | Path]):
+    """Numbers with commas between them, or a file that lists exposures."""
+
+    name = "LIST|FILE"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...] | Path:
+        """Read a list; what is no list may name a file."""
+        if isinstance(value, Path):
+            return value
+        path = Path(str(value))
+        return path if str(value) and path.is_file() else LINEAR.convert(value, param, ctx)
+
+
+class PositiveParam(click.ParamType[float]):
+    """A finite number above 0."""
+
+    name = "FLOAT"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a number."""
+        try:
+            number = float(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no number; pass e.g. 1.0", param, ctx)
+        if not (math.isfinite(number) and number > 0):
+            self.fail(f"{value!r} must be a finite number above 0; pass e.g. 1.0", param, ctx)
+        return number
+
+
+class RateParam(click.ParamType[Fraction]):
+    """Frames per second: `25`, `24000/1001`, or `23.976` for the same."""
+
+    name = "FPS"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """Read a rate; decimals next to one of the rates over 1.001 stand for it."""
+        try:
+            rate = Fraction(str(value))
+        except (ValueError, ZeroDivisionError):
+            self.fail(f"{value!r} is no frame rate; pass e.g. 24, 23.976 or 30000/1001", param, ctx)
+        if not 0 < rate <= HIGHEST_RATE:
+            self.fail(f"{value!r}: a frame rate must be above 0 to {HIGHEST_RATE}; pass e.g. 24", param, ctx)
+        slowed = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
+        return slowed if rate.denominator > 1 and abs(rate - slowed) < Fraction(1, 200) else rate
+
+
+class UnitParam(PositiveParam):
+    """A number above 0, up to 1."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a number."""
+        number = super().convert(value, param, ctx)
+        if number > 1:
+            self.fail(f"{value!r} must be above 0, up to 1; pass e.g. 0.9", param, ctx)
+        return number
+
+
+class BlackParam(click.ParamType[tuple[float, float, float]]):
+    """One number from 0 to below 1, or three for R, G and B."""
+
+    name = "CODE|R,G,B"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float, float]:
+        """Read one number or three."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = [float(part) for part in str(value).split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (1, 3) or not all(0 <= number < 1 for number in numbers):
+            self.fail(f"{value!r}: pass one number or three, from 0 to below 1, e.g. 0.02,0.01,0.07", param, ctx)
+        red, green, blue = numbers * (3 // len(numbers))
+        return red, green, blue
+
+
+class DeviceParam(click.ParamType[str]):
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+
+    name = "DEVICE"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the form; whether the device exists is found out later."""
+        if not _DEVICE.fullmatch(str(value)):
+            self.fail(f"{value!r} is no device; pass auto, cpu, cuda or e.g. cuda:1", param, ctx)
+        return str(value)
+
+
+LINEAR = NumbersParam("LIST", lowest=0, highest=2**LARGEST_STOP, above=True, example="1,8")
+EXPOSURES = ExposuresParam()
+STOPS = NumbersParam("LIST", lowest=-LARGEST_STOP, highest=LARGEST_STOP, above=False, example="0,3")
+FRAMES = FrameRangeParam()
+POSITIVE = PositiveParam()
+UNIT = UnitParam()
+BLACK = BlackParam()
+RATE = RateParam()
+DEVICE = DeviceParam()
+
+
+def exposure_cycle(
+    exposures: tuple[float, ...] | Path | None, stops: tuple[float, ...] | None
+) -> "tuple[ExposureCycle | None, Path | None]":
+    """Make the cycle from one of two options, or pass on the file that lists it; both are None if none is given.
+
+    Raises:
+        click.UsageError: If both are given.
+    """
+    from model.exposure import ExposureCycle
+
+    if exposures and stops:
+        raise click.UsageError("--exposures and --stops say the same in two ways: pass one of them")
+    if isinstance(exposures, Path):
+        return None, exposures
+    if exposures:
+        return ExposureCycle.from_ratios(exposures), None
+    return (ExposureCycle.from_stops(stops) if stops else None), None
+
+
+OPTIONS = (
+    click.option(
+        "--response",
+        default="auto",
+        show_default=True,
+        metavar="auto|NAME|FILE",
+        help="Camera response: auto finds it in the clip and keeps gamma2.2 where that fits; srgb, bt709, generic (a "
+        "contrasty JPEG curve), a camera's curve (S-Log3, LogC4 ...), a .mat, .csv or 1-D .cube.",
+    ),
+    click.option("--gamut", metavar="NAME", help="Camera primaries, e.g. S-Gamut3.Cine; else as tagged, or Rec.709."),
+    click.option("--clip-code", type=UNIT, default=1.0, help="Signal where the camera clips, if below 1 (white)."),
+    click.option("--black-code", type=BLACK, help="Signal of no light, one or R,G,B; 0 for black.  [default: found]"),
+)
+
+
+def camera_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options to a command; `camera_of` takes their values."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def camera_of(wishes: dict[str, Any]) -> "CameraWishes":
+    """Take the values out of a command's arguments."""
+    from lanhdr_cli.camera import CameraWishes
+
+    return CameraWishes(**{name: wishes.pop(name) for name in ("response", "gamut", "clip_code", "black_code")})
+
+
+NAMES = ("fps", "on_missing", "hwaccel", "strict")
+
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options; `reading_of` makes their values one."""
+    for option in reversed(
+        (
+            click.option("--fps", type=RATE, help="Frames per second of an image sequence.  [default: 24]"),
+            click.option(
+                "--on-missing",
+                type=click.Choice(["error", "skip", "repeat"]),
+                default="error",
+                show_default=True,
+                help="Where a number of a sequence is missing.",
+            ),
+            click.option("--hwaccel", metavar="KIND", help="Decode video by hardware if it is there: auto, cuda ..."),
+            click.option("--strict", is_flag=True, help="Stop at damage in the input."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def reading_of(wishes: dict[str, Any]) -> "Reading":
+    """Take the options' values out of all values."""
+    from lanhdr_cli.media.source import Reading
+
+    return Reading(**{name: wishes.pop(name) for name in NAMES})
+
+
+CODECS = ("hevc", "av1", "prores-4444", "prores-422hq", "ffv1", "hevc_nvenc", "av1_nvenc")
+
+
+class ParameterParam(click.ParamType[tuple[str, str]]):
+    """`KEY=VAL`."""
+
+    name = "KEY=VAL"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Split at the first equals sign."""
+        key, sign, content = str(value).partition("=")
+        if not (key and sign and content):
+            self.fail(f"{value!r} is no parameter; pass e.g. aq-mode=3", param, ctx)
+        return key, content
+
+
+def video_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options; `video_of` makes their values one."""
+    for option in reversed(
+        (
+            click.option("--codec", type=click.Choice(CODECS), default="hevc", show_default=True, help="Of HDR video."),
+            click.option(
+                "--crf", type=click.FloatRange(0, 63), help="Quality, lower is better: 18 for hevc, 22 for av1."
+            ),
+            click.option("--preset", help="Speed of the encoder, in its own words: medium for hevc, 8 for av1."),
+            click.option("--pix-fmt", metavar="NAME", help="Pixel format, e.g. yuv422p10le."),
+            click.option(
+                "--enc",
+                "parameters",
+                type=ParameterParam(),
+                multiple=True,
+                help="Parameter of the encoder; repeatable.",
+            ),
+            click.option("--white-nits", type=POSITIVE, default=203.0, help="Light of 1.0 in cd/m2.  [default: 203]"),
+            click.option("--peak-nits", type=POSITIVE, default=1000.0, help="Peak in cd/m2.  [default: 1000]"),
+            click.option("--hlg", is_flag=True, help="HLG instead of PQ (HDR10)."),
+            click.option("--no-audio", is_flag=True, help="Leave out the sound."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def video_of(wishes: dict[str, Any]) -> "VideoWishes":
+    """Take the options' values out of all values.
+
+    Raises:
+        MediaError: If the peak does not fit.
+    """
+    from lanhdr_cli.media.encoder import EncodingWishes
+    from lanhdr_cli.media.grading import Grading
+    from lanhdr_cli.media.video_writer import VideoWishes
+
+    encoding = EncodingWishes(
+        codec=wishes.pop("codec"),
+        crf=wishes.pop("crf"),
+        preset=wishes.pop("preset"),
+        pixels=wishes.pop("pix_fmt"),
+        parameters=wishes.pop("parameters"),
+        threads=wishes.get("threads"),
+    )
+    grading = Grading(wishes.pop("white_nits"), wishes.pop("peak_nits"), hlg=wishes.pop("hlg"))
+    return VideoWishes(encoding, grading, sound=not wishes.pop("no_audio"))

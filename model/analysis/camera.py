@@ -1,0 +1,224 @@
+"""A camera as its clip shows it: black level and response, and with the response the exposures if nobody says them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from model.analysis.black_level import estimate_black
+from model.analysis.brightness import FrameLight, LightMeter
+from model.analysis.camera_curves import family
+from model.analysis.code_matches import code_histogram, paired_histograms
+from model.analysis.exposure_cycle import PERIODS, SURE_TO, ExposureEstimate, estimate_exposures, follow_exposures
+from model.analysis.response import ResponseEstimate, one_thread, response_and_exposures, response_of_pairs
+from model.errors import ExposureError, ResponseError
+from model.exposure import ExposureCycle, FrameExposures
+from model.response import ResponseCurve, gamma_curve, table_curve
+
+DOUBTFUL = 0.3  # confidence of exposures that seem to change
+CHANGE = 3.0  # times what a step varies over the picture: so much steps of the same kind differ at most
+LARGEST_ERROR = 0.4  # stops; a curve that explains the frames worse says nothing
+CLEAR_STEP = 4 / 255  # between the mean codes of two exposures
+REGULAR = 0.6  # of the variance of mean codes that their place in the cycle explains
+
+Black = tuple[float, float, float]
+NO_BLACK: Black = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A frame as the camera encodes, made small.
+
+    Args:
+        image: 0..1, (3, h, w).
+        time: Presentation time in seconds.
+    """
+
+    image: Tensor
+    time: Fraction
+
+
+@dataclass(frozen=True)
+class CameraEstimate:
+    """What was found.
+
+    Args:
+        curve: The response, its black level included; gamma 2.2 where the clip says nothing of it.
+        response: How it was found; None where the clip says nothing.
+        exposures: Found with a response that is not gamma 2.2, of the frames looked at; None otherwise.
+    """
+
+    curve: ResponseCurve
+    response: ResponseEstimate | None = None
+    exposures: FrameExposures | None = None
+
+
+def generic_curve(*, clip_code: float = 1.0) -> ResponseCurve:
+    """A consumer camera's JPEG curve, the generic one of the family."""
+    return table_curve("generic", family().generic, clip_code=clip_code)
+
+
+@one_thread()
+def find_black(shots: Sequence[Shot], *, exposures: FrameExposures | None) -> Black:
+    """Find the black level of each channel.
+
+    Args:
+        shots: The first frames of the clip.
+        exposures: If they are known.
+
+    Returns:
+        0..1 as the camera encodes; 0 where there is none, or where exposures can't be told apart.
+    """
+    keys = exposure_keys(shots, exposures)
+    return _black(shots, keys) if keys else NO_BLACK
+
+
+@one_thread()
+def estimate_camera(
+    shots: Sequence[Shot],
+    *,
+    exposures: FrameExposures | None,
+    clip_code: float = 1.0,
+    black: Black | None = None,
+) -> CameraEstimate:
+    """Find the response, and the exposures with it if nobody says them.
+
+    Args:
+        shots: The first frames of the clip.
+        exposures: If they are known.
+        clip_code: Encoded value at which the camera clips, 0..1.
+        black: Black level of each channel, 0..1; None to find it.
+
+    Returns:
+        Gamma 2.2 wherever the frames agree with it at all levels, or say too little.
+    """
+    keys = exposure_keys(shots, exposures)
+    level = black if black is not None else _black(shots, keys) if keys else NO_BLACK
+    plain = CameraEstimate(replace(gamma_curve(clip_code=clip_code), black_code=level))
+    if not keys:
+        return plain
+    pairs = paired_histograms([shot.image for shot in shots], keys)
+    find = response_and_exposures if exposures is None else response_of_pairs
+    try:
+        found = find(pairs, clip_code=clip_code, black=torch.tensor(level, dtype=torch.float64))
+    except ResponseError:
+        return plain
+    if found.error > LARGEST_ERROR:
+        return plain
+    curve = replace(found.curve, black_code=level)
+    found = replace(found, curve=curve)
+    if exposures is not None or curve.name == plain.curve.name:
+        return CameraEstimate(curve, found)
+    places = [int(key) for key in keys]
+    return CameraEstimate(curve, found, FrameExposures.from_phases(ExposureCycle.from_ratios(found.exposures), places))
+
+
+def exposures_of_camera(frames: Sequence[FrameLight], camera: CameraEstimate) -> tuple[ExposureEstimate, bool]:
+    """Find each frame's exposure by what the response says of the cycle, or by brightness where that is gamma 2.2.
+
+    Args:
+        frames: The light of all frames, measured by the response found.
+        camera: As `estimate_camera` gives it.
+
+    Returns:
+        The exposures, and whether they may be used: they are sure, or the response explains the frames.
+
+    Raises:
+        ExposureError: If brightness does not alternate, or not in a cycle.
+    """
+    if camera.exposures is None or camera.response is None:
+        found = estimate_exposures(frames)
+        return found, found.sure
+    found = follow_exposures(frames, camera.exposures.cycle)
+    if _exposures_change(frames, found):
+        return replace(found, confidence=min(found.confidence, DOUBTFUL)), False
+    confidence = min(found.confidence, camera.response.confidence)
+    return replace(found, confidence=confidence), True
+
+
+def _exposures_change(frames: Sequence[FrameLight], found: ExposureEstimate) -> bool:
+    """Whether steps are clear one by one and yet not the same from cycle to cycle."""
+    spreads = [frame.steps[0].spread for frame in frames[1:] if frame.steps[0].measured]
+    if not spreads or found.uncertainty <= SURE_TO:
+        return False
+    scatter = found.uncertainty * math.sqrt(found.seen / found.exposures.period)
+    return scatter > CHANGE * median(spreads)
+
+
+def exposure_keys(shots: Sequence[Shot], exposures: FrameExposures | None) -> list[float]:
+    """Tell which frames have the same exposure.
+
+    Args:
+        shots: The first frames of the clip.
+        exposures: If they are known.
+
+    Returns:
+        The exposure of each frame, or its place in the cycle if exposures are not known; empty if nothing alternates.
+    """
+    places = None if exposures and len(exposures.phases) > 1 else _seen_places(shots)
+    if exposures is None:
+        return [float(place) for place in places or ()]
+    as_said = [exposures[index] for index in range(len(shots))]
+    ratios = sorted(exposures.cycle.ratios)
+    if places is None or max(places) + 1 != len(ratios) or len(set(ratios)) < len(ratios):
+        return as_said
+    # Frames may be missing, or the first may not be as said: then brightness knows better which is which.
+    by_light = sorted(set(places), key=lambda place: _mean_code(_counts(shots, places)[place]))
+    return [ratios[by_light.index(place)] for place in places]
+
+
+def _seen_places(shots: Sequence[Shot]) -> tuple[int, ...] | None:
+    """The place of each frame in the cycle, by brightness; None if there is no cycle.
+
+    Whatever the response, brighter is brighter: a wrong one still shows which frames belong together.
+    """
+    guesses = []
+    for curve in (gamma_curve(), generic_curve()):
+        meter = LightMeter()
+        try:
+            guess = estimate_exposures([meter.measure(curve.to_ldr(shot.image.float()), shot.time) for shot in shots])
+        except ExposureError:
+            continue
+        guesses.append(guess)
+        if guess.sure:
+            break
+    best = max(guesses, key=lambda guess: guess.confidence, default=None)
+    return best.exposures.phases if best else _places_by_mean(shots)
+
+
+def _places_by_mean(shots: Sequence[Shot]) -> tuple[int, ...] | None:
+    """Places of a cycle that mean codes follow, where too little is well exposed to compare parts of the picture."""
+    means = torch.tensor([float(shot.image.float().mean()) for shot in shots], dtype=torch.float64)
+    for period in PERIODS:
+        places = torch.arange(len(means)) % period
+        if len(means) < 2 * period:
+            continue
+        levels = torch.stack([means[places == place].mean() for place in range(period)])
+        regular = 1 - (means - levels[places]).square().sum() / (means - means.mean()).square().sum().clamp(min=1e-12)
+        if regular > REGULAR and float(levels.max() - levels.min()) > CLEAR_STEP:
+            return tuple(places.tolist())
+    return None
+
+
+def _black(shots: Sequence[Shot], keys: Sequence[float]) -> Black:
+    counts = sorted(_counts(shots, keys).values(), key=_mean_code)
+    if len(counts) < 2:
+        return NO_BLACK
+    red, green, blue = estimate_black(counts[0], counts[-1]).tolist()
+    return red, green, blue
+
+
+def _counts(shots: Sequence[Shot], keys: Sequence[float]) -> dict[float, Tensor]:
+    """Histograms of all frames that have the same key."""
+    counts: dict[float, Tensor] = {}
+    for shot, key in zip(shots, keys, strict=True):
+        counts[key] = counts.get(key, torch.zeros(())) + code_histogram(shot.image.float())
+    return counts
+
+
+def _mean_code(histogram: Tensor) -> float:
+    return float((histogram.sum(0) * torch.arange(histogram.shape[1])).sum() / histogram.sum().clamp(min=1))

@@ -1,0 +1,142 @@
+"""Flicker between exposures: exposures refined on what the frames show, and what flicker is left in a result."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from model.analysis.brightness import FrameLight
+from model.color import mu_law
+
+FEWEST_STEPS = 2  # from and to each exposure
+USUAL_ERROR = 0.02  # stops, of one step
+SPREAD_COUNTS = 0.3
+ROUNDS = 8
+LARGEST_CORRECTION = 0.4  # stops: beyond, it is not the exposures that are slightly wrong
+LARGEST_UNCERTAINTY = 0.04  # stops
+LARGEST_UNEVENNESS = 0.15  # stops
+SAMPLES = 300_000  # of a frame
+
+
+@dataclass(frozen=True)
+class ExposureCorrection:
+    """How much more light each exposure has than was said, relative to the shortest.
+
+    Args:
+        stops: By exposure; the shortest has 0.
+        uncertainty: Standard error of the least certain one, in stops.
+        unevenness: How much steps differ between dark, middle and bright parts, in stops.
+    """
+
+    stops: dict[float, float]
+    uncertainty: float
+    unevenness: float = 0.0
+
+    @property
+    def plausible(self) -> bool:
+        """Whether exposures are slightly wrong, and not altogether, and it is known by how much.
+
+        Steps that differ over the range of brightness are those of noise in black or of another response: whatever
+        their median is, it is not that of the exposures.
+        """
+        largest = max(abs(stops) for stops in self.stops.values())
+        known = self.uncertainty <= LARGEST_UNCERTAINTY and self.unevenness <= LARGEST_UNEVENNESS
+        return largest <= LARGEST_CORRECTION and known
+
+    def corrected(self, exposure: float) -> float:
+        """The exposure that the frames show."""
+        return exposure * math.exp2(self.stops.get(exposure, 0.0))
+
+
+def measure_correction(frames: Sequence[FrameLight], exposures: Sequence[float]) -> ExposureCorrection:
+    """Compare the exposures that were said with the light of neighboring frames.
+
+    The step of brightness between neighbors, on what is well exposed in both, is the difference of their exposures
+    and a drift of the scene. Exposures and drift follow by least squares, in which odd steps (cuts, motion) count less.
+
+    Args:
+        frames: The light of neighboring frames, as `LightMeter` measures it.
+        exposures: Exposure of each, the shortest 1.
+
+    Returns:
+        One correction for each exposure, for all these frames: constant gains can't bring flicker of their own.
+    """
+    levels = sorted(set(exposures))
+    rows, errors, parts = [], [], []
+    for place in range(1, len(frames)):
+        step = frames[place].steps[0] if frames[place].steps else None
+        if step is None or not step.measured or exposures[place] == exposures[place - 1]:
+            continue
+        row = [float(exposures[place] == level) - float(exposures[place - 1] == level) for level in levels[1:]]
+        said = math.log2(exposures[place] / exposures[place - 1])
+        rows.append([*row, 1.0, step.stops - said])
+        errors.append(USUAL_ERROR + SPREAD_COUNTS * step.spread)
+        parts.append([math.copysign(1.0, said) * part for part in step.parts[:3]])
+    if len(rows) < FEWEST_STEPS * len(levels):
+        return ExposureCorrection(dict.fromkeys(levels, 0.0), float("inf"))
+    found, uncertainty = _fit(torch.tensor(rows, dtype=torch.float64), torch.tensor(errors, dtype=torch.float64))
+    usual = [median(column) for column in zip(*parts, strict=True)]
+    return ExposureCorrection(dict(zip(levels, [0.0, *found], strict=True)), uncertainty, max(usual) - min(usual))
+
+
+def _fit(rows: Tensor, errors: Tensor) -> tuple[list[float], float]:
+    """Weighted least squares of the last column on the others; all but the drift, and their largest error."""
+    left, right = rows[:, :-1], rows[:, -1]
+    weights = errors.reciprocal()
+    for _ in range(ROUNDS):
+        normal = (left * weights[:, None]).T @ (left * weights[:, None])
+        inverse = torch.linalg.pinv(normal)
+        solution = inverse @ (left * weights[:, None].square()).T @ right
+        residual = (right - left @ solution) / errors
+        weights = 1 / (errors * (1 + residual.square()).sqrt())
+    scatter = residual.abs().median().clamp(min=0.1) * 1.48
+    uncertainty = float((inverse.diagonal()[:-1].max()).sqrt() * scatter)
+    return solution[:-1].tolist(), uncertainty
+
+
+class FlickerMeter:
+    """Measures how much the brightness of a result follows the exposures; one number per frame is kept."""
+
+    def __init__(self) -> None:
+        self._brightness: list[float] = []
+        self._exposures: list[float] = []
+
+    def add(self, radiance: Tensor, exposure: float) -> None:
+        """Take in the next frame.
+
+        Args:
+            radiance: Linear, 1.0 = clip level of the shortest exposure, (3, H, W).
+            exposure: Exposure of the LDR frame at its place.
+        """
+        height, width = radiance.shape[-2:]
+        stride = max(1, round((height * width / SAMPLES) ** 0.5))
+        self._brightness.append(float(mu_law(radiance[:, ::stride, ::stride].clamp(0, 1)).mean()))
+        self._exposures.append(exposure)
+
+    def jump(self, period: int) -> float:
+        """Mean jump of brightness between exposures, mu-law compressed, 0..1.
+
+        Each frame is compared with the mean over one period around it, so that drift and motion average out.
+
+        Args:
+            period: Number of frames after which the exposures repeat.
+        """
+        brightness = torch.tensor(self._brightness, dtype=torch.float64)
+        reach = period // 2
+        window = torch.ones(2 * reach + 1, dtype=torch.float64)
+        if period % 2 == 0:
+            window[0] = window[-1] = 0.5
+        if len(brightness) < len(window) + period:
+            return 0.0
+        around = (brightness.unfold(0, len(window), 1) * window).sum(1) / period
+        deviations: dict[float, list[float]] = defaultdict(list)
+        for exposure, deviation in zip(
+            self._exposures[reach:], (brightness[reach:-reach] - around).tolist(), strict=False
+        ):
+            deviations[exposure].append(deviation)
+        means = [sum(group) / len(group) for group in deviations.values()]
+        return max(means) - min(means)

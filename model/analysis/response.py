@@ -1,0 +1,420 @@
+"""A camera's response, and if need be the exposures with it, found from frames under a prior over camera curves."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import combinations, pairwise
+
+import torch
+from torch import Tensor
+
+from model.analysis.camera_curves import CODES, COMPONENTS, LOWEST, family, light_of
+from model.analysis.code_matches import BINS, CodeMatches, HistogramPairs, match_codes, paired_histograms
+from model.errors import ResponseError
+from model.exposure import GAMMA
+from model.response import ResponseCurve, bt709_curve, gamma_curve, power_curve, srgb_curve, table_curve
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute without threads: many small products wait for each other longer than they take, if cores are busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+KNOTS = 32  # of what a curve has beside the family's components
+KNOT_DEVIATION, BEND_DEVIATION = 0.25, 0.1  # of slopes of log light over log code
+FEWEST_MATCHES, LEAST_COVERED = 12, 0.1  # and how far codes must reach that are seen at two exposures
+EVIDENCE = 30.0  # how many independent observations all matches together are worth
+FIT_ERROR = 0.01  # of the difference of exposures
+LEAST_SLOPE = 0.3  # of log light over codes 0..1
+OUTLIER = 1.5  # standard errors from which a match counts less
+USUAL_DEVIATION, LEAST_ERROR = 1.48, 0.5  # of a median; of what errors of codes are taken for
+ROUNDS, QUICK_ROUNDS = 8, 5
+SLACK, RELATIVE_SLACK = 0.1, 0.02  # stops, and of the range: so far exposures that are given may be off
+POWER_DEVIATION, POWER_COST, STANDARD_COST = 0.25, 1.5, 1.0  # how unusual a power other than 2.2 and a standard is
+POOR_FIT = 0.1  # stops
+STOPS_TRIED = (0.75, 7.0, 1 / 8)  # from, to, by
+REFINED_BY = 1 / 24
+# Cameras are mostly set in whole stops: so much of the prior lies around them, so narrowly.
+WHOLE_STOPS, WHOLE_STOP_DEVIATION = 0.5, 0.07
+USUAL_STEP, STEP_DEVIATION = 3.0, 1.75  # stops between exposures that cameras are set to
+SAME_WITHIN = 0.35  # stops
+STANDARD_CONFIDENCE = 0.8
+
+
+@dataclass(frozen=True)
+class ResponseEstimate:
+    """What was found.
+
+    Args:
+        curve: The response.
+        error: Median difference between what exposures give and what the curve gives, in stops.
+        covered: Darkest and brightest code that was seen at two exposures.
+        exposures: Linear, the shortest 1, in the order of the keys; as given or as found.
+        confidence: 0 (a guess) to 1.
+    """
+
+    curve: ResponseCurve
+    error: float
+    covered: tuple[float, float]
+    exposures: tuple[float, ...]
+    confidence: float
+
+    @property
+    def sure(self) -> bool:
+        """Whether the curve explains what was seen."""
+        return self.error < POOR_FIT
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """Matches, with what is known of the exposures: steps = known - free @ levels that are sought."""
+
+    matches: CodeMatches
+    black: Tensor  # code of the match's channel, (N,)
+    known: Tensor  # natural logarithm of the ratio, as far as it is known, (N,)
+    free: Tensor  # (N, number of levels sought)
+
+    @property
+    def range(self) -> float:
+        """The greatest known step."""
+        return float(self.known.abs().max())
+
+    def of_range(self, stops: float) -> "_Evidence":
+        """The same where steps are in units of a range that is this long."""
+        return replace(self, known=self.known * stops * math.log(2))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    logs: Tensor  # of light at the codes of a table
+    levels: Tensor  # sought
+    misfit: float  # in units of what the evidence is worth
+    prior: float
+    error: float  # stops
+
+    @property
+    def cost(self) -> float:
+        """Twice the negative logarithm of how likely it is, up to a constant."""
+        return self.misfit + self.prior
+
+
+@dataclass(frozen=True)
+class _Found:
+    curve: ResponseCurve
+    fit: _Fit
+    range: float  # natural logarithm
+    confidence: float
+
+
+def estimate_response(
+    histograms: Mapping[float, Tensor], *, clip_code: float = 1.0, black: Tensor | None = None
+) -> ResponseEstimate:
+    """Find the response from the histograms of several known exposures.
+
+    Where code u becomes v at k times the exposure, the light g must satisfy log g(v) - log g(u) = log k. Log g is a
+    member of the family of camera curves, whose weights are held near 0, and a smooth rest: the family decides where
+    little was seen at two exposures, and between the powers of g that would fit as well if k were not known.
+
+    Args:
+        histograms: By linear exposure, of frames that show the same light on the whole, (3, BINS) each.
+        clip_code: Encoded value at which the camera clips, 0..1.
+        black: Black level of each channel, 0..1, (3,); None for 0.
+
+    Raises:
+        ResponseError: If there are fewer than two exposures, or nothing is well exposed in two of them.
+    """
+    pairs = {pair: (histograms[pair[0]], histograms[pair[1]]) for pair in combinations(sorted(histograms), 2)}
+    return response_of_pairs(pairs, clip_code=clip_code, black=black)
+
+
+def response_from_frames(
+    frames: Sequence[Tensor], exposures: Sequence[float], *, clip_code: float = 1.0, black: Tensor | None = None
+) -> ResponseEstimate:
+    """Find the response from frames whose exposures are known.
+
+    Args:
+        frames: Neighboring frames as the camera encodes, 0..1, (3, H, W) each.
+        exposures: Linear exposure of each.
+        clip_code: Encoded value at which the camera clips, 0..1.
+        black: Black level of each channel, 0..1, (3,); None for 0.
+
+    Raises:
+        ResponseError: If there are fewer than two exposures, or nothing is well exposed in two of them.
+    """
+    return response_of_pairs(paired_histograms(frames, exposures), clip_code=clip_code, black=black)
+
+
+@one_thread()
+def response_of_pairs(
+    pairs: HistogramPairs[float], *, clip_code: float = 1.0, black: Tensor | None = None
+) -> ResponseEstimate:
+    """Find the response from histograms of pairs of frames, by their linear exposures; else as `estimate_response`."""
+    exposures = sorted({exposure for pair in pairs for exposure in pair})
+    if len(exposures) < 2:
+        count = max(1, len(exposures))
+        raise ResponseError(f"a response needs 2 exposures to be found, found {count}: pass --response NAME")
+    parts, known = [], []
+    for (first, second), histograms in pairs.items():
+        short, long = histograms if first < second else histograms[::-1]
+        parts.append(match_codes(short, long, clip_code=clip_code, black=black))
+        known.append(torch.full_like(parts[-1].short, abs(math.log(second / first))))
+    steps = torch.cat(known)
+    evidence = _evidence(parts, steps, steps.new_zeros(len(steps), 0), black=black)
+    found = _likelier(evidence, _known_standards(evidence, clip_code), _solve(evidence, rounds=ROUNDS), clip_code)
+    return _estimate(evidence, found, tuple(exposure / exposures[0] for exposure in exposures))
+
+
+@one_thread()
+def response_and_exposures(
+    pairs: HistogramPairs[float], *, clip_code: float = 1.0, black: Tensor | None = None
+) -> ResponseEstimate:
+    """Find the response together with the exposures, which nobody says.
+
+    Any power of the light fits as well, with the same power of the ratios. What decides is how likely such a curve is
+    among cameras, and that cameras are mostly set in whole stops.
+
+    Args:
+        pairs: Histograms of pairs of frames by their places in the cycle (0, 1 ...), as `paired_histograms` gives them.
+        clip_code: Encoded value at which the camera clips, 0..1.
+        black: Black level of each channel, 0..1, (3,); None for 0.
+
+    Returns:
+        The response, and the exposure of each place.
+
+    Raises:
+        ResponseError: If nothing is well exposed in two places.
+    """
+    brightness = _mean_codes(pairs)
+    order = sorted(brightness, key=brightness.__getitem__)  # places from the shortest exposure on
+    parts, known, free = [], [], []
+    for (first, second), histograms in pairs.items():
+        low, high = sorted((order.index(first), order.index(second)))
+        short, long = histograms if order.index(first) == low else histograms[::-1]
+        part = match_codes(short, long, clip_code=clip_code, black=black)
+        level = torch.eye(len(order), dtype=torch.float64)
+        step = level[high] - level[low]  # of exposures, the last of which is the range, the first 0
+        parts.append(part)
+        known.append(step[-1].expand(len(part)))
+        free.append(-step[1:-1].expand(len(part), -1))
+    unit = _evidence(parts, torch.cat(known), torch.cat(free), black=black)
+    found = _search(unit, clip_code=clip_code)
+    levels = [0.0, *found.fit.levels.tolist(), found.range]
+    exposures = tuple(math.exp(levels[order.index(place)] - min(levels)) for place in sorted(order))
+    return _estimate(unit, found, exposures)
+
+
+def _mean_codes(pairs: HistogramPairs[float]) -> dict[float, float]:
+    """Mean code at each place of the cycle."""
+    sums: dict[float, Tensor] = {}
+    for places, histograms in pairs.items():
+        for place, histogram in zip(places, histograms, strict=True):
+            sums[place] = sums.get(place, torch.zeros(BINS, dtype=torch.float64)) + histogram.sum(0)
+    codes = torch.arange(BINS, dtype=torch.float64)
+    return {place: float((codes * counts).sum() / counts.sum().clamp(min=1)) for place, counts in sums.items()}
+
+
+def _evidence(parts: list[CodeMatches], known: Tensor, free: Tensor, *, black: Tensor | None) -> _Evidence:
+    matches = CodeMatches.joined(parts)
+    if len(matches) < FEWEST_MATCHES or float(matches.long.max() - matches.short.min()) < LEAST_COVERED:
+        raise ResponseError("too little is well exposed at two exposures to find the response: pass --response NAME")
+    floors = torch.zeros(3, dtype=torch.float64) if black is None else black.double()
+    return _Evidence(matches, floors[matches.channel], known, free)
+
+
+def _search(unit: _Evidence, *, clip_code: float) -> _Found:
+    """Try ranges of exposure; take the likeliest, and hold it against the standards' curves."""
+    first, last, step = STOPS_TRIED
+    tried = [first + step * place for place in range(round((last - first) / step) + 1)]
+
+    def cost(stops: float) -> float:
+        fit = _solve(unit.of_range(stops), rounds=QUICK_ROUNDS)
+        levels = [0.0, *(level / math.log(2) for level in fit.levels.tolist()), stops]
+        return fit.cost + sum(_step_cost(after - before) for before, after in pairwise(levels))
+
+    costs = torch.tensor([cost(stops) for stops in tried], dtype=torch.float64)
+    best = tried[int(costs.argmin())]
+    stops = min((best + REFINED_BY * place for place in (-2, -1, 0, 1, 2)), key=cost)
+    fit = _solve(unit.of_range(stops), rounds=ROUNDS)
+    likelihood = (-0.5 * (costs - costs.min())).exp()
+    near = (torch.tensor(tried, dtype=torch.float64) - stops).abs() <= SAME_WITHIN
+    found = _Found(table_curve("auto", light_of(fit.logs), clip_code=clip_code), fit, stops * math.log(2), 0.0)
+    found = replace(found, confidence=float(likelihood[near].sum() / likelihood.sum()))
+    for curve, extra in ((gamma_curve, 0.0), (srgb_curve, STANDARD_COST), (bt709_curve, STANDARD_COST)):
+        known = curve(clip_code=clip_code)
+        standard, range_ = _fit_levels(unit, _logs(known))
+        if standard.cost + extra < found.fit.cost:
+            # The curve is known then, and with it the range; what remains is that another curve may look so.
+            found = _Found(known, replace(standard, prior=extra), range_, max(found.confidence, STANDARD_CONFIDENCE))
+    return found
+
+
+def _step_cost(stops: float) -> float:
+    """Twice the negative logarithm of how usual a step between exposures is."""
+    off = (stops - round(stops)) / WHOLE_STOP_DEVIATION
+    whole = math.exp(-0.5 * off * off) / (WHOLE_STOP_DEVIATION * math.sqrt(2 * math.pi))
+    far = (stops - USUAL_STEP) / STEP_DEVIATION
+    return far * far - 2 * math.log(WHOLE_STOPS * whole + 1 - WHOLE_STOPS)
+
+
+def _known_standards(evidence: _Evidence, clip_code: float) -> list[tuple[ResponseCurve, _Fit]]:
+    """Curves of standards and a pure power, held against known exposures that may be slightly off."""
+    found = []
+    stops = evidence.range / math.log(2)
+    for make, extra in ((gamma_curve, 0.0), (srgb_curve, STANDARD_COST), (bt709_curve, STANDARD_COST)):
+        curve = make(clip_code=clip_code)
+        fit, factor = _fit_levels(evidence, _logs(curve))
+        slack = (factor - 1) * stops / (SLACK + RELATIVE_SLACK * stops)
+        found.append((curve, replace(fit, prior=extra + slack * slack)))
+        if make is gamma_curve and factor > 0:
+            power = GAMMA / factor
+            unusual = POWER_COST + ((power - GAMMA) / POWER_DEVIATION) ** 2
+            found.append((power_curve(power, clip_code=clip_code), replace(fit, logs=fit.logs / factor, prior=unusual)))
+    return found
+
+
+def _likelier(evidence: _Evidence, standards: list[tuple[ResponseCurve, _Fit]], fit: _Fit, clip_code: float) -> _Found:
+    """The standard that explains the matches as well as the fitted curve, if there is one, else that."""
+    curve, standard = min(standards, key=lambda candidate: candidate[1].cost)
+    if standard.cost < fit.cost:
+        return _Found(curve, standard, evidence.range, 1.0)
+    return _Found(table_curve("auto", light_of(fit.logs), clip_code=clip_code), fit, evidence.range, 1.0)
+
+
+def _logs(curve: ResponseCurve) -> Tensor:
+    """Log of light at the codes of a table, (CODES,)."""
+    codes = torch.arange(CODES, dtype=torch.float64).clamp(min=LOWEST) / (CODES - 1)
+    return curve.to_light(codes.expand(3, 1, -1))[0, 0].log()
+
+
+def _fit_levels(evidence: _Evidence, logs: Tensor) -> tuple[_Fit, float]:
+    """Fit only the exposures, with the curve as it is; the factor on the known steps as well."""
+    seen = _Seen.of(evidence, logs)
+    design = torch.cat([evidence.known[:, None], -evidence.free], dim=1)
+    trust = 1 / seen.variance
+    for _ in range(ROUNDS):
+        weighted = design * trust[:, None]
+        levels = torch.linalg.solve(design.T @ weighted, weighted.T @ seen.step)
+        residual = seen.step - design @ levels
+        expected = seen.variance + (FIT_ERROR * float(levels[0]) * evidence.range) ** 2
+        trust = 1 / expected / (1 + residual.square() / expected / OUTLIER**2).sqrt()
+    misfit = _misfit(residual, expected)
+    return _Fit(logs, levels[1:], misfit, 0.0, _usual(residual, expected) / math.log(2)), float(levels[0])
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a curve says of the matches: log of the ratio of light above black, and its derivative by log light."""
+
+    step: Tensor  # (N,)
+    variance: Tensor  # by the errors of the codes, (N,)
+    short_share: Tensor  # of the light that is not black, (N,)
+    long_share: Tensor
+
+    @classmethod
+    def of(cls, evidence: _Evidence, logs: Tensor) -> "_Seen":
+        """Look matches up in a table of the logarithm of light, (CODES,)."""
+        matches = evidence.matches
+        slopes = torch.gradient(logs, spacing=1 / (CODES - 1))[0].clamp(min=LEAST_SLOPE)
+        table = torch.stack([logs, slopes], dim=1)
+        floor = torch.where(evidence.black > 0, _at(table, evidence.black)[:, 0], -torch.inf)
+        values, variances, shares = [], [], []
+        for codes, error in ((matches.short, matches.short_error), (matches.long, matches.long_error)):
+            light, slope = _at(table, codes).unbind(1)
+            share = 1 - (floor - light).clamp(max=-0.05).exp()
+            values.append(light + share.log())
+            variances.append((slope * error / share).square())
+            shares.append(share)
+        return cls(values[1] - values[0], variances[0] + variances[1], *shares)
+
+
+def _solve(evidence: _Evidence, *, rounds: int) -> _Fit:
+    """Fit by Gauss-Newton; errors of codes count by the slope of the curve, outliers less in each round."""
+    basis, mean, matches = _basis(), family().mean, evidence.matches
+    sought = len(_prior()) + evidence.free.shape[1]
+    prior = 1e-6 * torch.eye(sought, dtype=torch.float64)  # levels are free
+    prior[: len(_prior()), : len(_prior())] = _prior()
+    short, long = _at(basis, matches.short), _at(basis, matches.long)
+    unknowns = torch.zeros(len(prior), dtype=torch.float64)
+    curve = len(_prior())
+    for _ in range(rounds):
+        weights = unknowns[:curve]
+        seen = _Seen.of(evidence, mean + basis @ weights)
+        rows = long / seen.long_share[:, None] - short / seen.short_share[:, None]
+        jacobian = torch.cat([rows, evidence.free], dim=1)
+        constant = seen.step - rows @ weights - evidence.known
+        expected = seen.variance + (FIT_ERROR * evidence.range) ** 2
+        scaled = (jacobian @ unknowns + constant) / expected.sqrt()
+        # Clean matches agree better than their errors say: then they may say more against the prior.
+        variance = expected * (USUAL_DEVIATION * scaled.abs().median()).square().clamp(LEAST_ERROR**2, 1.0)
+        trust = EVIDENCE / len(scaled) / variance / (1 + (scaled / OUTLIER).square()).sqrt()
+        unknowns = torch.linalg.solve(
+            jacobian.T @ (jacobian * trust[:, None]) + prior, -jacobian.T @ (trust * constant)
+        )
+    residual = jacobian @ unknowns + constant
+    weights = unknowns[:curve]
+    return _Fit(
+        mean + basis @ weights,
+        unknowns[curve:],
+        _misfit(residual, expected),
+        float(weights @ _prior() @ weights),
+        _usual(residual, expected) / math.log(2),
+    )
+
+
+def _usual(residual: Tensor, variance: Tensor) -> float:
+    """Median size, by how much each counts."""
+    sizes, order = residual.abs().sort()
+    counted = (1 / variance)[order].cumsum(0)
+    return float(sizes[int((counted < counted[-1] / 2).sum())])
+
+
+def _misfit(residual: Tensor, variance: Tensor) -> float:
+    excess = 2 * OUTLIER**2 * ((1 + residual.square() / variance / OUTLIER**2).sqrt() - 1)
+    return EVIDENCE * math.log1p(float(excess.mean()))
+
+
+def _estimate(evidence: _Evidence, found: _Found, exposures: tuple[float, ...]) -> ResponseEstimate:
+    matches, error = evidence.matches, found.fit.error
+    covered = float(matches.short.min()), float(matches.long.max())
+    believed = found.confidence / (1 + (error / POOR_FIT) ** 2)
+    return ResponseEstimate(found.curve, error, covered, exposures, believed)
+
+
+@lru_cache(maxsize=1)
+def _basis() -> Tensor:
+    """Log of light at the codes of a table: of each component, in standard deviations, and of each slope of 1.
+
+    Slopes are those of log light over log code, linear between knots, (CODES, COMPONENTS + KNOTS).
+    """
+    codes = torch.arange(CODES, dtype=torch.float64).clamp(min=LOWEST) / (CODES - 1)
+    spread = (codes + 0.04).log() / 3.26 + codes  # knots are dense at both ends, where toe and shoulder are
+    place = (spread - spread[0]) / (spread[-1] - spread[0]) * (KNOTS - 1)
+    hats = (1 - (place[:, None] - torch.arange(KNOTS, dtype=torch.float64)).abs()).clamp(min=0)  # (CODES, KNOTS)
+    steps = (hats[1:] + hats[:-1]) / 2 * codes.log().diff()[:, None]
+    logs = torch.cat([torch.zeros(1, KNOTS, dtype=torch.float64), steps.cumsum(0)])
+    return torch.cat([(family().components * family().deviations[:, None]).T, logs - logs[-1]], dim=1)
+
+
+@lru_cache(maxsize=1)
+def _prior() -> Tensor:
+    """Inverse covariance of weights and slopes: weights near 0, slopes near 0 and smooth."""
+    knots = torch.eye(KNOTS, dtype=torch.float64)
+    bends = knots.diff(2, dim=0) / BEND_DEVIATION
+    inverse = torch.eye(COMPONENTS + KNOTS, dtype=torch.float64)
+    inverse[COMPONENTS:, COMPONENTS:] = knots / KNOT_DEVIATION**2 + bends.T @ bends
+    return inverse
+
+
+def _at(table: Tensor, codes: Tensor) -> Tensor:
+    """Rows of a table at codes of any value, linear between them, (N, columns)."""
+    position = (codes * (CODES - 1)).clamp(LOWEST, CODES - 1)
+    below = position.floor().clamp(max=CODES - 2).long()
+    return torch.lerp(table[below], table[below + 1], (position - below)[:, None])

@@ -1,0 +1,1 @@
+"""Tools of the maintainers: training on a machine without media libraries."""

@@ -1,0 +1,245 @@
+"""What a stretch of training leaves for the way home: averaged weights, metrics, and the state in small parts."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from train.checkpoint import RunFolder, write_whole
+from train.data.clips import shortened
+from train.errors import TrainError
+from train.export import read_run, record_of, write_weights
+
+FORMAT = 1
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part.
+
+    Args:
+        name: Its file.
+        size: In bytes.
+        sha256: Checksum, hexadecimal.
+    """
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a file was split into.
+
+    Args:
+        file: Its name.
+        size: In bytes.
+        parts: In the order of the file.
+    """
+
+    file: str
+    size: int
+    parts: tuple[Part, ...]
+
+
+def manifest_name(file: str) -> str:
+    """Name of the manifest of a file's parts."""
+    return f"{file}.parts.json"
+
+
+def split_file(path: Path, folder: Path, *, part_bytes: int) -> Manifest:
+    """Split a file into parts in a folder, in place of those that lie there; the manifest is written last.
+
+    Args:
+        path: The file; it stays.
+        folder: Made if need be.
+        part_bytes: Largest size of a part.
+
+    Raises:
+        TrainError: If the file cannot be read, or the disk refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_parts(path.name, folder)
+        parts = tuple(_write_parts(path, folder, part_bytes))
+    except OSError as error:
+        raise TrainError(f"{path} cannot be split into {folder} ({error}): check free space and permissions") from error
+    manifest = Manifest(path.name, sum(part.size for part in parts), parts)
+    text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1) + "\n"
+    write_whole(folder / manifest_name(path.name), lambda partial: _write(partial, text.encode()))
+    return manifest
+
+
+def remove_parts(file: str, folder: Path) -> None:
+    """Remove the manifest and the parts of a file from a folder, if there are any."""
+    (folder / manifest_name(file)).unlink(missing_ok=True)
+    for part in folder.glob(f"{file}.part-*"):
+        part.unlink()
+
+
+def find_manifest(file: str, folder: Path) -> Path | None:
+    """Find the manifest of a file's parts in a folder or below it; None if there is none.
+
+    Raises:
+        TrainError: If there are several.
+    """
+    found = sorted(folder.rglob(manifest_name(file)))
+    if len(found) > 1:
+        raise TrainError(f"{found[0]} and {found[1]} are two states: remove the older one with its parts")
+    return found[0] if found else None
+
+
+def join_parts(manifest_path: Path, folder: Path, *, target: Path) -> None:
+    """Put a file together from its parts, wherever they lie in a folder or below it.
+
+    Args:
+        manifest_path: What `split_file` wrote last.
+        folder: Where the parts are looked for; a part may lie there more than once.
+        target: The file, which appears when it is complete.
+
+    Raises:
+        TrainError: If the manifest or a part is missing or damaged, or the disk refuses.
+    """
+    manifest = _read_manifest(manifest_path)
+    places = {part.name: sorted(folder.rglob(part.name)) for part in manifest.parts}
+    missing = [name for name, found in places.items() if not found]
+    if missing:
+        raise TrainError(
+            f"{len(missing)} of {len(places)} parts of {manifest.file} are not in {folder}: {shortened(missing)}; "
+            f"bring them, or remove {manifest_path} to begin anew"
+        )
+    write_whole(target, lambda partial: _join(manifest, places, partial))
+
+
+def _write_parts(path: Path, folder: Path, part_bytes: int) -> Iterator[Part]:
+    with path.open("rb") as file:
+        number = 0
+        while content := file.read(part_bytes):
+            name = f"{path.name}.part-{number:03d}"
+            (folder / name).write_bytes(content)
+            yield Part(name, len(content), _checksum(content))
+            number += 1
+
+
+def _join(manifest: Manifest, places: dict[str, list[Path]], partial: Path) -> None:
+    with partial.open("wb") as file:
+        for part in manifest.parts:
+            file.write(_content(part, places[part.name]))
+
+
+def _content(part: Part, places: list[Path]) -> bytes:
+    for place in places:
+        content = place.read_bytes()
+        if _checksum(content) == part.sha256:
+            return content
+    raise TrainError(
+        f"{places[-1]} is damaged or of another state ({len(content):,} bytes, {part.size:,} expected, the checksum "
+        "differs): bring it again"
+    )
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if read.pop("format") != FORMAT:
+            raise ValueError("another format")
+        manifest = Manifest(read["file"], read["size"], tuple(Part(**part) for part in read["parts"]))
+        if sum(part.size for part in manifest.parts) != manifest.size:
+            raise ValueError("sizes that do not add up")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise TrainError(f"{path} is no list of parts ({error}): bring it again, or remove it") from error
+    return manifest
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+WEIGHTS = "weights.safetensors"
+# Parts are made here, in the run's folder, and stay until the next stretch makes new ones.
+PARTS = "parts"
+
+
+def deliver(folder: RunFolder, out: Path, *, part_bytes: int, most_bytes: int | None = None) -> list[str]:
+    """Leave what a run has come to in another folder.
+
+    Args:
+        folder: The run, just saved.
+        out: Where it goes: averaged weights in half precision, metrics, environment, the state in parts.
+        part_bytes: Largest size of a part.
+        most_bytes: What may go there in all; parts beyond it stay in the run's folder. None for everything.
+
+    Returns:
+        A line for each thing to say.
+
+    Raises:
+        LanHdrError: If the run is damaged, or the disk refuses.
+    """
+    run = read_run(folder.path, "last")
+    name = folder.path.resolve().name
+    manifest = split_file(folder.checkpoint, folder.path / PARTS, part_bytes=part_bytes)
+    parts = [folder.path / PARTS / part.name for part in manifest.parts]
+    small = [folder.metrics, folder.environment, folder.path / PARTS / manifest_name(manifest.file)]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        remove_parts(manifest.file, out)
+        write_weights(run, out / WEIGHTS, record=record_of(run, name=name, licence=None, notes=()), half=True)
+        room = None if most_bytes is None else most_bytes - _size([out / WEIGHTS, *small])
+        sent = _fitting(parts, room)
+        for path in (*small, *sent):
+            shutil.copyfile(path, out / path.name)
+    except OSError as error:
+        raise TrainError(f"{out} cannot be written ({error}): free some space or pass another --out") from error
+    return [f"{out} holds {WEIGHTS} and {len(sent)} of {len(parts)} parts of the state", *_unsent(parts[len(sent) :])]
+
+
+def fetch_state(folder: RunFolder) -> Path | None:
+    """Put a state that came in parts together, unless there is a whole one.
+
+    Args:
+        folder: The run; the parts lie in it or below it.
+
+    Returns:
+        The manifest of the parts; None if there is a whole state, or none at all.
+
+    Raises:
+        TrainError: If parts are missing or damaged.
+    """
+    manifest = None if folder.checkpoint.exists() else find_manifest(folder.checkpoint.name, folder.path)
+    if manifest is None:
+        return None
+    join_parts(manifest, folder.path, target=folder.checkpoint)
+    for path in (folder.metrics, folder.environment):
+        beside = manifest.with_name(path.name)
+        if beside.exists() and not path.exists():
+            shutil.copyfile(beside, path)
+    return manifest
+
+
+def _fitting(parts: Sequence[Path], room: int | None) -> Sequence[Path]:
+    """Return the first parts, as many as there is room for."""
+    if room is None:
+        return parts
+    counts = [count for count in range(len(parts) + 1) if _size(parts[:count]) <= room]
+    return parts[: max(counts, default=0)]
+
+
+def _unsent(parts: Sequence[Path]) -> list[str]:
+    if not parts:
+        return []
+    return [
+        f"bring the other {len(parts)} ({_size(parts) / MIB:.1f} MiB) in later calls: {parts[0]} to {parts[-1].name}"
+    ]
+
+
+def _size(paths: Sequence[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)

@@ -1,0 +1,194 @@
+"""Training data for a machine that has OpenCV and little else: `python -m tools.pack DATA -o packed/train`."""
+
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from model.errors import LanHdrError
+from tools.pack_images import (
+    MIB,
+    Bin,
+    Unit,
+    deal_out,
+    fill_folder,
+    pack_bracket,
+    pack_frames,
+    pack_hdr_picture,
+    pack_ldr_picture,
+    pack_patches,
+    pack_vimeo90k,
+)
+from tools.pack_videos import pack_video
+from train.data.brackets import bracket_files
+from train.data.clips import shortened, split_runs
+from train.data.folder import Listing, list_folder
+from train.data.videos import pyav_available
+from train.errors import DatasetError
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How data is packed.
+
+    Args:
+        most_bytes: Largest size of a part.
+        split: Which list of a set that has several is used, `train` or `validation`.
+        clips: Most clips of a set that has a list, None for all.
+    """
+
+    most_bytes: int
+    split: str = "train"
+    clips: int | None = None
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What was packed.
+
+    Args:
+        parts: Each part with its folder's name, in order.
+        left_out: Videos that training would leave out as well.
+        missing: What else there is to say of the data.
+    """
+
+    parts: tuple[tuple[str, Bin], ...]
+    left_out: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the parts; made here.")
+@click.option("--part-mib", type=click.FloatRange(min=0, min_open=True), default=55, show_default=True,
+              help="Largest size of a part.")  # fmt: skip
+@click.option("--clips", type=click.IntRange(min=1), default=200, show_default=True,
+              help="Most clips of a set like Vimeo-90K, evenly chosen.")  # fmt: skip
+@click.option("--held-out", is_flag=True, help="Take the test lists of such sets: data to validate on.")
+def main(data: Path, output: Path, *, part_mib: float, clips: int, held_out: bool) -> None:
+    """Pack a folder of training data into part1, part2 ... of limited size, in forms that OpenCV alone reads.
+
+    The folder of the parts is again a folder of training data, with the same pictures and clips.
+    """
+    wishes = Wishes(int(part_mib * MIB), "validation" if held_out else "train", clips)
+    try:
+        packed = pack(data, output, wishes)
+    except LanHdrError as error:
+        raise click.ClickException(str(error)) from error
+    for line in report(packed, output):
+        click.echo(line)
+
+
+def pack(data: Path, output: Path, wishes: Wishes) -> Packed:
+    """Pack a folder.
+
+    Args:
+        data: A folder of training data, see `train.data.folder.find_sources`.
+        output: Where the parts go; it appears when all is packed.
+        wishes: How it is packed.
+
+    Raises:
+        DatasetError: If there is nothing to pack, something cannot be read, or the output is there already.
+    """
+    if not data.is_dir():
+        raise DatasetError(f"{data} is not a folder: pass one that holds training data")
+    if output.exists():
+        raise DatasetError(f"{output} exists: remove it, or pass another -o")
+    listing = list_folder(data)
+    if listing.videos and not pyav_available():
+        raise DatasetError(f"packing {len(listing.videos)} videos needs the package av: pip install av")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as place:
+            return _pack(listing, data, output=output, place=Path(place), wishes=wishes)
+    except OSError as error:
+        raise DatasetError(f"{output} cannot be written ({error}): check free space and permissions") from error
+
+
+def _pack(listing: Listing, data: Path, *, output: Path, place: Path, wishes: Wishes) -> Packed:
+    staged, made = place / "staged", place / "made"
+    units, left_out = [], []
+    for name, unit in units_of(listing, data, staged=staged, wishes=wishes):
+        units.append(unit) if unit else left_out.append(name)
+    if not units:
+        raise DatasetError(f"{data} holds no usable picture or video: pass a folder of training data")
+    bins = deal_out(units, most_bytes=wishes.most_bytes)
+    parts = tuple((f"part{number}", part) for number, part in enumerate(bins, 1))
+    for name, part in parts:
+        fill_folder(part.units, made / name, origin=staged)
+    made.rename(output)
+    return Packed(parts, tuple(left_out), listing.findings().missing)
+
+
+def units_of(listing: Listing, data: Path, *, staged: Path, wishes: Wishes) -> Iterator[tuple[str, Unit | None]]:
+    """Bring everything that was found into a form that OpenCV reads, one unit after the other.
+
+    Args:
+        listing: What was found.
+        data: The folder that it was found in.
+        staged: Where copies go, laid out as in `data`.
+        wishes: How it is packed.
+
+    Yields:
+        The name of each picture or clip, with its unit, or None if it is left out.
+
+    Raises:
+        DatasetError: If something cannot be read, or not made small enough.
+    """
+    runs, singles, _ = split_runs(listing.hdr)
+    most = wishes.most_bytes
+
+    def place(path: Path) -> Path:
+        return staged / path.relative_to(data)
+
+    for run in runs:
+        yield run.name, pack_frames(run, place(run.paths[0].parent), most_bytes=most)
+    for path in singles:
+        yield path.name, pack_hdr_picture(path, place(path), most_bytes=most)
+    loose = list(listing.ldr)
+    for folder in listing.brackets:
+        try:
+            yield folder.name, pack_bracket(folder, place(folder), most_bytes=most)
+        except DatasetError:
+            loose += bracket_files(folder)  # as training takes them
+    for path in loose:
+        yield path.name, pack_ldr_picture(path, place(path), most_bytes=most)
+    for path in listing.videos:
+        yield path.name, pack_video(path, place(path), most_bytes=most)
+    for folders, pack_set in ((listing.vimeo90k, pack_vimeo90k), (listing.patches, pack_patches)):
+        for folder in folders:
+            for unit in pack_set(folder, place(folder), split=wishes.split, limit=wishes.clips):
+                yield unit.name, unit
+
+
+def report(packed: Packed, output: Path) -> list[str]:
+    """Say what was packed: a line per part, and one per kind of change.
+
+    Args:
+        packed: What was packed.
+        output: Where it is.
+    """
+    total = sum(part.size for _, part in packed.parts) / MIB
+    lines = [f"{output}: {total:.1f} MiB in {len(packed.parts)} parts"]
+    lines += [f"  {name}: {part.size / MIB:.1f} MiB, {_kinds(part.units)}" for name, part in packed.parts]
+    changed: dict[str, list[str]] = defaultdict(list)
+    for _, part in packed.parts:
+        for unit in part.units:
+            for change in unit.changes:
+                changed[change].append(unit.name)
+    lines += [f"{change}: {len(names)} ({shortened(names)})" for change, names in sorted(changed.items())]
+    if packed.left_out:
+        lines.append(f"left out, too short: {len(packed.left_out)} ({shortened(packed.left_out)})")
+    return [*lines, *packed.missing]
+
+
+def _kinds(units: Sequence[Unit]) -> str:
+    counts = Counter(unit.kind for unit in units)
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""Training in stretches of a few minutes on a machine that is lent: `python -m tools.stretch --help`.
+
+Needs torch, NumPy, safetensors, click, rich and OpenCV, and data as `python -m tools.pack` leaves it.
+"""
+
+import logging
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import torch
+
+    from train.lr_schedule import Course, Stretch
+    from train.trainer import Trainer
+
+
+# Importing torch can take half a minute where the disk is cold; that is lent time as well.
+BEGAN = time.monotonic()
+_POSITIVE = click.IntRange(min=1)
+_MORE_THAN_0 = click.FloatRange(min=0, min_open=True)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How long a machine is lent, and what it takes home; see the command's help for the meaning.
+
+    Args:
+        minutes: Length of this stretch.
+        total_minutes: Length of the run over all stretches; None if steps count, or there is but one stretch.
+        reserve_s: Seconds kept for validating and saving.
+        part_mib: Largest part of the state.
+        out_mib: What may be taken home at once; None for everything.
+    """
+
+    minutes: float
+    total_minutes: float | None
+    reserve_s: float
+    part_mib: float
+    out_mib: float | None
+
+    def __post_init__(self) -> None:
+        if self.reserve_s >= 60 * self.minutes:
+            raise click.UsageError(f"--reserve {self.reserve_s:g} s leaves nothing of --minutes {self.minutes:g}")
+
+    def stretch(self) -> "Stretch":
+        """The time of this process, which began when it was started."""
+        from train.lr_schedule import Stretch
+
+        return Stretch(60 * self.minutes, self.reserve_s, BEGAN)
+
+
+@click.command()
+@click.option("--state", type=click.Path(path_type=Path), required=True, help="Folder of the run, begun if need be.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for what is to be taken home.")
+@click.option("--minutes", type=_MORE_THAN_0, default=9, show_default=True, help="Length of this stretch in all.")
+@click.option("--total-minutes", type=_MORE_THAN_0, help="Length of the run over all stretches.  [default: this one's]")
+@click.option("--reserve", "reserve_s", type=click.FloatRange(min=0), default=30, show_default=True,
+              help="Seconds of the stretch that are kept for validating and saving.")  # fmt: skip
+@click.option("--part-mib", type=_MORE_THAN_0, default=14, show_default=True, help="Largest part of the state.")
+@click.option("--out-mib", type=_MORE_THAN_0, help="Leave no more in --out; other parts stay in STATE/parts.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--recipe", metavar="NAME|FILE.toml", help="What and how to train.  [default: guided_2e or guided_3e]")
+@click.option("--nexps", type=click.IntRange(2, 3), help="Number of exposures in the cycle.")
+@click.option("--size", type=click.Choice(["lite", "base"]), help="Size of the network.")
+@click.option("--data", type=click.Path(file_okay=False), help="Pictures and clips; without it, procedural scenes.")
+@click.option("--validation-data", type=click.Path(file_okay=False), help="Held-out pictures.")
+@click.option("--init", type=click.Path(dir_okay=False), help="Start from these weights.")
+@click.option("--steps", type=_POSITIVE, help="Count steps in place of time: length of the run over all stretches.")
+@click.option("--batch", type=_POSITIVE, help="Samples per step.")
+@click.option("--patch", type=click.IntRange(min=32), help="Side of the patches in pixels.")
+@click.option("--lr", type=_MORE_THAN_0, help="Highest learning rate.")
+@click.option("--warmup", type=click.IntRange(min=0), help="Steps until the highest rate.")
+@click.option("--precision", type=click.Choice(["auto", "float32", "bf16"]), help="Of the convolutions.")
+@click.option("--seed", type=click.IntRange(min=0), help="Every random draw derives from it.")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that prepare samples.  [default: cores - 1]")
+@click.option("--threads", type=_POSITIVE, help="Threads of the network's arithmetic on a CPU.")
+@click.option("--accumulate", type=_POSITIVE, help="Parts that a batch is computed in.")
+@click.option("--checkpointing", is_flag=True, default=None, help="Base in less memory, by computing more.")
+@click.option("--compile", is_flag=True, default=None, help="Compile the network.")
+@click.option("--validate-every", type=_POSITIVE, help="Steps between validations.")
+@click.option("--validation-samples", type=click.IntRange(min=0), help="Held-out samples.")
+def main(state: Path, out: Path, *, device: str, **options: Any) -> None:
+    """Train for some minutes, then save; the same command again goes on, with STATE or with the parts from OUT in it.
+
+    The schedule follows the clock: its cosine ends with --total-minutes, a stretch counting as its --minutes.
+    Options of the training that are left out come from the recipe, and later from STATE.
+    """
+    terms = Terms(**{name: options.pop(name) for name in Terms.__dataclass_fields__})
+    given = {name: value for name, value in options.items() if value is not None}
+    if terms.total_minutes and "steps" in given:
+        raise click.UsageError("pass either --total-minutes or --steps")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    from model.errors import LanHdrError
+
+    try:
+        _train(state, out, given, terms=terms, device=device)
+    except LanHdrError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _train(state: Path, out: Path, given: dict[str, Any], *, terms: Terms, device: str) -> None:
+    from tools.delivery import MIB, deliver
+    from tools.stretch_log import StretchLog
+    from train.checkpoint import RunFolder
+
+    trainer = open_run(state, given, device=_device(device))
+    course = choose_course(trainer, terms, by_steps="steps" in given)
+    trainer.follow(course)
+    finished = course.finished(trainer.step)
+    if not finished:
+        config = trainer.config
+        _say(f"{_clock()}  step {trainer.step}: {config.workers} workers, batches of {config.batch}")
+        finished = trainer.run(StretchLog(course, config.batch, steps=config.steps, began=BEGAN))
+    most = None if terms.out_mib is None else int(terms.out_mib * MIB)
+    for line in deliver(RunFolder(state), out, part_bytes=int(terms.part_mib * MIB), most_bytes=most):
+        _say(line)
+    _say(f"{_clock()}  {'the run is finished' if finished else 'to be gone on with'} at step {trainer.step}")
+
+
+def open_run(state: Path, given: dict[str, Any], *, device: "torch.device") -> "Trainer":
+    """Begin a run, or go on with the one that lies in a folder, whole or in parts.
+
+    Args:
+        state: The folder.
+        given: Values of the `TrainConfig`; a run that goes on keeps most of its own.
+        device: Where the network computes.
+
+    Raises:
+        LanHdrError: If the state is incomplete or damaged, or a value is not possible.
+    """
+    from tools.delivery import fetch_state
+    from train import run as session
+    from train.checkpoint import RunFolder
+    from train.config import resolved_config
+
+    values = {"workers": max(1, (os.cpu_count() or 2) - 1)} | given
+    fetched = fetch_state(RunFolder(state))
+    if fetched:
+        _say(f"going on from the parts of {fetched}")
+    if RunFolder(state).checkpoint.exists():
+        return session.resume(state, values, device=device)
+    return session.start(resolved_config(values, recipe=given.get("recipe")), state, device=device)
+
+
+def choose_course(trainer: "Trainer", terms: Terms, *, by_steps: bool) -> "Course":
+    """Let the run follow the clock, unless steps are given or it counted steps before.
+
+    Args:
+        trainer: Of the run.
+        terms: What is said of time.
+        by_steps: Whether steps are given.
+
+    Raises:
+        TrainError: If the run follows the clock, and nothing is said of its length.
+    """
+    from train.errors import TrainError
+    from train.lr_schedule import StepCourse, TimeCourse
+
+    counted = trainer.step > 0 and trainer.seconds == 0 and terms.total_minutes is None
+    if by_steps or counted:
+        return StepCourse(trainer.config, terms.stretch())
+    if trainer.seconds and terms.total_minutes is None:
+        raise TrainError(
+            f"the run follows the clock, {trainer.seconds / 60:.4g} minutes so far: say its length by --total-minutes"
+        )
+    total = 60 * (terms.total_minutes or terms.minutes)
+    return TimeCourse(trainer.config, terms.stretch(), total_s=total, before_s=trainer.seconds)
+
+
+def _device(name: str) -> "torch.device":
+    """Turn a name into a device that exists, set to be fast."""
+    import torch
+
+    from train.acceleration import usable_device
+
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    device = usable_device(found if name == "auto" else name, "cpu or auto")
+    torch.backends.cudnn.benchmark = True  # patches have one size
+    torch.set_float32_matmul_precision("high")  # TF32 where bfloat16 is not used
+    return device
+
+
+def _clock() -> str:
+    from tools.stretch_log import clock
+
+    return clock(time.monotonic() - BEGAN)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

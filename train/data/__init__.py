@@ -1,0 +1,1 @@
+"""Training data: pictures and clips below a folder, and their batches."""

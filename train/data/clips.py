@@ -1,0 +1,283 @@
+"""What all clips have in common, wherever their frames come from."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol, overload
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+from train.data.images import HALF_MAX, Stored, read_radiance
+from train.errors import DatasetError
+
+
+def evenly(count: int, *, limit: int | None) -> list[int]:
+    """Choose at most `limit` of 0..count - 1, evenly spread; all without a limit."""
+    wanted = min(limit or count, count)
+    return [place * count // wanted for place in range(wanted)]
+
+
+class Clip(Protocol):
+    """Consecutive frames of one size, in memory or not."""
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+
+    @property
+    def count(self) -> int:
+        """Number of frames."""
+
+    def load(self, indices: Sequence[int]) -> list[Stored]:
+        """Return frames by index: R, G, B, (H, W, 3) each, uint8 encoded or float linear of any scale.
+
+        Raises:
+            DatasetError: If a file is missing, cut short or of another size.
+        """
+
+
+@dataclass(frozen=True)
+class ClipFolders(Sequence[Clip]):
+    """Many clips, each in a folder of its own, of which only the names are in memory.
+
+    Args:
+        kind: Makes a clip of its folder.
+        folders: One per clip.
+    """
+
+    kind: Callable[[Path], Clip]
+    folders: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    @overload
+    def __getitem__(self, index: int) -> Clip: ...
+    @overload
+    def __getitem__(self, index: slice) -> "ClipFolders": ...
+    def __getitem__(self, index: int | slice) -> "Clip | ClipFolders":
+        if isinstance(index, slice):
+            return ClipFolders(self.kind, self.folders[index])
+        return self.kind(Path(self.folders[index]))
+
+
+def frames_of_one_size(
+    paths: Sequence[Path], indices: Sequence[int], *, read: Callable[[Path], Stored]
+) -> list[Stored]:
+    """Read frames by index, each file once.
+
+    Args:
+        paths: The files of a clip in order of time.
+        indices: Frames in the order that is asked for.
+        read: Reads one file.
+
+    Raises:
+        DatasetError: If a file is missing, damaged or of another size than the others.
+    """
+    frames = {index: read(paths[index]) for index in dict.fromkeys(indices)}
+    height, width = frames[indices[0]].shape[:2]
+    for index, frame in frames.items():
+        if frame.shape[:2] != (height, width):
+            raise DatasetError(
+                f"{paths[index]} has {frame.shape[1]}x{frame.shape[0]} pixels, {paths[indices[0]].name} beside it has "
+                f"{width}x{height}: fetch both again, or take the clip out of the folder"
+            )
+    return [frames[index] for index in indices]
+
+
+def mirrored(index: int, count: int) -> int:
+    """Move an index inside 0..count - 1 as if time turned around at the ends, without standing still there.
+
+    A septuplet has 7 frames, two windows of three exposures need 8: the eighth is the sixth again. Time that turns
+    around is motion that turns around; a frame repeated would be motion that stops.
+    """
+    period = max(1, 2 * (count - 1))
+    index %= period
+    return min(index, period - index)
+
+
+def draw_indices(rng: Generator, count: int, *, wanted: int, longest_stride: int = 1) -> list[int]:
+    """Draw consecutive frames, or every second or third, of a clip; one that is too short is mirrored in time.
+
+    Args:
+        rng: Source of all randomness.
+        count: Frames that the clip has.
+        wanted: Frames to choose.
+        longest_stride: Largest distance in frames from one to the next.
+    """
+    longest = max(1, (count - 1) // max(1, wanted - 1))
+    stride = min(int(rng.integers(1, longest_stride + 1)), longest)
+    start = int(rng.integers(max(1, count - stride * (wanted - 1))))
+    return [mirrored(start + stride * step, count) for step in range(wanted)]
+
+
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a folder of training data was found to hold.
+
+    Args:
+        found: One line per kind.
+        missing: One line per kind of problem: what is listed but absent, empty, or left out.
+    """
+
+    found: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    def __add__(self, other: "Findings") -> "Findings":
+        return Findings(self.found + other.found, self.missing + other.missing)
+
+
+def read_list(path: Path) -> list[str]:
+    """Read the first word of every line that has one.
+
+    Raises:
+        DatasetError: If the list cannot be read or is empty.
+    """
+    try:
+        names = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"the list {path} cannot be read ({error}): fetch it again") from error
+    if not names:
+        raise DatasetError(f"the list {path} is empty: fetch it again")
+    return names
+
+
+def complete_clips(names: Sequence[str], fault: Callable[[str], str | None]) -> tuple[tuple[str, ...], list[str]]:
+    """Split names into those of complete clips, and words about the others.
+
+    Args:
+        names: Names as the list has them.
+        fault: Says what a clip lacks, or None.
+    """
+    faults = {name: fault(name) for name in names}
+    wrong = [f"{name} ({lack})" for name, lack in faults.items() if lack]
+    return tuple(name for name, lack in faults.items() if not lack), wrong
+
+
+def shortened(items: Sequence[str]) -> str:
+    """Name the first few, and count the others."""
+    rest = f" and {len(items) - NAMED:,} more" if len(items) > NAMED else ""
+    return ", ".join(items[:NAMED]) + rest
+
+
+def describe_list(title: str, *, listed: int, complete: int, wrong: Sequence[str], list_name: str) -> Findings:
+    """Say how many clips of a list are there, and which are not."""
+    missing = (
+        f"{title}: {len(wrong):,} of {listed:,} clips of {list_name} are absent or incomplete and left out: "
+        f"{shortened(wrong)}"
+    )
+    return Findings((f"{title}: {complete:,} clips, by {list_name}",), (missing,) if wrong else ())
+
+
+FEWEST_FRAMES = 7
+LONGEST_SIDE = 960
+# Samples follow no order, so this serves small sets; 64 frames of 960x540 are 200 MB.
+REMEMBERED = 64
+
+_NUMBERED = re.compile(r"^(.*?)(\d+)$")
+
+
+@dataclass(frozen=True)
+class FrameRun:
+    """Consecutively numbered frames of one folder.
+
+    Args:
+        paths: Files in order of number.
+    """
+
+    paths: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        """Folder and first file."""
+        return f"{self.paths[0].parent.name}/{self.paths[0].name}"
+
+    @property
+    def count(self) -> int:
+        """Number of frames."""
+        return len(self.paths)
+
+    def load(self, indices: Sequence[int]) -> list[Stored]:
+        """Read frames by index, linear, float16, reduced by area averaging to 960 pixels at most.
+
+        Raises:
+            DatasetError: If a file is missing, damaged or of another size than the others.
+        """
+        return frames_of_one_size(self.paths, indices, read=_read_frame)
+
+
+def split_runs(paths: Iterable[Path]) -> tuple[list[FrameRun], list[Path], Findings]:
+    """Tell numbered frames from single pictures.
+
+    Seven or more files of one folder, name and suffix with consecutive numbers are a clip; a missing number parts it.
+    Pictures twice as wide as high are panoramas, whatever they are called.
+
+    Args:
+        paths: HDR files.
+
+    Returns:
+        Clips, the files that are none, and what is missing.
+    """
+    numbered, singles = _by_name(paths)
+    runs: list[FrameRun] = []
+    broken: list[str] = []
+    for (folder, prefix, suffix), files in numbered.items():
+        if len(files) < FEWEST_FRAMES or _is_panorama(next(iter(files.values()))):
+            singles += files.values()
+            continue
+        parts = _consecutive(files)
+        whole = [part for part in parts if len(part) >= FEWEST_FRAMES]
+        runs += [FrameRun(tuple(part)) for part in whole]
+        if len(parts) > 1:
+            left = sum(map(len, parts)) - sum(map(len, whole))
+            broken.append(f"{folder / prefix}*{suffix} (parted into {len(parts)}, {left} frames left out)")
+    return runs, sorted(singles), Findings(missing=_words(broken))
+
+
+def _by_name(paths: Iterable[Path]) -> tuple[dict[tuple[Path, str, str], dict[int, Path]], list[Path]]:
+    """Group files by folder, name without number, and suffix; files without a number are single."""
+    numbered: dict[tuple[Path, str, str], dict[int, Path]] = defaultdict(dict)
+    singles = []
+    for path in paths:
+        match = _NUMBERED.match(path.stem)
+        if match:
+            numbered[path.parent, match[1], path.suffix.lower()][int(match[2])] = path
+        else:
+            singles.append(path)
+    return numbered, singles
+
+
+def _words(broken: list[str]) -> tuple[str, ...]:
+    return (f"numbers are missing in {len(broken):,} sequences of HDR frames: {shortened(broken)}",) if broken else ()
+
+
+def _consecutive(files: dict[int, Path]) -> list[list[Path]]:
+    parts: list[list[Path]] = []
+    for number in sorted(files):
+        if number - 1 not in files:
+            parts.append([])
+        parts[-1].append(files[number])
+    return parts
+
+
+def _is_panorama(path: Path) -> bool:
+    height, width = _read_frame(path).shape[:2]
+    return bool(width == 2 * height)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _read_frame(path: Path) -> Stored:
+    pixels = np.nan_to_num(read_radiance(path).astype(np.float32), nan=0.0, posinf=HALF_MAX, neginf=0.0)
+    scale = LONGEST_SIDE / max(pixels.shape[:2])
+    if scale < 1:
+        size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.float32)
+    return np.asarray(pixels.clip(0, HALF_MAX), np.float16)

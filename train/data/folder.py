@@ -1,0 +1,284 @@
+"""Finds what a folder of training pictures offers."""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from train.data.brackets import bracket_files, is_bracket, read_bracket_picture
+from train.data.clips import Clip, ClipFolders, Findings, shortened, split_runs
+from train.data.hdr_patches import find_patches, is_patch_tree
+from train.data.images import Picture, read_hdr_picture, read_ldr_picture
+from train.data.videos import Video, is_hdr, pyav_available, read_hdr_video, read_ldr_video
+from train.data.vimeo90k import find_septuplets, is_vimeo90k
+from train.errors import DatasetError
+
+HDR_SUFFIXES = frozenset({".hdr", ".exr"})
+LDR_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"})
+# What browsers and download tools call a file that is not complete yet.
+PARTIAL_SUFFIXES = frozenset({".part", ".partial", ".crdownload", ".aria2", ".download"})
+ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"})
+MOST_IN_A_BRACKET = 32  # a folder of more is one of photos, and their headers need not be read
+
+
+@dataclass
+class Listing:
+    """What lies below a folder; each list is in order of paths.
+
+    Args:
+        hdr: HDR pictures.
+        ldr: 8-bit pictures.
+        videos: Video files.
+        brackets: Folders of pictures of one scene at different exposures, which are not in `ldr`.
+        vimeo90k: Folders laid out as Vimeo-90K.
+        patches: Folders laid out as HdM-HDR-2014 and LiU HDRv patches.
+        empty: Folders without anything in them.
+        partial: Files that a download has not finished, and archives that nobody has unpacked.
+    """
+
+    hdr: list[Path] = field(default_factory=list)
+    ldr: list[Path] = field(default_factory=list)
+    videos: list[Path] = field(default_factory=list)
+    brackets: list[Path] = field(default_factory=list)
+    vimeo90k: list[Path] = field(default_factory=list)
+    patches: list[Path] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    partial: list[str] = field(default_factory=list)
+
+    def findings(self) -> Findings:
+        """Say what is empty or unfinished."""
+        lines = {
+            "empty folders": self.empty,
+            "files not downloaded to the end, or not unpacked": self.partial,
+        }
+        return Findings(
+            missing=tuple(f"{what} ({len(names):,}): {shortened(names)}" for what, names in lines.items() if names)
+        )
+
+    def take(self, path: Path) -> None:
+        """Sort a file in by its suffix."""
+        suffix = path.suffix.lower()
+        for suffixes, paths in (
+            (HDR_SUFFIXES, self.hdr),
+            (LDR_SUFFIXES, self.ldr),
+            (VIDEO_SUFFIXES, self.videos),
+        ):
+            if suffix in suffixes:
+                paths.append(path)
+        if suffix in PARTIAL_SUFFIXES | ARCHIVES:
+            self.partial.append(str(path))
+
+
+def list_folder(folder: Path) -> Listing:
+    """Walk a folder; large sets of a known layout are named, not walked through."""
+    listing = Listing()
+    for name, folders, files in os.walk(folder):
+        place = Path(name)
+        folders[:] = sorted(child for child in folders if not child.startswith("."))
+        if is_vimeo90k(place):
+            listing.vimeo90k.append(place)
+            folders[:] = []
+        elif is_patch_tree(place):
+            listing.patches.append(place)
+            folders[:] = []
+        elif not folders and not files:
+            listing.empty.append(str(place))
+        bracketed = _bracketed(place) if files else frozenset()
+        if bracketed:
+            listing.brackets.append(place)
+        for file in sorted(files):
+            if file not in bracketed and not file.startswith("."):
+                listing.take(place / file)
+    return listing
+
+
+def _bracketed(folder: Path) -> frozenset[str]:
+    """Names of the files of a bracket; none if the folder is no bracket."""
+    paths = bracket_files(folder)
+    whole = 1 < len(paths) <= MOST_IN_A_BRACKET and is_bracket(folder)
+    return frozenset(path.name for path in paths) if whole else frozenset()
+
+
+CLIP_KINDS = ("ldr_video", "hdr_video", "hdr_clip", "hdr_patch", "vimeo90k")
+LDR_KINDS = ("ldr_photo", "ldr_video", "vimeo90k")
+FEWEST_FRAMES = 8
+# Videos are held decoded: 4,000 frames of 960x540 are 6 GB; where there are many videos, each gives fewer frames.
+FRAMES_PER_VIDEO, FRAMES_IN_ALL = 72, 4000
+
+Split = Literal["train", "validation"]
+T = TypeVar("T")
+NOTHING = Findings()
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What scenes are made of; empty ones leave procedural scenes alone.
+
+    Args:
+        panoramas: Equirectangular HDR pictures.
+        hdr_photos: Other HDR pictures, and merged exposure brackets.
+        ldr_photos: 8-bit pictures.
+        videos: 8-bit videos of 8 frames or more.
+        hdr_videos: PQ and HLG videos, linear.
+        hdr_clips: Folders of numbered HDR frames.
+        hdr_patches: Patches of HDR video.
+        vimeo90k: Septuplets.
+        findings: What there is to say about the folder.
+    """
+
+    panoramas: tuple[Picture, ...] = ()
+    hdr_photos: tuple[Picture, ...] = ()
+    ldr_photos: tuple[Picture, ...] = ()
+    videos: tuple[Video, ...] = ()
+    hdr_videos: tuple[Video, ...] = ()
+    hdr_clips: tuple[Clip, ...] = ()
+    hdr_patches: Sequence[Clip] = ()
+    vimeo90k: Sequence[Clip] = ()
+    findings: Findings = NOTHING
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """All still pictures."""
+        return self.panoramas + self.hdr_photos + self.ldr_photos
+
+    @property
+    def offered(self) -> frozenset[str]:
+        """Kinds of scenes that can be made, as `Mixture` names them."""
+        stills = {"panorama": self.panoramas, "hdr_photo": self.hdr_photos, "ldr_photo": self.ldr_photos}
+        kinds = [kind for kind, pictures in stills.items() if pictures]
+        return frozenset([*kinds, *(kind for kind in CLIP_KINDS if self.clips(kind)), "procedural"])
+
+    def clips(self, kind: str) -> Sequence[Clip]:
+        """All clips of one of `CLIP_KINDS`."""
+        clips: dict[str, Sequence[Clip]] = {
+            "ldr_video": self.videos,
+            "hdr_video": self.hdr_videos,
+            "hdr_clip": self.hdr_clips,
+            "hdr_patch": self.hdr_patches,
+            "vimeo90k": self.vimeo90k,
+        }
+        return clips[kind]
+
+
+def find_sources(data_dir: Path | None, split: Split = "train") -> Sources:
+    """Find every picture and clip below a folder, by suffix and layout; several sets may lie side by side.
+
+    Pictures and video files are loaded into memory; of Vimeo-90K, HDR patches and folders of HDR frames only names are.
+    What is found is logged, and what is missing as warnings.
+
+    Args:
+        data_dir: The folder, or None for procedural scenes alone.
+        split: Which list of a set that has several is used.
+
+    Raises:
+        DatasetError: If the folder is missing, holds nothing usable, or a file in it cannot be read.
+    """
+    if data_dir is None:
+        return Sources()
+    if not data_dir.is_dir():
+        raise DatasetError(f"{data_dir} is not a folder: pass one that holds .hdr, .exr, .jpg, .png or .mp4 files")
+    listing = list_folder(data_dir)
+    found = _load(listing, split)
+    if found.offered == {"procedural"}:
+        suffixes = ", ".join(sorted(HDR_SUFFIXES | LDR_SUFFIXES | VIDEO_SUFFIXES))
+        problems = "".join(f" ({line})" for line in found.findings.missing)
+        raise DatasetError(f"{data_dir} holds no usable picture or video{problems}: put files with {suffixes} into it")
+    _tell(data_dir, found.findings)
+    return found
+
+
+def _load(listing: Listing, split: Split) -> Sources:
+    runs, singles, findings = split_runs(listing.hdr)
+    hdr = _read_all(singles, read=read_hdr_picture)
+    merged, unmerged, of_brackets = _merge_brackets(listing.brackets)
+    videos, more = _read_videos(listing.videos)
+    septuplets, of_vimeo = _joined([find_septuplets(folder, split) for folder in listing.vimeo90k])
+    patches, of_patches = _joined([find_patches(folder, split) for folder in listing.patches])
+    sources = Sources(
+        panoramas=tuple(picture for picture in hdr if picture.panorama),
+        hdr_photos=(*(picture for picture in hdr if not picture.panorama), *merged),
+        ldr_photos=_read_all([*listing.ldr, *unmerged], read=read_ldr_picture),
+        videos=tuple(video for video in videos if video.encoded),
+        hdr_videos=tuple(video for video in videos if not video.encoded),
+        hdr_clips=tuple(runs),
+        hdr_patches=patches,
+        vimeo90k=septuplets,
+    )
+    of_stills = _counted(sources) + of_brackets
+    return replace(sources, findings=of_stills + of_vimeo + of_patches + findings + more + listing.findings())
+
+
+def _counted(sources: Sources) -> Findings:
+    counts = {
+        "HDR panoramas": len(sources.panoramas),
+        "HDR photos": len(sources.hdr_photos),
+        "LDR photos": len(sources.ldr_photos),
+        "LDR videos": len(sources.videos),
+        "HDR videos": len(sources.hdr_videos),
+        "sequences of HDR frames": len(sources.hdr_clips),
+    }
+    return Findings(found=tuple(f"{what}: {count:,}" for what, count in counts.items() if count))
+
+
+def _tell(data_dir: Path, findings: Findings) -> None:
+    log.info("%s holds %s", data_dir, "; ".join(findings.found))
+    for line in findings.missing:
+        log.warning("%s", line)
+
+
+def _joined(found: list[tuple[ClipFolders, Findings]]) -> tuple[Sequence[Clip], Findings]:
+    if not found:
+        return (), NOTHING
+    folders = tuple(folder for clips, _ in found for folder in clips.folders)
+    return ClipFolders(found[0][0].kind, folders), sum((findings for _, findings in found), NOTHING)
+
+
+def _read_all(paths: Sequence[Path], *, read: Callable[[Path], T]) -> tuple[T, ...]:
+    """Read files side by side; decoders leave Python to others while they work."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return tuple(pool.map(read, paths))
+
+
+def _merge_brackets(folders: Sequence[Path]) -> tuple[list[Picture], list[Path], Findings]:
+    """Merge exposure brackets; what cannot be merged, as photos that are only kept in one folder, is LDR photos."""
+    read = _read_all(folders, read=_merged)
+    merged = [picture for picture in read if isinstance(picture, Picture)]
+    reasons = [str(reason) for reason in read if isinstance(reason, DatasetError)]
+    failed = [folder for folder, result in zip(folders, read, strict=True) if isinstance(result, DatasetError)]
+    found = (f"of the HDR photos, merged exposure brackets: {len(merged):,}",) if merged else ()
+    missing = tuple(f"taken for LDR photos, not for a bracket: {reason}" for reason in reasons)
+    return merged, [path for folder in failed for path in bracket_files(folder)], Findings(found, missing)
+
+
+def _merged(folder: Path) -> Picture | DatasetError:
+    try:
+        return read_bracket_picture(folder)
+    except DatasetError as error:
+        return error
+
+
+def _read_videos(paths: Sequence[Path]) -> tuple[list[Video], Findings]:
+    most_frames = max(FEWEST_FRAMES, min(FRAMES_PER_VIDEO, FRAMES_IN_ALL // max(1, len(paths))))
+    videos = _read_all(paths, read=partial(_read_video, most_frames=most_frames))
+    short = [f"{video.name} ({video.count})" for video in videos if video.count < FEWEST_FRAMES]
+    lines = {
+        f"{len(short)} videos of less than {FEWEST_FRAMES} frames are left out: {shortened(short)}": short,
+        "without the package av, PQ and HLG video is taken for LDR: pip install av": paths and not pyav_available(),
+    }
+    missing = tuple(line for line, holds in lines.items() if holds)
+    return [video for video in videos if video.count >= FEWEST_FRAMES], Findings(missing=missing)
+
+
+def _read_video(path: Path, *, most_frames: int) -> Video:
+    if pyav_available() and is_hdr(path):
+        video = read_hdr_video(path, most_frames=most_frames)
+        return replace(video, frames=video.frames.astype(np.float16))
+    return read_ldr_video(path, most_frames=most_frames)

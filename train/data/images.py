@@ -1,0 +1,167 @@
+"""Still pictures in memory: linear HDR in half floats, LDR in bytes, each with smaller copies of itself."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from train.errors import DatasetError
+
+# What a whole file of a kind has in its last bytes; some writers pad a few zeros behind it.
+ENDINGS = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
+TAIL = 64
+
+
+def demand_whole(path: Path) -> None:
+    """Look at the end of a PNG or JPEG file, and whether any other is empty.
+
+    Raises:
+        DatasetError: If there is no such file, or it is cut short.
+    """
+    ending = ENDINGS.get(path.suffix.lower(), b"")
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - TAIL))
+            tail = file.read()
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read ({error.strerror}): fetch it, or take it out of the list") from error
+    if not size or ending not in tail:
+        raise DatasetError(f"{path} is cut short ({size} bytes): fetch it again, or take it out of the folder and list")
+
+
+HALF_MAX = 65504.0
+LEVEL_STEP = 2.0**0.5
+SMALLEST_SIDE = 160
+
+Pixels = NDArray[np.float32]
+Stored = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture and its area-averaged smaller copies, each 1/sqrt(2) of the one before.
+
+    Args:
+        name: File name without suffix.
+        levels: (H, W, 3) R, G, B each; float16 linear radiance with median 1, or uint8 encoded.
+        panorama: Whether it is an equirectangular view of all directions.
+    """
+
+    name: str
+    levels: tuple[Stored, ...]
+    panorama: bool = False
+
+    @property
+    def encoded(self) -> bool:
+        """Whether the pixels are 8-bit codes of an unknown camera response."""
+        return self.levels[0].dtype == np.uint8
+
+    def level_for(self, pixels_per_pixel: float) -> tuple[Stored, float]:
+        """Choose the copy whose pixels come closest to, but not coarser than, the pixels asked for.
+
+        Args:
+            pixels_per_pixel: Full-size pixels per output pixel; above 1 is a reduction.
+
+        Returns:
+            The copy and its size relative to the full one, in (0, 1].
+        """
+        wanted = int(np.log(max(pixels_per_pixel, 1.0)) / np.log(LEVEL_STEP))
+        level = self.levels[min(wanted, len(self.levels) - 1)]
+        return level, level.shape[1] / self.levels[0].shape[1]
+
+
+def hdr_picture(name: str, radiance: NDArray[np.floating[Any]], *, panorama: bool = False) -> Picture:
+    """Hold linear pixels: negatives become 0, the median becomes 1, what half floats cannot hold is clipped.
+
+    Args:
+        name: Name for messages.
+        radiance: Linear R, G, B of any scale, (H, W, 3).
+        panorama: Whether it is an equirectangular view of all directions.
+    """
+    finite = np.nan_to_num(radiance.astype(np.float32), nan=0.0, posinf=HALF_MAX, neginf=0.0).clip(min=0)
+    positive = finite[finite > 0]
+    median = float(np.median(positive)) if positive.size else 1.0
+    full: Pixels = np.minimum(finite / median, HALF_MAX).astype(np.float32)
+    return Picture(name, tuple(level.astype(np.float16) for level in _levels(full)), panorama)
+
+
+def ldr_picture(name: str, codes: NDArray[np.uint8]) -> Picture:
+    """Hold 8-bit R, G, B, (H, W, 3)."""
+    return Picture(name, tuple(_levels(codes)))
+
+
+def read_hdr_picture(path: Path) -> Picture:
+    """Read a Radiance .hdr or an OpenEXR picture; one that is exactly twice as wide as high is a panorama.
+
+    Raises:
+        DatasetError: If the file cannot be read or has no color.
+    """
+    pixels = read_radiance(path)
+    height, width = pixels.shape[:2]
+    return hdr_picture(path.stem, pixels, panorama=width == 2 * height)
+
+
+def read_ldr_picture(path: Path) -> Picture:
+    """Read a JPEG, PNG or other 8-bit picture.
+
+    Raises:
+        DatasetError: If the file cannot be read.
+    """
+    return ldr_picture(path.stem, read_codes(path))
+
+
+def read_radiance(path: Path) -> Stored:
+    """Read linear R, G, B of a Radiance .hdr or an OpenEXR picture as it is, (H, W, 3).
+
+    Raises:
+        DatasetError: If the file cannot be read or has no color.
+    """
+    return _read_exr(path) if path.suffix.lower() == ".exr" else _read_with_opencv(path)
+
+
+def read_codes(path: Path) -> Stored:
+    """Read 8-bit R, G, B of a JPEG, PNG or other picture, (H, W, 3).
+
+    Raises:
+        DatasetError: If the file is cut short, which OpenCV would fill up with gray, or cannot be read.
+    """
+    demand_whole(path)
+    return _read_with_opencv(path, flags=cv2.IMREAD_COLOR)
+
+
+def _levels(full: Stored) -> list[Stored]:
+    levels = [full]
+    height, width = full.shape[:2]
+    scale = 1 / LEVEL_STEP
+    while min(height, width) * scale >= SMALLEST_SIDE:
+        size = (round(width * scale), round(height * scale))
+        levels.append(cv2.resize(full, size, interpolation=cv2.INTER_AREA))
+        scale /= LEVEL_STEP
+    return levels
+
+
+def _read_with_opencv(path: Path, *, flags: int = cv2.IMREAD_UNCHANGED) -> Stored:
+    pixels = cv2.imread(str(path), flags)
+    if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise DatasetError(f"{path} cannot be read as a color picture: repair it or take it out of the folder")
+    return np.ascontiguousarray(pixels[..., ::-1])
+
+
+def _read_exr(path: Path) -> Stored:
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise DatasetError(f"{path} needs the package OpenEXR, which is not installed: pip install OpenEXR") from error
+    try:
+        with OpenEXR.File(str(path)) as file:
+            channels = file.channels()
+            color = next((channels[name].pixels for name in ("RGB", "RGBA") if name in channels), None)
+    except Exception as error:  # the binding raises RuntimeError, TypeError or ValueError on a damaged file
+        raise DatasetError(f"{path} cannot be read as OpenEXR ({error}): repair it or take it out") from error
+    if color is None:
+        raise DatasetError(f"{path} has the channels {sorted(channels)}, not R, G, B: take it out of the folder")
+    return np.array(color[..., :3])

@@ -1,0 +1,110 @@
+"""Measured responses in files: MATLAB tables as the TOG13 benchmark has them, CSV, and one-dimensional .cube."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.errors import ResponseError
+from train.data.matlab import MAGIC, read_table
+
+Table = NDArray[np.float64]
+
+LARGEST_FILE = 64 << 20
+RESAMPLED = 1 << 14
+_COLUMNS = re.compile(r"[,;\s]+")
+_SIZE = re.compile(r"^\s*LUT_(1D|3D)_SIZE\s+(\d+)", re.MULTILINE)
+_BOUNDS = re.compile(r"^\s*(DOMAIN_MIN|DOMAIN_MAX|LUT_1D_INPUT_RANGE)\s+(.+)$", re.MULTILINE)
+
+
+def read_curve(path: Path) -> Tensor:
+    """Read light over codes; what kind of file it is follows from its content.
+
+    A MATLAB file (version 5) holds one row per code, as BaslerCRF.mat of Kalantari et al. 2013 does. A CSV holds
+    light in one column, light in three (R, G, B), or two or four with codes in the first; a heading is skipped. Codes
+    are 0..1 or whole numbers up to the greatest code. A .cube maps codes to light.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Light at equally spaced codes from 0 to 1, any scale, (N,) or (N, 3), float64.
+
+    Raises:
+        ResponseError: If it can't be read or holds no curve.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ResponseError(f"{path} has more than {LARGEST_FILE >> 20} MiB: that is no response curve")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ResponseError(f"can't read {path} ({error.strerror}): check the file") from error
+    if data.startswith(MAGIC):
+        table = _matlab(data, path)
+    else:
+        text = data.decode("utf-8-sig", errors="replace")
+        table = _cube(text, path) if _SIZE.search(text) else _csv(text, path)
+    return torch.from_numpy(np.ascontiguousarray(table[:, 0] if table.shape[1] == 1 else table))
+
+
+def _matlab(data: bytes, path: Path) -> Table:
+    return read_table(data, str(path))
+
+
+def _csv(text: str, path: Path) -> Table:
+    rows = _rows(text.splitlines(), path)
+    if rows.shape[1] in (2, 4):
+        return _resampled(_unit_codes(rows[:, 0], path), rows[:, 1:])
+    return rows
+
+
+def _rows(lines: list[str], path: Path) -> Table:
+    """Numbers in lines; comments, empty lines and one heading are skipped."""
+    filled = [(number, line.split("#")[0].strip()) for number, line in enumerate(lines, 1)]
+    parsed: list[list[float]] = []
+    for place, (number, line) in enumerate((number, line) for number, line in filled if line):
+        try:
+            parsed.append([float(cell) for cell in _COLUMNS.split(line.strip(",; "))])
+        except ValueError:
+            if place == 0:
+                continue
+            raise ResponseError(f"{path} line {number} holds {line[:40]!r}: numbers are needed") from None
+        if len(parsed[-1]) != len(parsed[0]) or len(parsed[0]) > 4:
+            raise ResponseError(f"{path} line {number} has {len(parsed[-1])} columns: all must have 1, 2, 3 or 4")
+    if len(parsed) < 2:
+        raise ResponseError(f"{path} holds {len(parsed)} rows of numbers: a curve needs 2 or more")
+    return np.array(parsed)
+
+
+def _unit_codes(codes: Table, path: Path) -> Table:
+    """Codes as 0..1; whole numbers are over the greatest code of 8, 10, 12, 14 or 16 bits."""
+    if not (np.diff(codes) > 0).all() or codes[0] < 0:
+        raise ResponseError(f"{path}: codes in the first column must grow from row to row, from 0 or more")
+    tops = (1.0, *((1 << bits) - 1.0 for bits in (8, 10, 12, 14, 16)))
+    top = next((top for top in tops if codes[-1] <= top), None)
+    if top is None:
+        raise ResponseError(f"{path}: the greatest code is {codes[-1]:g}, no more than 65535 is possible")
+    return codes / top
+
+
+def _cube(text: str, path: Path) -> Table:
+    """Adobe's .cube (specification 1.0), and Resolve's way to say the input's range."""
+    size = _SIZE.search(text)
+    if size is None or size[1] != "1D":
+        raise ResponseError(f"{path} is a table of three dimensions: a response is a LUT_1D")
+    bounds = {key: [float(number) for number in values.split()[:3]] for key, values in _BOUNDS.findall(text)}
+    low, high = bounds.get("LUT_1D_INPUT_RANGE", [bounds.get("DOMAIN_MIN", [0])[0], bounds.get("DOMAIN_MAX", [1])[0]])
+    body = [line for line in text.splitlines() if re.match(r"\s*[-+.\d]", line)]
+    rows = _rows(body, path)
+    if len(rows) != int(size[2]) or rows.shape[1] != 3 or not high > low:
+        raise ResponseError(f"{path} names {size[2]} entries from {low:g} to {high:g} and holds {len(rows)} rows")
+    return rows if (low, high) == (0, 1) else _resampled(np.linspace(low, high, len(rows)), rows)
+
+
+def _resampled(codes: Table, light: Table) -> Table:
+    """Light at equally spaced codes from 0 to 1, by linear interpolation."""
+    wanted = np.linspace(0, 1, RESAMPLED)
+    return np.stack([np.interp(wanted, codes, column) for column in light.T], axis=1)

@@ -1,0 +1,211 @@
+"""Videos in memory; LDR ones are decoded once into bytes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.color import hlg_oetf_inverse
+from train.data.images import Stored
+from train.errors import DatasetError
+
+if TYPE_CHECKING:
+    import av
+
+
+def pyav_available() -> bool:
+    """Whether PyAV is installed, which nothing else in training needs."""
+    try:
+        import av  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Video:
+    """Consecutive frames of a video.
+
+    Args:
+        name: File name without suffix.
+        frames: R, G, B, (N, H, W, 3); uint8 encoded, or float linear radiance of any scale.
+    """
+
+    name: str
+    frames: Stored
+
+    @property
+    def count(self) -> int:
+        """Number of frames."""
+        return len(self.frames)
+
+    @property
+    def encoded(self) -> bool:
+        """Whether the pixels are 8-bit codes of an unknown camera response."""
+        return self.frames.dtype == np.uint8
+
+    def load(self, indices: Sequence[int]) -> list[Stored]:
+        """Return frames by index, not copied."""
+        return [self.frames[index] for index in indices]
+
+
+def read_ldr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest_side: int = 960) -> Video:
+    """Decode consecutive frames, reduced by area averaging to at most `longest_side`.
+
+    Args:
+        path: Any video that OpenCV can decode.
+        first: Frames to leave out at the beginning.
+        most_frames: Frames to decode.
+        longest_side: Frames wider or higher than this are reduced to it.
+
+    Raises:
+        DatasetError: If not one frame can be decoded.
+    """
+    capture = cv2.VideoCapture(str(path))
+    frames: list[NDArray[np.uint8]] = []
+    try:
+        for _ in range(first):
+            capture.grab()
+        while len(frames) < most_frames:
+            decoded, frame = capture.read()
+            if not decoded:
+                break
+            frames.append(reduced(np.asarray(frame, dtype=np.uint8), longest_side)[..., ::-1])
+    finally:
+        capture.release()
+    if not frames:
+        raise DatasetError(f"{path} cannot be decoded as a video: repair it or take it out of the folder")
+    return Video(path.stem, np.stack(frames))
+
+
+def reduced(frame: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
+    """Reduce a frame by area averaging to at most `longest_side`, wide or high."""
+    scale = longest_side / max(frame.shape[:2])
+    if scale >= 1:
+        return frame
+    size = (round(frame.shape[1] * scale), round(frame.shape[0] * scale))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+PQ, HLG, BT2020 = 16, 18, 9  # code points of ITU-T H.273 for the transfers, and for primaries and matrix
+Transfer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+LIMITED, FULL = 1, 2  # FFmpeg's color_range
+
+# ITU-R BT.2087: linear BT.2020 to linear BT.709
+BT2020_TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
+
+
+def is_pq(path: Path) -> bool:
+    """Whether a video's stream says SMPTE ST 2084 transfer and BT.2020 primaries.
+
+    Raises:
+        DatasetError: If the file cannot be opened as a video.
+    """
+    return _tags(path) == (PQ, BT2020)
+
+
+def is_hdr(path: Path) -> bool:
+    """Whether a video's stream says PQ or HLG transfer and BT.2020 primaries.
+
+    Raises:
+        DatasetError: If the file cannot be opened as a video.
+    """
+    return _tags(path) in ((PQ, BT2020), (HLG, BT2020))
+
+
+def read_hdr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest_side: int = 960) -> Video:
+    """Decode frames of an HDR10 or HLG video to linear Rec.709, reduced by area averaging in linear light.
+
+    Args:
+        path: A 10-bit 4:2:0 video, PQ or HLG, BT.2020 non-constant luminance.
+        first: Frames to leave out at the beginning.
+        most_frames: Frames to decode.
+        longest_side: Frames wider or higher than this are reduced to it.
+
+    Returns:
+        Float32 frames, (N, H, W, 3); 1.0 = 10,000 cd/m2 of PQ, or the brightest light of the scene that HLG can say;
+        colors outside Rec.709 are clipped at 0.
+
+    Raises:
+        DatasetError: If nothing can be decoded.
+    """
+    frames: list[NDArray[np.float32]] = []
+    with open_video(path) as container:
+        is_hlg = container.streams.video[0].codec_context.color_trc == HLG
+        to_linear = hlg_to_linear if is_hlg else pq_to_linear
+        for index, frame in enumerate(container.decode(video=0)):
+            if index >= first:
+                frames.append(_reduced(_linear(frame, to_linear), longest_side))
+            if len(frames) == most_frames:
+                break
+    if not frames:
+        raise DatasetError(f"{path} has no frame from {first} on: pass a longer video")
+    return Video(path.stem, np.stack(frames))
+
+
+def hlg_to_linear(code: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Undo the OETF of HLG (ITU-R BT.2100): 0..1 to linear light of the scene, 0..1."""
+    return np.asarray(hlg_oetf_inverse(torch.from_numpy(np.clip(code, 0, 1))).numpy(), np.float32)
+
+
+def pq_to_linear(code: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Apply the EOTF of SMPTE ST 2084: 0..1 to 0..1, where 1.0 = 10,000 cd/m2."""
+    m1, m2 = 2610 / 16384, 2523 / 4096 * 128
+    c1, c2, c3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
+    root = np.clip(code, 0, 1) ** np.float32(1 / m2)
+    return np.asarray((np.maximum(root - c1, 0) / (c2 - c3 * root)) ** np.float32(1 / m1), np.float32)
+
+
+def _tags(path: Path) -> tuple[int, int]:
+    with open_video(path) as container:
+        context = container.streams.video[0].codec_context
+        return int(context.color_trc), int(context.color_primaries)
+
+
+def open_video(path: Path) -> "av.container.InputContainer":
+    """Open a video file by PyAV.
+
+    Raises:
+        DatasetError: If PyAV is missing, or the file cannot be opened as a video.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise DatasetError(f"{path} needs the package av, which is not installed: pip install av") from error
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, OSError) as error:
+        raise DatasetError(f"{path} cannot be opened as a video ({error}): repair it or take it out") from error
+    if not container.streams.video:
+        container.close()
+        raise DatasetError(f"{path} has no picture: take it out of the folder")
+    return container
+
+
+def _linear(frame: "av.VideoFrame", to_linear: Transfer) -> NDArray[np.float32]:
+    """Undo 4:2:0, quantisation, matrix and transfer of one frame."""
+    from av.video.reformatter import Interpolation
+
+    # FFmpeg only for the chroma samples, which it places as the file says; its own matrix is off by a code
+    wide: NDArray[Any] = frame.reformat(format="yuv444p16le", interpolation=Interpolation.BICUBIC).to_ndarray()
+    codes = wide.astype(np.float32) / 64  # 10 bits
+    offset, luma, chroma = (0, 1023, 1023) if frame.color_range == FULL else (64, 876, 896)
+    y, cb, cr = (codes[..., 0] - offset) / luma, (codes[..., 1] - 512) / chroma, (codes[..., 2] - 512) / chroma
+    # ITU-R BT.2020: 0.2627 R + 0.6780 G + 0.0593 B
+    red, blue = y + 1.4746 * cr, y + 1.8814 * cb
+    green = (y - 0.2627 * red - 0.0593 * blue) / 0.6780
+    linear = to_linear(np.stack([red, green, blue], -1))
+    return np.maximum(linear @ BT2020_TO_BT709.T.astype(np.float32), 0)
+
+
+def _reduced(frame: NDArray[np.float32], longest_side: int) -> NDArray[np.float32]:
+    scale = longest_side / max(frame.shape[:2])
+    if scale >= 1:
+        return frame
+    size = (round(frame.shape[1] * scale), round(frame.shape[0] * scale))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.float32)

@@ -1,0 +1,96 @@
+"""Vimeo-90K septuplets: seven LDR frames a clip, tens of thousands of clips, read when they are asked for.
+
+Layout: `sequences/00001/0001/im1.png` to `im7.png`, and lists `sep_trainlist.txt`, `sep_testlist.txt` of `00001/0001`.
+Xue et al., "Video Enhancement with Task-Oriented Flow", IJCV 2019.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from train.data.clips import (
+    ClipFolders,
+    Findings,
+    complete_clips,
+    describe_list,
+    frames_of_one_size,
+    read_list,
+    shortened,
+)
+from train.data.images import Stored, read_codes
+from train.errors import DatasetError
+
+FRAMES = tuple(f"im{number}.png" for number in range(1, 8))
+LISTS = {"train": "sep_trainlist.txt", "validation": "sep_testlist.txt"}
+
+
+@dataclass(frozen=True)
+class Septuplet:
+    """One clip of seven frames.
+
+    Args:
+        folder: Where `im1.png` to `im7.png` are.
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name as the lists have it."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    @property
+    def count(self) -> int:
+        """Seven."""
+        return len(FRAMES)
+
+    def load(self, indices: Sequence[int]) -> list[Stored]:
+        """Decode frames by index, (256, 448, 3) uint8 each as published.
+
+        Raises:
+            DatasetError: If a file is missing, cut short or of another size than the others.
+        """
+        return frames_of_one_size([self.folder / name for name in FRAMES], indices, read=read_codes)
+
+
+def is_vimeo90k(folder: Path) -> bool:
+    """Whether a folder is laid out as Vimeo-90K's septuplets are."""
+    if not (folder / "sequences").is_dir():
+        return False
+    listed = any((folder / name).is_file() for name in LISTS.values())
+    return listed or next((folder / "sequences").glob("*/*/im1.png"), None) is not None
+
+
+def find_septuplets(folder: Path, split: str) -> tuple[ClipFolders, Findings]:
+    """List the clips of a split whose seven files are there; without a list, all clips on the disk.
+
+    Args:
+        folder: The folder that holds `sequences`.
+        split: `train` or `validation`; the published test list serves for the latter.
+
+    Raises:
+        DatasetError: If the list is damaged, or not one clip is complete.
+    """
+    root = folder / "sequences"
+    path = folder / LISTS[split]
+    if path.is_file():
+        names, list_name = read_list(path), path.name
+    else:
+        names = sorted(f"{clip.parent.name}/{clip.name}" for clip in root.glob("*/*") if clip.is_dir())
+        list_name = f"all folders, for there is no {path.name}"
+    complete, wrong = complete_clips(names, lambda name: _fault(root / name))
+    if not complete:
+        raise DatasetError(f"{folder}: none of {len(names):,} clips is complete, e.g. {shortened(wrong)}: unpack it")
+    title = f"Vimeo-90K septuplets in {folder}"
+    findings = describe_list(title, listed=len(names), complete=len(complete), wrong=wrong, list_name=list_name)
+    return ClipFolders(Septuplet, tuple(str(root / name) for name in complete)), findings
+
+
+def _fault(clip: Path) -> str | None:
+    try:
+        present = set(os.listdir(clip))
+    except OSError:
+        return "no folder"
+    lacking = [name for name in FRAMES if name not in present]
+    return f"no {', '.join(lacking)}" if lacking else None

@@ -1,1 +1,0 @@
-"""Where pictures come from: panoramas, photos and videos held in memory, and procedural ones."""

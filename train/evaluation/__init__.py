@@ -1,0 +1,1 @@
+"""Evaluation against ground truth: benchmarks, methods, metrics, results and reports."""

@@ -1,0 +1,1 @@
+"""Benchmarks: published sets, folders of clips, and clips made on the spot."""

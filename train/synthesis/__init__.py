@@ -1,0 +1,1 @@
+"""Training samples made from pictures and clips: scenes, virtual cameras and captures."""
