@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from brackets import CURVE, EXPOSURES, picture_of, scene_light, write_bracket
-from pictures import add_exif, exif, write_picture
+from support.brackets import CURVE, EXPOSURES, picture_of, scene_light, write_bracket
+from support.pictures import add_exif, exif, write_picture
 
 from model.color import mu_law
 from model.exposure import to_radiance

@@ -12,10 +12,10 @@ import colour
 import numpy as np
 import pytest
 import torch
-from clips import REC709 as TAGGED_709
-from clips import counting_clip, frame_of, write_clip
-from converting import TWO, identity, invoke, read_exr, save_lite
 from numpy.typing import NDArray
+from support.clips import REC709 as TAGGED_709
+from support.clips import counting_clip, frame_of, write_clip
+from support.converting import TWO, identity, invoke, read_exr, save_lite
 
 from lanhdr_cli.camera import Camera, CameraWishes, find_camera, named_response
 from lanhdr_cli.conversion import Request, run

@@ -10,8 +10,8 @@ import av
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from clips import counting_clip, sine_audio
-from converting import TWO, save_tiny
+from support.clips import counting_clip, sine_audio
+from support.converting import TWO, save_tiny
 
 from lanhdr_cli.conversion import Loaded, Request, run
 from lanhdr_cli.device import DeviceError

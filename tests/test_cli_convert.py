@@ -11,8 +11,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import counting_clip, frame_of, random_planes, write_clip
-from converting import invoke, read_exr, save_tiny
+from support.clips import counting_clip, frame_of, random_planes, write_clip
+from support.converting import invoke, read_exr, save_tiny
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from converting import invoke, read_exr, save_lite, save_tiny
-from fake_benchmarks import fake_folder, fake_tog13, write, write_exr, write_lines
-from test_no_truth import moving_clip
+from support.converting import invoke, read_exr, save_lite, save_tiny
+from support.fake_benchmarks import fake_folder, fake_tog13, write, write_exr, write_lines
+from test_metrics import moving_clip
 
 from lanhdr_cli.evaluation import write_radiance
 from model.exposure import to_radiance

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from converting import invoke, save_tiny
+from support.converting import invoke, save_tiny
 
 from lanhdr_cli.__main__ import foreign_siblings
 from lanhdr_cli.console import frame_progress, progress_line

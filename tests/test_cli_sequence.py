@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from converting import identity, invoke, read_exr
-from pictures import write_flat, write_linear, write_picture
+from support.converting import identity, invoke, read_exr
+from support.pictures import write_flat, write_linear, write_picture
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from fake_sets import fake_hdr_frames, fake_patches, fake_vimeo90k
+from support.fake_sets import fake_hdr_frames, fake_patches, fake_vimeo90k
 
 from lanhdr_cli.main import cli
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import av
 import pytest
-from clips import counting_clip
-from converting import invoke, save_tiny
+from support.clips import counting_clip
+from support.converting import invoke, save_tiny
 
 WEIGHTS_OPTIONS = ("--exposures", "1,8", "--device", "cpu", "--threads", 1)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import OpenEXR
 import pytest
-from clips import QUIET_X264, Tags, counting_clip, frame_of, random_planes, write_clip
-from converting import THREE, TWO, identity, read_exr, save_lite, save_tiny
+from support.clips import QUIET_X264, Tags, counting_clip, frame_of, random_planes, write_clip
+from support.converting import THREE, TWO, identity, read_exr, save_lite, save_tiny
 
 from lanhdr_cli.conversion import Request, run
 from lanhdr_cli.options import FrameRange

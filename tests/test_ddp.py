@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
-from tiny_training import tiny_config
-from together import gradients_of_one_step
+from support.tiny_training import tiny_config
+from support.together import gradients_of_one_step
 from torch import Tensor
 
 from lanhdr_cli.main import cli
@@ -53,8 +53,8 @@ def test_gradients_of_two_processes_are_those_of_the_joined_batch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     expected, score = gradients_alone
-    monkeypatch.setenv("PYTHONPATH", str(repository))
-    assert launch([str(repository / "tests" / "together.py"), str(tmp_path)], 2) == 0
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (repository, repository / "tests"))))
+    assert launch([str(repository / "tests" / "support" / "together.py"), str(tmp_path)], 2) == 0
     for rank in range(2):
         found = torch.load(tmp_path / f"gradients{rank}.pt")
         assert relative_difference(found, expected) < 1e-5

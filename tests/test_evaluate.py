@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
-from scored import tiny_clip
+from support.scored import tiny_clip
 
 from model.network import NetworkConfig
 from model.pretrained import build_network, save_network

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from converting import invoke
+from support.converting import invoke
 
 from lanhdr_cli.commands.train import training_command
 from model.pretrained import build_network, load_network, save_network

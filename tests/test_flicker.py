@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from identity import Identity
+from support.identity import Identity
 
 from model.analysis.brightness import FrameLight, LightMeter
 from model.analysis.flicker import ExposureCorrection, FlickerMeter, measure_correction

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from report_page import Element, Page, best, cells
-from report_results import EVIL, METHODS, PROTOCOLS, SCENES, make_example, make_results, make_scores, value_of
+from support.report_page import Element, Page, best, cells
+from support.report_results import EVIL, METHODS, PROTOCOLS, SCENES, make_example, make_results, make_scores, value_of
 
 from model.color import mu_law
 from train.errors import DatasetError
@@ -26,7 +26,7 @@ from train.evaluation.metrics import BY_KEY, NOTHING
 from train.evaluation.results import FrameScore, Protocol
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-OPERATE = Path(__file__).with_name("operate_report.js")
+OPERATE = Path(__file__).with_name("support") / "operate_report.js"
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import add_exif, exif, random_codes, write_flat, write_linear, write_picture
+from support.pictures import add_exif, exif, random_codes, write_flat, write_linear, write_picture
 
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.images import read_header, read_picture

@@ -11,10 +11,10 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from clips import QUIET_X264, Tags, frame_of, gray_frame, write_clip
-from converting import invoke
 from numpy.typing import NDArray
-from pictures import add_exif, exif, write_picture
+from support.clips import QUIET_X264, Tags, frame_of, gray_frame, write_clip
+from support.converting import invoke
+from support.pictures import add_exif, exif, write_picture
 
 from lanhdr_cli.camera import CameraWishes
 from lanhdr_cli.inspection import self_check

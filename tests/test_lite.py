@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from moving import shifted, texture
+from support.moving import shifted, texture
 from torch import Tensor
 
 from model.color import MU, mu_law

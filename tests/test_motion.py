@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from moving import shifted, texture
+from support.moving import shifted, texture
 
 from model.exposure import to_ldr
 from model.motion import box_mean, common_shift, matched_lumas, resize_flow, search_motion, warp

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from moving import shifted, texture
+from support.moving import shifted, texture
 from torch import Tensor
 
 from model.color import mu_law

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 import torch
-from reference import DATA, TOLERANCE, full_network, largest_difference, load_fixture, tiny_network
+from support.reference import DATA, TOLERANCE, full_network, largest_difference, load_fixture, tiny_network
 from torch import Tensor
 
 from model.alignment import best_matches, gather_patches

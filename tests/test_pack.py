@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from clips import Tags, counting_clip, frame_of, write_clip
-from fake_sets import CLIPS, fake_bracket, fake_hdr_frames, fake_patches, fake_vimeo90k, moving_codes
 from numpy.typing import NDArray
-from pictures import write_linear
+from support.clips import Tags, counting_clip, frame_of, write_clip
+from support.fake_sets import CLIPS, fake_bracket, fake_hdr_frames, fake_patches, fake_vimeo90k, moving_codes
+from support.pictures import write_linear
 
 from tools import pack as packing
 from tools.pack_images import MIB, Unit, deal_out, write_radiance

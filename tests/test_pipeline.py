@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from identity import Identity
+from support.identity import Identity
 
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.video_reader import DecodedFrame

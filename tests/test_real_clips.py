@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from brackets import write_bracket
-from converting import save_lite
+from support.brackets import write_bracket
+from support.converting import save_lite
 
 from benchmarks.consumer_clips import CONSUMERS, ContrastCurve, made_clips, make_consumer_clip, read_clip
 from benchmarks.real_clips import (

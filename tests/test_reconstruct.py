@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from reference import DATA, TOLERANCE, load_fixture, tiny_network
+from support.reference import DATA, TOLERANCE, load_fixture, tiny_network
 from torch import Tensor
 
 from model.errors import ExposureError, FrameError

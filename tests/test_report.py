@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from scored import make_results, score, tiny_clip, two_contenders
+from support.scored import make_results, score, tiny_clip, two_contenders
 
 from model.color import mu_law
 from train.errors import DatasetError

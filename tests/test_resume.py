@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import new_run, tiny_config, tiny_trainer
+from support.tiny_training import new_run, tiny_config, tiny_trainer
 
 from train.checkpoint import Checkpoint, Row, RunFolder, write_whole
 from train.config import TrainConfig

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from tiny_training import tiny_config
+from support.tiny_training import tiny_config
 
 from model.pretrained import load_network
 from tools import stretch

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from av.video.stream import VideoStream
-from fake_sets import fake_bracket, fake_hdr_frames, fake_patches, fake_vimeo90k, moving_codes
+from support.fake_sets import fake_bracket, fake_hdr_frames, fake_patches, fake_vimeo90k, moving_codes
 
 from train.data.clips import draw_indices, mirrored
 from train.data.folder import find_sources

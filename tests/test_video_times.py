@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
-from clips import QUIET_X264, REC709, Tags, gray_frame, write_clip
-from converting import TWO, identity
+from support.clips import QUIET_X264, REC709, Tags, gray_frame, write_clip
+from support.converting import TWO, identity
 
 from lanhdr_cli.conversion import Request, run
 from lanhdr_cli.media.encoder import EncodingWishes

@@ -1,0 +1,57 @@
+"""Who is compared: baselines and weights under distinct names, told apart by their code and weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from support.scored import tiny_clip
+
+from model.color import mu_law
+from model.errors import WeightsError
+from model.network import NetworkConfig
+from model.pretrained import build_network, save_network
+from train.evaluation.methods import SCORING_SOURCES, baselines, trained
+
+
+def save(path: Path, *, name: str = "untrained") -> Path:
+    """An untrained guided network, which returns its start."""
+    path.parent.mkdir(exist_ok=True)
+    network = build_network(NetworkConfig(nexps=2, design="lite", output="guided", channels=8, pyramid_channels=4))
+    save_network(network, path, record={"name": name}, half=False)
+    return path
+
+
+def test_a_guided_network_brings_its_start(tmp_path: Path) -> None:
+    (network,) = trained([save(tmp_path / "x.safetensors")], nexps=2)
+    assert network.names == ("start of untrained", "untrained")
+    clip = tiny_clip("a", [1.0, 8.0], frames=5)
+    with torch.no_grad():
+        start, output = network.run(clip.ldr, clip.exposures)
+    assert start.shape == (3, 32, 40)
+    assert (mu_law(start) - mu_law(output)).abs().max() < 1e-5
+
+
+def test_weights_of_one_name_are_told_apart_by_their_files(tmp_path: Path) -> None:
+    paths = [save(tmp_path / run / "best.safetensors") for run in ("one", "two")]
+    paths.append(save(tmp_path / "other.safetensors", name="other"))
+    assert [entry.names[-1] for entry in trained(paths, nexps=2)] == [
+        "untrained (one/best)", "untrained (two/best)", "other"
+    ]  # fmt: skip
+
+
+def test_fingerprints_differ_by_weights_and_method(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    entered = [*baselines(), *trained([save(tmp_path / name) for name in ("a.safetensors", "b.safetensors")], nexps=2)]
+    assert len({entry.fingerprint for entry in entered}) == len(entered) == 7
+    assert [entry.fingerprint for entry in baselines()] == [entry.fingerprint for entry in entered[:5]]
+
+
+def test_fingerprints_cover_all_that_scores_depend_on(repository: Path) -> None:
+    for module in ("baselines", "metrics", "scoring"):
+        assert f"train/evaluation/{module}.py" in SCORING_SOURCES
+    assert all((repository / source).is_file() for source in SCORING_SOURCES)
+
+
+def test_weights_of_the_other_exposure_count_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="these weights are for two exposures"):
+        trained([save(tmp_path / "x.safetensors")], nexps=3)
