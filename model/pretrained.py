@@ -16,6 +16,7 @@ from model.errors import WeightsError
 from model.guided import GuidedLanHdr
 from model.lite import LiteNet
 from model.network import LanHdr, NetworkConfig
+from model.reconstruct import Reconstructor
 
 Network = LanHdr | GuidedLanHdr | LiteNet
 DESIGNS: dict[tuple[str, str], type[Network]] = {
@@ -299,6 +300,35 @@ def bundled_path(*, nexps: int, size: Size | None = None, on_gpu: bool = False) 
             f"{instead} or train with `lanhdr train --nexps {nexps}`"
         )
     return path
+
+
+def load_reconstructor(
+    *,
+    exposures: int = 2,
+    weights: Path | str | None = None,
+    size: Size | None = None,
+    device: torch.device | str = "auto",
+    precision: torch.dtype = torch.float32,
+) -> Reconstructor:
+    """Load weights, the bundled ones by default, ready to reconstruct.
+
+    >>> from model import load_reconstructor
+    >>> reconstructor = load_reconstructor(exposures=2)
+    >>> radiance = reconstructor.reconstruct_array(images, exposures=[1, 8])  # (T, 3, H, W) in and out
+
+    Args:
+        exposures: Number of exposures in the cycle, 2 or 3.
+        weights: A file of weights; None takes the bundled ones.
+        size: Which bundled weights; None takes those that suit the device.
+        device: `auto` is the first GPU if there is one, else the CPU.
+        precision: `torch.float32`, or half precision for the convolutions.
+
+    Raises:
+        WeightsError: If there are no such weights, or they are made for another number of exposures.
+    """
+    place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    path = weights or bundled_path(nexps=exposures, size=size, on_gpu=place.type != "cpu")
+    return Reconstructor(load_network(path, nexps=exposures).network, device=place, precision=precision)
 
 
 def check_size(size: Size) -> None:

@@ -1,10 +1,10 @@
 """Streaming reconstruction: frames in, HDR frames out, each frame's own work done once."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -13,6 +13,19 @@ from model.errors import ExposureError, FrameError
 from model.exposure import ExposureCycle
 from model.frames import FrameBatch, HdrFrame, LdrFrame, exposure_windows, sliding_windows
 from model.network import Prediction, StreamingNetwork
+from model.response import ResponseCurve, gamma_curve
+
+
+class SupportsArray(Protocol):
+    """A NumPy array, or anything that turns into one."""
+
+    def __array__(self) -> Any:
+        """The values."""
+
+
+Pictures = TypeVar("Pictures", bound=Tensor | SupportsArray)
+Layout = Literal["channels_first", "channels_last"]
+CODE_BITS = {torch.uint8: 8, torch.uint16: 16}
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,77 @@ class Reconstructor:
         for window in self.windows(frames, period=period, cycle=cycle):
             prediction = self.predict(window)
             yield HdrFrame(in_file_range(prediction.radiance[0]), window[len(window) // 2].time)
+
+    def reconstruct_array(
+        self,
+        images: Pictures,
+        exposures: Sequence[float],
+        *,
+        layout: Layout = "channels_first",
+        response: ResponseCurve | None = None,
+    ) -> Pictures:
+        """Reconstruct a whole clip that is held in memory.
+
+        Args:
+            images: Encoded pictures in order of time, (T, 3, H, W), or (T, H, W, 3) if `layout` says so; a tensor or a
+                NumPy array of 8- or 16-bit codes, or of floats in 0..1.
+            exposures: Linear exposures of one cycle from the first picture on, e.g. [1, 8]; or one per picture.
+            layout: Place of the channels, of input and output.
+            response: The camera's response; None is gamma 2.2.
+
+        Returns:
+            Linear radiance, 1.0 = clip level of the shortest exposure, float32, not negative; kind, shape and layout
+            of `images`.
+
+        Raises:
+            FrameError: If the pictures have another shape or type, or are fewer than one cycle.
+            ExposureError: If the exposures don't alternate, or the network is made for another number of them.
+        """
+        pictures = torch.as_tensor(images)
+        if pictures.ndim != 4:
+            raise FrameError(f"expected four dimensions (T, 3, H, W), found shape {tuple(pictures.shape)}")
+        radiance = torch.stack(
+            list(self.reconstruct_arrays(pictures, exposures, layout=layout, response=response, count=len(pictures)))
+        )
+        return cast(Pictures, radiance if isinstance(images, Tensor) else radiance.numpy())
+
+    def reconstruct_arrays(
+        self,
+        images: Iterable[Pictures],
+        exposures: Sequence[float],
+        *,
+        layout: Layout = "channels_first",
+        response: ResponseCurve | None = None,
+        count: int | None = None,
+    ) -> Iterator[Pictures]:
+        """Reconstruct a clip picture by picture, as `reconstruct_array` does; memory does not grow with it.
+
+        Args:
+            images: Encoded pictures in order of time, (3, H, W) or (H, W, 3).
+            exposures: Linear exposures of one cycle from the first picture on; or one per picture, as many as `count`.
+            layout: Place of the channels, of input and output.
+            response: The camera's response; None is gamma 2.2.
+            count: Number of pictures, where each has an exposure of its own.
+
+        Yields:
+            Linear radiance of each picture, as soon as the pictures after it that it needs have come.
+        """
+        nexps = self.network.config.nexps
+        per_picture = count is not None and len(exposures) == count and count > nexps
+        cycle = ExposureCycle.from_ratios(list(dict.fromkeys(exposures)) if per_picture else exposures)
+        shortest = min(exposures)
+        curve, as_tensors = response or gamma_curve(), True
+
+        def frames() -> Iterator[LdrFrame]:
+            nonlocal as_tensors
+            for number, image in enumerate(images):
+                as_tensors = isinstance(image, Tensor)
+                exposure = exposures[number % len(exposures)] / shortest
+                yield _ldr_frame(torch.as_tensor(image), exposure, number, layout=layout, curve=curve)
+
+        for frame in self.reconstruct(frames(), period=cycle.period, cycle=cycle if per_picture else None):
+            radiance = frame.radiance if layout == "channels_first" else frame.radiance.permute(1, 2, 0).contiguous()
+            yield cast(Pictures, radiance if as_tensors else radiance.numpy())
 
     def windows(
         self, frames: Iterable[LdrFrame], *, period: int, cycle: ExposureCycle | None = None
@@ -141,3 +225,20 @@ class Reconstructor:
 def in_file_range(radiance: Tensor) -> Tensor:
     """Bring what a network predicts to what files hold: float32 on the CPU, not negative."""
     return radiance.float().clamp(min=0).cpu()
+
+
+def _ldr_frame(codes: Tensor, exposure: float, number: int, *, layout: Layout, curve: ResponseCurve) -> LdrFrame:
+    """Turn a picture of codes, or of floats in 0..1, into what networks take."""
+    image = codes.permute(2, 0, 1) if layout == "channels_last" and codes.ndim == 3 else codes
+    if image.ndim != 3 or image.shape[0] != 3:
+        wanted = "(3, H, W)" if layout == "channels_first" else "(H, W, 3)"
+        raise FrameError(f"picture {number} has shape {tuple(codes.shape)}, expected {wanted}: check layout")
+    bits = CODE_BITS.get(codes.dtype, 8)
+    if codes.dtype in CODE_BITS:
+        encoded = image.to(torch.float32) / (2**bits - 1)
+    elif codes.is_floating_point():
+        encoded = image.to(torch.float32)
+    else:
+        raise FrameError(f"picture {number} holds {codes.dtype}, expected uint8, uint16 or floats in 0..1")
+    precision = curve.precision(bits=min(bits, 12))
+    return LdrFrame(curve.to_ldr(encoded), exposure, Fraction(number), precision)

@@ -1,15 +1,20 @@
 """Streaming: the same numbers as whole windows, once per frame, and errors that say which frame."""
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from support.reference import DATA, TOLERANCE, load_fixture, tiny_network
 from torch import Tensor
 
-from model.errors import ExposureError, FrameError
+import model
+from model.errors import ExposureError, FrameError, LanHdrError
 from model.exposure import ExposureCycle
 from model.frames import FrameBatch, HdrFrame, LdrFrame, borrowed_index
 from model.network import FrameState, LanHdr, NetworkConfig, Prediction
@@ -202,3 +207,81 @@ def test_a_regular_clip_gives_the_same_either_way(nexps: int) -> None:
     )
     for one, other in zip(by_count, by_exposure, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Reconstructor:
+    """What `from model import load_reconstructor` gives."""
+    return model.load_reconstructor(exposures=2, device="cpu")
+
+
+def codes(count: int = 6) -> NDArray[np.uint8]:
+    """8-bit pictures of a still ramp at exposures 1 and 8, (T, 3, H, W)."""
+    light = np.broadcast_to(np.geomspace(1e-3, 1, 48), (3, 32, 48))
+    exposed = [(light * (1, 8)[frame % 2]).clip(0, 1) ** (1 / 2.2) for frame in range(count)]
+    return np.stack([(255 * picture).round().astype(np.uint8) for picture in exposed])
+
+
+def test_an_array_of_codes_becomes_radiance(bundled: Reconstructor) -> None:
+    radiance = bundled.reconstruct_array(codes(), exposures=[1, 8])
+    assert isinstance(radiance, np.ndarray)
+    assert radiance.dtype == np.float32 and radiance.shape == (6, 3, 32, 48)
+    expected = np.broadcast_to(np.geomspace(1e-3, 1, 48), radiance.shape)
+    inner = np.s_[..., 2:-2, 2:-2]
+    assert np.median(np.abs(radiance[inner] / expected[inner] - 1)) < 0.02
+
+
+def test_layout_and_kind_of_the_input_are_kept(bundled: Reconstructor) -> None:
+    first = bundled.reconstruct_array(codes(), [1, 8])
+    last = bundled.reconstruct_array(codes().transpose(0, 2, 3, 1), [1, 8], layout="channels_last")
+    np.testing.assert_array_equal(last.transpose(0, 3, 1, 2), first)
+    tensor = bundled.reconstruct_array(torch.from_numpy(codes()) / 255, [1, 8])
+    assert isinstance(tensor, Tensor)
+    torch.testing.assert_close(tensor, torch.from_numpy(np.asarray(first)), rtol=1e-5, atol=1e-6)
+
+
+def test_pictures_stream_one_by_one(bundled: Reconstructor) -> None:
+    pulled: list[int] = []
+
+    def pictures() -> Iterator[NDArray[np.uint8]]:
+        for number, picture in enumerate(codes(12)):
+            pulled.append(number)
+            yield picture
+
+    stream = bundled.reconstruct_arrays(pictures(), [1, 8])
+    first = next(stream)
+    assert len(pulled) == 3  # the frame and the two after it that its window needs
+    np.testing.assert_array_equal(np.stack([first, *stream]), bundled.reconstruct_array(codes(12), [1, 8]))
+
+
+def test_each_picture_may_have_its_own_exposure(bundled: Reconstructor) -> None:
+    pictures, exposures = codes(9)[[0, 1, 2, 3, 4, 6, 7, 8]], [1, 8, 1, 8, 1, 1, 8, 1]  # one long frame is missing
+    radiance = bundled.reconstruct_array(pictures, exposures)
+    inner = np.s_[..., 2:-2, 2:-2]
+    expected = np.broadcast_to(np.geomspace(1e-3, 1, 48), radiance.shape)
+    assert np.median(np.abs(radiance[inner] / expected[inner] - 1)) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("pictures", "exposures", "message"),
+    [
+        (np.zeros((6, 3, 32), np.uint8), [1, 8], "four dimensions"),
+        (np.zeros((6, 32, 48, 3), np.uint8), [1, 8], r"expected \(3, H, W\): check layout"),
+        (np.zeros((6, 3, 32, 48), np.int64), [1, 8], "expected uint8, uint16 or floats"),
+        (codes(), [1, 4, 16], "the weights are for 2"),
+        (codes(), [8, 8], "must alternate"),
+    ],
+)
+def test_wrong_arrays_are_refused(
+    bundled: Reconstructor, pictures: NDArray[np.uint8], exposures: list[float], message: str
+) -> None:
+    with pytest.raises(LanHdrError, match=message):
+        bundled.reconstruct_array(pictures, exposures)
+
+
+def test_the_package_loads_nothing_heavy() -> None:
+    probe = "import model, sys; model.LanHdrError; print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = model.nothing
