@@ -28,7 +28,7 @@ import model.lite
 import model.neighbors
 import train.trainer
 from model.color import mu_law
-from model.physical_merge import Candidate, Start, merge
+from model.physical_merge import Candidate, MergedStart, merge_by_variance
 from model.pretrained import load_network
 from train import run as session
 from train.config import TrainConfig, resolved_config
@@ -81,10 +81,10 @@ def mixture(**weights: float) -> Callable[[TrainConfig], TrainConfig]:
     )
 
 
-def _reference_alone(reference: Candidate, neighbors: tuple[Candidate, ...], level: Tensor) -> Start:
-    """Start from the reference; what the neighbors agree in is still told to the network."""
-    whole = merge(reference, neighbors, level)
-    return dataclasses.replace(merge(reference, (), level), agreement=whole.agreement)
+def _reference_alone(reference: Candidate, neighbors: tuple[Candidate, ...], level: Tensor) -> MergedStart:
+    """MergedStart from the reference; what the neighbors agree in is still told to the network."""
+    whole = merge_by_variance(reference, neighbors, level)
+    return dataclasses.replace(merge_by_variance(reference, (), level), agreement=whole.agreement)
 
 
 def _no_motion(reference: Tensor, _moved: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Building blocks that the boxes of the paper's figure share."""
+"""Building blocks of the network."""
 
 from collections.abc import Callable
 

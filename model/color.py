@@ -1,4 +1,4 @@
-"""Ranges and color: conversions of values, each with its units and source."""
+"""Color conversions: primaries, transfer functions, mu-law, PU21, roll-off."""
 
 import math
 from dataclasses import dataclass

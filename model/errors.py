@@ -1,4 +1,4 @@
-"""Errors that a user can cause; everything else keeps its traceback."""
+"""Errors that a user can cause; all others keep their traceback."""
 
 
 class LanHdrError(Exception):

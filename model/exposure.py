@@ -1,4 +1,4 @@
-"""Between encoded pictures and radiance: the signal conventions of LAN-HDR (ICCV 2023)."""
+"""Conversions between encoded pictures and radiance, and the exposures of a clip."""
 
 import math
 from collections.abc import Sequence

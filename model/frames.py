@@ -1,4 +1,4 @@
-"""What travels through the house: immutable frames, each with its time."""
+"""Frames and sliding windows."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping

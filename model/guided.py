@@ -1,4 +1,4 @@
-"""The published network beside a guided start: it sees the physical merge and corrects it."""
+"""The published network with a guided output: it corrects the physical merge."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from model.frames import FrameBatch
 from model.neighbors import AlignedWindow, FrameMotion, align_batch, align_window, follow_motion
 from model.network import FrameState, LanHdr, NetworkConfig, Prediction
-from model.physical_merge import merge
+from model.physical_merge import merge_by_variance
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,6 @@ class GuidedLanHdr(nn.Module):
         return self._correct(features, align_window(tuple(state.motion for state in window)))
 
     def _correct(self, features: tuple[FrameState, ...], aligned: AlignedWindow) -> Prediction:
-        start = merge(aligned.reference, aligned.neighbors, aligned.noise).radiance
+        start = merge_by_variance(aligned.reference, aligned.neighbors, aligned.noise).radiance
         prediction = self.network.combine(features, start=start)
         return Prediction(prediction.radiance.clamp(0, 1), prediction.gates, start=start)

@@ -1,4 +1,4 @@
-"""Hallucination of what a neighbor does not show, and its blending with the aligned features."""
+"""Hallucination of missing detail, and its blending with the aligned features."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""The lite network: a guided start, corrected and blended at half size, for CPUs and real time."""
+"""The lite network: a correction of the physical merge at half size, for CPUs and real time."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from model.frames import FrameBatch
 from model.motion import box_mean
 from model.neighbors import AlignedWindow, FrameMotion, align_batch, align_window, candidate_keys, follow_motion
 from model.network import NetworkConfig, Prediction
-from model.physical_merge import Candidate, NoiseModel, Start, double, halve, merge
+from model.physical_merge import Candidate, MergedStart, NoiseModel, double, halve, merge_by_variance
 
 # Noise, as a part of the mu-law range, at which a frame is blended in by half.
 NOISE_TO_TRUST = 0.03
@@ -66,7 +66,7 @@ class LiteNet(nn.Module):
 
     def _correct(self, window: AlignedWindow) -> Prediction:
         frames = (window.reference, *window.neighbors)
-        start = merge(window.reference, window.neighbors, window.noise)
+        start = merge_by_variance(window.reference, window.neighbors, window.noise)
         compressed = mu_law(start.radiance)
         views = [mu_law(frame.radiance) for frame in frames]
         full = torch.cat((compressed, window.image, *views), dim=1)
@@ -80,7 +80,7 @@ class LiteNet(nn.Module):
             change = change + gate * double(known.trust(frame), size) * (view - compressed)
         bound = double(MOST_DEVIATIONS * known.deviation, size)
         output = compressed + bound * torch.tanh(change / bound)
-        return Prediction(mu_law_inverse(output.clamp(0, 1)), start.agreement, start=start.radiance)
+        return Prediction(mu_law_inverse(output.clamp(0, 1)), start=start.radiance)
 
     def _predict(self, full: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
         height, width = full.shape[-2:]
@@ -173,7 +173,7 @@ class _Known:
         noise: What the codes leave open.
     """
 
-    start: Start
+    start: MergedStart
     radiance: Tensor
     noise: NoiseModel
 

@@ -1,7 +1,6 @@
-"""A cheap, non-learned search for where neighbors moved: coarse to fine, exposure-matched, on the tensors' device."""
+"""A coarse-to-fine motion search without learning, between frames matched in exposure."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,38 +17,20 @@ SHIFT_SIDE = 32  # least side of the pictures in which a shift of the whole is l
 SHIFT_MUST_GAIN, LEAST_SEEN = 0.8, 0.3  # part of the difference that may be left, and of the picture still in view
 BLOCK = 5  # side of the square that is compared, in pixels of each level
 STEP_COST = 0.002  # of a step by one pixel, in luma
+COARSEST = 12  # side in pixels at which the pyramid ends
+RADIUS = 1  # reach of the block comparison in pixels of each level; the coarsest level reaches 2 further
+WINDOW = 7  # side of the square over which gradients are gathered
+SMOOTHING = 5  # side of the square whose mean flow a pixel is drawn to
+STIFFNESS = 2e-3  # strength of that draw against the gradients, in squared luma per pixel
+SWEEPS = 4  # solutions per level, each with the mean flow of the one before
 
 
-@dataclass(frozen=True)
-class SearchConfig:
-    """How the search trades time for reach.
-
-    Args:
-        coarsest: Side in pixels at which the pyramid ends.
-        radius: Reach of the block comparison in pixels of each level; the coarsest level reaches 2 further.
-        window: Side of the square over which gradients are gathered.
-        smoothing: Side of the square whose mean flow a pixel is drawn to.
-        stiffness: Strength of that draw against the gradients, in squared luma per pixel.
-        warps: Linearisations per level.
-        sweeps: Solutions per linearisation, each with the mean flow of the one before.
-    """
-
-    coarsest: int = 12
-    radius: int = 1
-    window: int = 7
-    smoothing: int = 5
-    stiffness: float = 2e-3
-    warps: int = 1
-    sweeps: int = 4
-
-
-def warp(image: Tensor, flow: Tensor, *, mode: str = "bilinear") -> Tensor:
+def warp(image: Tensor, flow: Tensor) -> Tensor:
     """Fetch `image` at x + flow(x); beyond the border the nearest pixel counts.
 
     Args:
         image: (B, C, H, W).
         flow: Displacement in pixels, x then y, (B, 2, H, W).
-        mode: `bilinear` or `bicubic`, as torch.nn.functional.grid_sample has them.
 
     Returns:
         Shape of `image`.
@@ -60,7 +41,7 @@ def warp(image: Tensor, flow: Tensor, *, mode: str = "bilinear") -> Tensor:
     grid_x = (flow[:, 0] + xs) * (2 / max(width - 1, 1)) - 1
     grid_y = (flow[:, 1] + ys) * (2 / max(height - 1, 1)) - 1
     grid = torch.stack((grid_x, grid_y), dim=-1)  # (B, H, W, 2)
-    return F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=True)
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
@@ -105,15 +86,12 @@ def _with_toe(encoded: Tensor, toe: Tensor) -> Tensor:
     return ((encoded.pow(GAMMA) + toe).pow(1 / GAMMA) - black) / ((1 + toe).pow(1 / GAMMA) - black)
 
 
-def search_motion(
-    reference: Tensor, moved: Tensor, config: SearchConfig = SearchConfig(), *, certainty: Tensor | None = None
-) -> Tensor:
+def search_motion(reference: Tensor, moved: Tensor, *, certainty: Tensor | None = None) -> Tensor:
     """Find the flow with moved(x + flow(x)) = reference(x).
 
     Args:
         reference: Luma at a common exposure, 0..1, (B, 1, H, W).
         moved: As `reference`.
-        config: Reach and effort.
         certainty: How much of the reference is picture and not black, clip level or noise, 0..1, (B, 1, H, W); where
             it is 0 the flow comes from around. None is 1 everywhere.
 
@@ -121,22 +99,17 @@ def search_motion(
         Displacement in pixels, (B, 2, H, W).
     """
     certainty = torch.ones_like(reference) if certainty is None else certainty
-    levels = _pyramid(reference, moved, certainty, coarsest=config.coarsest)
-    looked_at = _smallest(levels)
-    flow = common_shift(*looked_at) * (levels[-1][0].shape[-1] / looked_at[0].shape[-1])
+    levels = _pyramid(reference, moved, certainty)
+    small = next((level for level in reversed(levels) if min(level[0].shape[-2:]) >= SHIFT_SIDE), levels[0])
+    flow = common_shift(*small) * (levels[-1][0].shape[-1] / small[0].shape[-1])
     flow = flow.expand(-1, -1, *levels[-1][0].shape[-2:])
     for depth in range(len(levels) - 1, -1, -1):
         ref, mov, sure = levels[depth]
         flow = resize_flow(flow, (ref.shape[-2], ref.shape[-1]))
-        reach = config.radius + (2 if depth == len(levels) - 1 else 0)
+        reach = RADIUS + (2 if depth == len(levels) - 1 else 0)
         flow = _compare_blocks(ref, mov, flow, certainty=sure, radius=reach)
-        for _ in range(config.warps):
-            flow = _refine(ref, mov, flow, certainty=sure, config=config)
+        flow = _refine(ref, mov, flow, certainty=sure)
     return flow
-
-
-def _smallest(levels: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
-    return next((level for level in reversed(levels) if min(level[0].shape[-2:]) >= SHIFT_SIDE), levels[0])
 
 
 def common_shift(reference: Tensor, moved: Tensor, certainty: Tensor) -> Tensor:
@@ -210,11 +183,9 @@ def _line_counts(length: int, side: int, *, like: Tensor) -> Tensor:
     return ((places + radius).clamp(max=length - 1) - (places - radius).clamp(min=0) + 1).to(like.dtype)
 
 
-def _pyramid(
-    reference: Tensor, moved: Tensor, certainty: Tensor, *, coarsest: int
-) -> list[tuple[Tensor, Tensor, Tensor]]:
+def _pyramid(reference: Tensor, moved: Tensor, certainty: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
     levels = [torch.cat((reference, moved, certainty), dim=1)]
-    while min(levels[-1].shape[-2:]) >= 2 * coarsest:
+    while min(levels[-1].shape[-2:]) >= 2 * COARSEST:
         levels.append(F.avg_pool2d(levels[-1], 2, ceil_mode=True))
     return [(level[:, :1], level[:, 1:2], level[:, 2:]) for level in levels]
 
@@ -242,22 +213,21 @@ def _compare_blocks(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty
     return box_mean(flow + best, 3)
 
 
-def _refine(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty: Tensor, config: SearchConfig) -> Tensor:
+def _refine(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty: Tensor) -> Tensor:
     """Combine gathered gradients with a smooth flow, as Bruhn et al. (IJCV 2005) join local and global methods."""
-    xx, xy, yy, xe, ye = _moments(reference, warp(moved, flow), certainty, config.window)
-    stiffness = config.stiffness
-    xx, yy = xx + stiffness, yy + stiffness
+    xx, xy, yy, xe, ye = _moments(reference, warp(moved, flow), certainty)
+    xx, yy = xx + STIFFNESS, yy + STIFFNESS
     determinant = xx * yy - xy * xy
     found = flow
-    for _ in range(config.sweeps):
-        draw = stiffness * (box_mean(found, config.smoothing) - flow)
+    for _ in range(SWEEPS):
+        draw = STIFFNESS * (box_mean(found, SMOOTHING) - flow)
         right_x, right_y = draw[:, :1] - xe, draw[:, 1:] - ye
         step = torch.cat((yy * right_x - xy * right_y, xx * right_y - xy * right_x), dim=1) / determinant
         found = flow + step.clamp(-1.5, 1.5)
     return found
 
 
-def _moments(reference: Tensor, warped: Tensor, certainty: Tensor, window: int) -> tuple[Tensor, ...]:
+def _moments(reference: Tensor, warped: Tensor, certainty: Tensor) -> tuple[Tensor, ...]:
     """Gather covariances, not products: a constant difference, as of a wrong exposure ratio, is no motion."""
     padded = F.pad((warped + reference) / 2, [1] * 4, mode="replicate")
     gx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
@@ -266,7 +236,7 @@ def _moments(reference: Tensor, warped: Tensor, certainty: Tensor, window: int) 
     # Clipped pixels know nothing, and those that differ by far more than noise belong to something else.
     weight = certainty * (torch.maximum(reference, warped) < CLIP_LEVEL) / (1 + (error / 0.1).square())
     terms = (gx * gx, gx * gy, gy * gy, gx * error, gy * error, gx, gy, error, torch.ones_like(error))
-    *products, x, y, e, total = torch.split(box_mean(torch.cat(terms, dim=1) * weight, window), 1, dim=1)
+    *products, x, y, e, total = torch.split(box_mean(torch.cat(terms, dim=1) * weight, WINDOW), 1, dim=1)
     share = 1 / total.clamp_min(1e-3)
     means = (x * x, x * y, y * y, x * e, y * e)
     return tuple(product.addcmul(share, mean, value=-1) for product, mean in zip(products, means, strict=True))

@@ -1,4 +1,4 @@
-"""Neighbors brought to the reference's place: by frame while a clip streams, or for whole batches of windows.
+"""Alignment of neighbors by motion, for a streaming clip or for batches of windows.
 
 Motion has two witnesses. Where the reference frame shows something, it is matched with each neighbor. Where it is
 black or clipped, the two nearest frames of another exposure around it, which see the same things, are matched with

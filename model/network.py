@@ -1,4 +1,4 @@
-"""The network as the paper's figure has it, and the values that distinguish its sizes."""
+"""The LAN-HDR network (Chung and Cho, ICCV 2023) and the configuration of its sizes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,12 +59,12 @@ class Prediction:
     Args:
         radiance: Linear radiance at the time of the reference, 1.0 = clip of the shortest exposure, (B, 3, H, W).
         gates: For each frame of the window where its aligned features were used (1) or hallucinated ones (0),
-            (B, 1, h, w), h and w a fraction of H and W.
+            (B, 1, h, w), h and w a fraction of H and W; none where features are not aligned.
         start: What a guided network corrected, like `radiance`; None for others.
     """
 
     radiance: Tensor
-    gates: tuple[Tensor, ...]
+    gates: tuple[Tensor, ...] = ()
     start: Tensor | None = None
 
 

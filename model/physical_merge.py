@@ -1,4 +1,4 @@
-"""The physically merged start: neighbors aligned by a search, weighted by inverse noise variance where they agree."""
+"""The physical merge: candidates, their noise, and their average by inverse variance."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -102,7 +102,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Start:
+class MergedStart:
     """What the physical merge knows about the reference's moment.
 
     Args:
@@ -180,7 +180,7 @@ def noise_level(linear: Tensor, precision: Tensor | None = None) -> Tensor:
     return (1.2 * quiet).clamp(0.05, 30).view(-1, 1, 1, 1)
 
 
-def merge(reference: Candidate, neighbors: tuple[Candidate, ...], noise: NoiseModel) -> Start:
+def merge_by_variance(reference: Candidate, neighbors: tuple[Candidate, ...], noise: NoiseModel) -> MergedStart:
     """Average radiance by inverse variance; what a neighbor disagrees with the reference counts as variance of its own.
 
     That variance goes with the radiance of each channel, so that a dark noisy channel still gains from a neighbor whose
@@ -218,7 +218,7 @@ def merge(reference: Candidate, neighbors: tuple[Candidate, ...], noise: NoiseMo
         moments.add(halve(weight), neighbor.small)
     radiance = torch.maximum(weighted / total, floor).clamp(0, 1)
     shown = (1 - torch.maximum(test.clipped, test.crushed)).clamp_min(1e-3)
-    return Start(radiance, moments.deviation(), test.variance.sqrt() / shown, tuple(agreement))
+    return MergedStart(radiance, moments.deviation(), test.variance.sqrt() / shown, tuple(agreement))
 
 
 class _Moments:

@@ -1,4 +1,4 @@
-"""Weights: self-describing files of our own, and the published checkpoints."""
+"""Weights: files of our own, published checkpoints, and those in the box."""
 
 import json
 import os

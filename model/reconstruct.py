@@ -1,4 +1,4 @@
-"""Streaming reconstruction: frames in, HDR frames out, each frame's own work done once."""
+"""Streaming reconstruction of clips, for frames and for arrays."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence

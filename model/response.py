@@ -1,4 +1,4 @@
-"""How a camera's code values stand for light, and how to bring them to what the networks take."""
+"""Camera response curves between codes and light."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -164,7 +164,7 @@ def table_curve(name: str, table: Tensor, *, clip_code: float = 1.0) -> Response
         clip_code: Encoded value at which the sensor clips, 0..1.
 
     Raises:
-        ResponseError: If the table has another shape, holds what is no number, falls, or has no light at `clip_code`.
+        ResponseError: If the table has another shape, contains NaN, falls, or has no light at `clip_code`.
     """
     columns = _checked(name, table)
     curve = ResponseCurve(name, lambda codes: _look_up(columns, codes), lambda light: _find(columns, light), clip_code)
@@ -181,7 +181,7 @@ def _checked(name: str, table: Tensor) -> Tensor:
         shape = "x".join(map(str, table.shape))
         raise ResponseError(f"response {name} is a table of {shape} values: pass 2 rows or more of 1 or 3 columns")
     if not bool(columns.isfinite().all()):
-        raise ResponseError(f"response {name} holds values that are no numbers: correct the table")
+        raise ResponseError(f"response {name} contains NaN or infinity: correct the table")
     rising = columns.cummax(dim=1).values
     span = rising[:, -1:] - rising[:, :1]
     falls = ((rising - columns) > LARGEST_DIP * span).any(dim=0)

@@ -6,7 +6,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.exposure import GAMMA_8_BIT, CodePrecision
-from model.physical_merge import Candidate, NoiseModel, Start, align, double, halve, merge, noise_level
+from model.physical_merge import (
+    Candidate,
+    MergedStart,
+    NoiseModel,
+    align,
+    double,
+    halve,
+    merge_by_variance,
+    noise_level,
+)
 
 
 def constant(value: float, exposure: float, *, size: int = 32) -> Candidate:
@@ -23,8 +32,8 @@ def noise(level: float = 1.0, precision: CodePrecision = GAMMA_8_BIT) -> NoiseMo
     return NoiseModel(one(level), precision.tensor()[None])
 
 
-def merged(reference: Candidate, *neighbors: Candidate, precision: CodePrecision = GAMMA_8_BIT) -> Start:
-    return merge(reference, neighbors, noise(precision=precision))
+def merged(reference: Candidate, *neighbors: Candidate, precision: CodePrecision = GAMMA_8_BIT) -> MergedStart:
+    return merge_by_variance(reference, neighbors, noise(precision=precision))
 
 
 def noisy(signal: Tensor, generator: torch.Generator, *, level: float = 1.0) -> Tensor:

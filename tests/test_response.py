@@ -108,7 +108,7 @@ def test_flat_parts_of_a_table_have_a_code() -> None:
     [
         (torch.tensor([1.0]), "table of 1 values"),
         (torch.ones(5, 2), "table of 5x2 values"),
-        (torch.tensor([0.0, float("nan"), 1.0]), "no numbers"),
+        (torch.tensor([0.0, float("nan"), 1.0]), "NaN"),
         (torch.tensor([0.0, 0.5, 0.4, 1.0]), "does not rise from row 2"),
         (torch.tensor([1.0, 1.0, 1.0]), "does not rise"),
         (torch.tensor([-2.0, -1.0, 0.0]), "no light at code 1"),

@@ -1,4 +1,4 @@
-"""The black level of a clip: codes that hold no light and are no 0."""
+"""The black level of a clip: the code of no light in each channel."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""How much brighter one frame of a clip is than another, measured on small linear pictures of them."""
+"""Steps of brightness between frames, measured on small linear pictures."""
 
 import math
 from collections import deque

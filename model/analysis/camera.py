@@ -1,4 +1,4 @@
-"""A camera as its clip shows it: black level and response, and with the response the exposures if nobody says them."""
+"""Camera response and black level of a clip, and its exposures if they are not given."""
 
 import math
 from collections.abc import Sequence

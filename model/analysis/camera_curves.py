@@ -1,4 +1,4 @@
-"""What camera responses look like: a family of few dimensions, after EMoR (Grossberg and Nayar, CVPR 2004)."""
+"""A low-dimensional family of camera response curves, after EMoR (Grossberg and Nayar, CVPR 2004)."""
 
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""The exposures of a clip, found from the clip itself: the cycle, and the place of each frame in it."""
+"""Estimation of the exposure cycle of a clip, and of the place of each frame in it."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Flicker between exposures: exposures refined on what the frames show, and what flicker is left in a result."""
+"""Flicker between exposures: refinement of exposures, and a measure of the flicker that is left."""
 
 import math
 from collections import defaultdict

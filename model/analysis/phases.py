@@ -1,4 +1,4 @@
-"""Which step of the exposure cycle each frame of a clip is, decided by dynamic programming over brightness steps."""
+"""The phase of each frame in the exposure cycle, by dynamic programming over brightness steps."""
 
 import math
 from collections.abc import Sequence

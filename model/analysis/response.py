@@ -1,4 +1,4 @@
-"""A camera's response, and if need be the exposures with it, found from frames under a prior over camera curves."""
+"""Estimation of the camera response, with or without known exposures, under a prior over camera curves."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

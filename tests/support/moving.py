@@ -4,8 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.motion import warp
-
 
 def texture(height: int, width: int, *, seed: int = 0) -> Tensor:
     """Smooth noise of several scales, 0..1, (1, 3, H, W)."""
@@ -19,5 +17,7 @@ def texture(height: int, width: int, *, seed: int = 0) -> Tensor:
 
 def shifted(picture: Tensor, dx: float, dy: float) -> Tensor:
     """Move a picture by (dx, dy): what was at x is at x + d."""
-    flow = torch.tensor([-dx, -dy]).view(1, 2, 1, 1).expand(1, 2, *picture.shape[-2:])
-    return warp(picture, flow, mode="bicubic")
+    height, width = picture.shape[-2:]
+    xs, ys = (torch.arange(width) - dx) * 2 / (width - 1) - 1, (torch.arange(height) - dy) * 2 / (height - 1) - 1
+    grid = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)[None]  # (1, H, W, 2)
+    return F.grid_sample(picture, grid, mode="bicubic", padding_mode="border", align_corners=True)
