@@ -12,6 +12,23 @@ LUMA_BT601 = (0.299, 0.587, 0.114)
 BRADFORD = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
 D65 = (0.3127, 0.3290)
 ACES_WHITE = (0.32168, 0.33767)
+# SMPTE ST 2084:2014 clause 5.2, as in ITU-R BT.2100-2 table 4.
+PQ_M1 = 2610 / 16384
+PQ_M2 = 2523 / 4096 * 128
+PQ_C1 = 3424 / 4096
+PQ_C2 = 2413 / 4096 * 32
+PQ_C3 = 2392 / 4096 * 32
+PQ_PEAK_NITS = 10000.0
+# ITU-R BT.2100-2 table 5.
+HLG_A = 0.17883277
+HLG_B = 0.28466892  # 1 - 4a
+HLG_C = 0.55991073  # 0.5 - a ln(4a)
+HLG_PEAK_NITS = 1000.0
+HLG_GAMMA = 1.2  # of the display with this peak
+LUMINANCE_BT2020 = (0.2627, 0.6780, 0.0593)
+# Mantiuk and Azimi, PU21, Picture Coding Symposium 2021: the fit that the authors recommend, `banding_glare`.
+PU21_P = (0.353487901, 0.3734658629, 8.277049286e-05, 0.9062562627, 0.09150303166, 0.9099517204, 596.3148142)
+PU21_RANGE_NITS = (0.005, 10000.0)
 
 
 @dataclass(frozen=True)
@@ -125,25 +142,6 @@ def _adaptation(source: tuple[float, float], target: tuple[float, float]) -> Ten
     gains = (cones @ _xyz(target)) / (cones @ _xyz(source))
     adaptation: Tensor = torch.linalg.solve(cones, gains[:, None] * cones)
     return adaptation
-
-
-# SMPTE ST 2084:2014 clause 5.2, as in ITU-R BT.2100-2 table 4.
-PQ_M1 = 2610 / 16384
-PQ_M2 = 2523 / 4096 * 128
-PQ_C1 = 3424 / 4096
-PQ_C2 = 2413 / 4096 * 32
-PQ_C3 = 2392 / 4096 * 32
-PQ_PEAK_NITS = 10000.0
-# ITU-R BT.2100-2 table 5.
-HLG_A = 0.17883277
-HLG_B = 0.28466892  # 1 - 4a
-HLG_C = 0.55991073  # 0.5 - a ln(4a)
-HLG_PEAK_NITS = 1000.0
-HLG_GAMMA = 1.2  # of the display with this peak
-LUMINANCE_BT2020 = (0.2627, 0.6780, 0.0593)
-# Mantiuk and Azimi, PU21, Picture Coding Symposium 2021: the fit that the authors recommend, `banding_glare`.
-PU21_P = (0.353487901, 0.3734658629, 8.277049286e-05, 0.9062562627, 0.09150303166, 0.9099517204, 596.3148142)
-PU21_RANGE_NITS = (0.005, 10000.0)
 
 
 def pq_encode(nits: Tensor) -> Tensor:

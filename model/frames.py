@@ -11,6 +11,8 @@ from torch import Tensor
 from model.errors import ExposureError, FrameError
 from model.exposure import GAMMA_8_BIT, CodePrecision, ExposureCycle
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class LdrFrame:
@@ -71,7 +73,6 @@ class Exposed(Protocol):
         """Presentation time."""
 
 
-T = TypeVar("T")
 E = TypeVar("E", bound=Exposed)
 
 

@@ -72,6 +72,9 @@ PUBLISHED_PREFIXES = (
     (".downsample.", ".shortcut."),
 )
 
+Size = Literal["lite", "base"]
+FOLDER = Path(__file__).parent / "weights"
+
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -268,10 +271,6 @@ def _listed(names: list[str]) -> str:
 def _stored(tensor: Tensor, *, half: bool) -> Tensor:
     dtype = torch.float16 if half and tensor.is_floating_point() else tensor.dtype
     return tensor.detach().to("cpu", dtype).contiguous()
-
-
-Size = Literal["lite", "base"]
-FOLDER = Path(__file__).parent / "weights"
 
 
 def bundled_files() -> list[Path]:

@@ -15,6 +15,9 @@ from model.frames import FrameBatch, HdrFrame, LdrFrame, exposure_windows, slidi
 from model.network import Prediction, StreamingNetwork
 from model.response import ResponseCurve, gamma_curve
 
+Layout = Literal["channels_first", "channels_last"]
+CODE_BITS = {torch.uint8: 8, torch.uint16: 16}
+
 
 class SupportsArray(Protocol):
     """A NumPy array, or anything that turns into one."""
@@ -24,8 +27,6 @@ class SupportsArray(Protocol):
 
 
 Pictures = TypeVar("Pictures", bound=Tensor | SupportsArray)
-Layout = Literal["channels_first", "channels_last"]
-CODE_BITS = {torch.uint8: 8, torch.uint16: 16}
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ SURE_TO = 0.12  # stops of uncertainty that halve the confidence
 LARGEST_UNEVENNESS = 0.12  # stops; noise makes up to 0.08, sRGB pictures taken for gamma 2.2 have 0.16 or more
 ODD_UNEVENNESS = 0.06  # of clips whose ratio is next to no whole, half or third stop
 PASS_EXPOSURES = "pass them, e.g. --exposures 1,8"
+SAME = 1.05  # a factor; what lies closer together counts as one exposure
+LONGEST_CYCLE = 6
+LEAST_REPEATED = 0.6  # share of frames that have the exposure of the frame one cycle on
 
 
 @dataclass(frozen=True)
@@ -224,11 +227,6 @@ def _unevenness(frames: Sequence[FrameLight], phases: Sequence[int], *, levels: 
     usual: list[float] = [median(column) for column in zip(*parts, strict=True)]
     # The eighths at both ends see more of a wrong response, and twice as much of the noise.
     return max(max(usual[:3]) - min(usual[:3]), 0.5 * (max(usual) - min(usual)))
-
-
-SAME = 1.05  # a factor; what lies closer together counts as one exposure
-LONGEST_CYCLE = 6
-LEAST_REPEATED = 0.6  # share of frames that have the exposure of the frame one cycle on
 
 
 def follow_list(exposures: Sequence[float]) -> FrameExposures:

@@ -24,6 +24,8 @@ LARGEST_GAP_SHARE = 0.1  # with more gaps the frame rate varies, and gaps say no
 
 Table = list[list[float]]
 Pair = tuple[int, int]
+SAME_PICTURE = 0.3  # of the usual difference between frames of one exposure
+STILL = 0.002  # mean difference of encoded values below which a scene does not move
 
 
 @dataclass(frozen=True)
@@ -134,10 +136,6 @@ def _slip_cost(moved: int, advance: int, period: int) -> float:
     if (moved - 1) % period == 0:
         return UNUSED_GAP_COST
     return SLIP_COST
-
-
-SAME_PICTURE = 0.3  # of the usual difference between frames of one exposure
-STILL = 0.002  # mean difference of encoded values below which a scene does not move
 
 
 @dataclass(frozen=True)

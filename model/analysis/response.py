@@ -16,18 +16,6 @@ from model.errors import ResponseError
 from model.exposure import GAMMA
 from model.response import ResponseCurve, bt709_curve, gamma_curve, power_curve, srgb_curve, table_curve
 
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute without threads: many small products wait for each other longer than they take, if cores are busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 KNOTS = 32  # of what a curve has beside the family's components
 KNOT_DEVIATION, BEND_DEVIATION = 0.25, 0.1  # of slopes of log light over log code
 FEWEST_MATCHES, LEAST_COVERED = 12, 0.1  # and how far codes must reach that are seen at two exposures
@@ -47,6 +35,17 @@ WHOLE_STOPS, WHOLE_STOP_DEVIATION = 0.5, 0.07
 USUAL_STEP, STEP_DEVIATION = 3.0, 1.75  # stops between exposures that cameras are set to
 SAME_WITHIN = 0.35  # stops
 STANDARD_CONFIDENCE = 0.8
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute without threads: many small products wait for each other longer than they take, if cores are busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
