@@ -12,10 +12,9 @@ from lanhdr_cli.camera import CameraWishes, find_camera
 from lanhdr_cli.exposures import known_exposures
 from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.inspection import BINS_PER_STOP, DARKEST_STOP, ExposureGroup, Inspection, inspect_clip, self_check
-from lanhdr_cli.media.images import write_png
-from lanhdr_cli.media.paths import check_plot, prepare_folder, refuse_existing, refuse_sources
+from lanhdr_cli.media.paths import check_plot, complete_file, prepare_folder, refuse_existing, refuse_sources
 from lanhdr_cli.media.source import Reading, open_source
-from lanhdr_cli.plot import draw
+from lanhdr_cli.plot import draw_png
 from model.exposure import ExposureCycle
 
 SHOWN_ROWS = 4  # at either end
@@ -220,7 +219,8 @@ def inspect_path(
             found_camera = find_camera(source, camera, exposures=said, look=look)
         found = inspect_clip(source, cycle, file=file, said=said, camera=found_camera)
     if plot:
-        write_png(plot, draw(found))
+        with complete_file(plot) as unfinished:
+            unfinished.write_bytes(draw_png(found))
     return found
 
 

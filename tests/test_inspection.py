@@ -185,7 +185,7 @@ def test_the_picture_shows_slips_and_both_exposures(tmp_path: Path) -> None:
     with av.open(str(plot)) as container:
         pixels = next(container.decode(video=0)).to_ndarray(format="rgb24").reshape(-1, 3)
     drawn = {tuple(color) for color in np.unique(pixels, axis=0).tolist()}
-    assert {(0, 115, 178), (230, 158, 0), (217, 26, 26)} <= drawn
+    assert {(0, 114, 178), (230, 159, 0), (200, 30, 30)} <= drawn
     refused = invoke("inspect", "--threads", 1, path, "--plot", plot)
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "p.png exists already: pass -y" in refused.stderr
