@@ -151,7 +151,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class CameraWishes:
+class CameraOptions:
     """What a user says of the camera.
 
     Args:
@@ -201,7 +201,7 @@ class Camera:
         return "R, G, B = " + ", ".join(f"{code:.3g}" for code in codes) + " of 255" if any(codes) else ""
 
 
-def find_camera(source: Source, wishes: CameraWishes, *, exposures: FrameExposures | None, look: FirstLook) -> Camera:
+def find_camera(source: Source, wishes: CameraOptions, *, exposures: FrameExposures | None, look: FirstLook) -> Camera:
     """Take the response that is named or found, and the gamut that is named or else tagged.
 
     Args:
@@ -233,7 +233,7 @@ def find_camera(source: Source, wishes: CameraWishes, *, exposures: FrameExposur
     return camera
 
 
-def _tell(camera: Camera, wishes: CameraWishes) -> None:
+def _tell(camera: Camera, wishes: CameraOptions) -> None:
     found = camera.estimate.response if camera.estimate else None
     if camera.black_level and wishes.black_code is None:
         logger.info("black level %s, taken off (--black-code 0: not)", camera.black_level)

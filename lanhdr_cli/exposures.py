@@ -1,9 +1,9 @@
-"""Where the exposures of a clip come from: the user, a list beside it, the files themselves, or its brightness."""
+"""The exposures of a clip: given by the user, a list or the files themselves, or estimated from brightness."""
 
 import csv
 import logging
 import math
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from lanhdr_cli.console import frame_progress
 from lanhdr_cli.first_look import FRAMES, FirstLook
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.source import Source
-from lanhdr_cli.pipeline import Reconstructed
+from lanhdr_cli.options import ExposureOptions
 from model.analysis.brightness import FrameLight, LightMeter
 from model.analysis.camera import CameraEstimate, exposures_of_camera
 from model.analysis.exposure_cycle import ExposureEstimate, follow_exposures, follow_list
-from model.analysis.flicker import FlickerMeter, measure_correction
+from model.analysis.flicker import measure_correction
 from model.errors import ExposureError
 from model.exposure import ExposureCycle, FrameExposures
 from model.response import ResponseCurve
@@ -48,25 +48,6 @@ def deflickered(light: Sequence[FrameLight], exposures: FrameExposures) -> Frame
     tell = logger.info if largest >= WORTH_TELLING else logger.debug
     tell("exposures %s look like %s in the frames and are taken so (--no-deflicker: as given)", given, shown)
     return FrameExposures(cycle, exposures.phases)
-
-
-def flicker_told(results: Iterable[Reconstructed], *, period: int) -> Generator[Reconstructed, None, None]:
-    """Measure the flicker of results as they pass, and tell it at their end if all is told.
-
-    Args:
-        results: In order.
-        period: Number of frames after which the exposures repeat.
-    """
-    if not logger.isEnabledFor(logging.DEBUG):
-        yield from results
-        return
-    meter = FlickerMeter()
-    try:
-        for result in results:
-            meter.add(result.hdr.radiance, result.ldr.exposure)
-            yield result
-    finally:  # who asks for a part stops before the end
-        logger.debug("brightness jumps by %.5f between exposures (mu-law, 0 to 1)", meter.jump(period))
 
 
 LONGEST_CYCLE = 6  # numbers; a longer list is one per frame
@@ -149,73 +130,65 @@ CLEAR = 0.75  # confidence below which exposures found together with a response 
 FEWEST_STEPS = 6  # steps of brightness that can contradict what a user says
 
 
-@dataclass(frozen=True)
-class Look:
-    """How to look at the brightness of a clip.
+@dataclass(frozen=True, kw_only=True)
+class BrightnessPass:
+    """A pass over a clip that measures the brightness of its frames.
 
     Args:
-        first: The first frames of the clip, and those behind them.
-        curve: Response of the camera.
+        look: The first frames of the clip, and those after them.
+        curve: Camera response.
         total: Number of frames in the clip, None if unknown.
-        last: Last frame that is wanted, None for all.
-        slips: Whether frames may be missing or doubled.
-        deflicker: Whether exposures that are said may be slightly off.
-        show_progress: Whether to tell how far it is.
+        last: Last frame that is needed, None for all.
     """
 
-    first: FirstLook
+    look: FirstLook
     curve: ResponseCurve
     total: int | None = None
     last: int | None = None
-    slips: bool = True
-    deflicker: bool = True
     show_progress: bool = False
 
 
-def known_exposures(reader: Source, *, cycle: ExposureCycle | None, file: Path | None) -> FrameExposures | None:
-    """Take the exposures that the user gives, else a list beside the clip, else what the files say themselves.
-
-    Args:
-        reader: The clip.
-        cycle: What the user typed, if anything.
-        file: The list that the user named, if any.
+def given_exposures(clip: Source, options: ExposureOptions) -> FrameExposures | None:
+    """Take the exposures that the user gives, else a list beside the clip, else what the files themselves say.
 
     Returns:
-        None if nobody says anything.
+        None if there are none.
 
     Raises:
         MediaError: If a list can't be understood.
     """
-    if cycle is not None:
-        return FrameExposures(cycle)
-    if path := file or find_list(reader.folder, reader.name):
-        found = read_exposures(path)
-        logger.info("exposures %s from %s", _listed(found), path)
-        return found
-    if reader.exposures:
-        try:
-            found = follow_list(reader.exposures)
-        except ExposureError as error:
-            logger.warning("exposures noted in the pictures are not used: %s", error)
-            return None
-        logger.info("exposures %s as noted in the pictures", _listed(found))
-        return found
-    return None
+    if options.cycle is not None:
+        return FrameExposures(options.cycle)
+    if path := options.file or find_list(clip.folder, clip.name):
+        exposures = read_exposures(path)
+        logger.info("exposures %s from %s", _listed(exposures), path)
+        return exposures
+    if not clip.exposures:
+        return None
+    try:
+        exposures = follow_list(clip.exposures)
+    except ExposureError as error:
+        logger.warning("exposures noted in the pictures are not used: %s", error)
+        return None
+    logger.info("exposures %s as noted in the pictures", _listed(exposures))
+    return exposures
 
 
-def estimated_exposures(look: Look, camera: CameraEstimate | None = None, *, slips: bool = True) -> FrameExposures:
+def estimated_exposures(
+    brightness: BrightnessPass, camera: CameraEstimate | None = None, *, slips: bool = True
+) -> FrameExposures:
     """Find the exposures in the brightness of the clip, and tell what was found.
 
     Args:
-        look: How to look.
-        camera: What was found of the response, and of the exposures with it.
+        brightness: How to measure it.
+        camera: The estimated response, and exposures estimated with it.
         slips: Whether frames may be missing or doubled.
 
     Raises:
         ExposureError: If there is no cycle, or it is not sure and no response explains the frames.
     """
-    light = measured_light(look)
-    estimate, usable = exposures_of_camera(light, camera or CameraEstimate(look.curve))
+    light = measured_light(brightness)
+    estimate, usable = exposures_of_camera(light, camera or CameraEstimate(brightness.curve))
     together = camera is not None and camera.exposures is not None
     if usable and together and estimate.confidence < CLEAR:
         logger.warning(
@@ -231,21 +204,24 @@ def estimated_exposures(look: Look, camera: CameraEstimate | None = None, *, sli
     return estimate.exposures if slips else FrameExposures(estimate.exposures.cycle)
 
 
-def checked_exposures(look: Look, exposures: FrameExposures) -> FrameExposures:
+def checked_exposures(
+    brightness: BrightnessPass, exposures: FrameExposures, *, options: ExposureOptions
+) -> FrameExposures:
     """Look for missing and doubled frames where each frame's place in the cycle is not known, and correct the cycle.
 
     Where brightness contradicts the cycle altogether, it is taken as strictly repeating.
 
     Args:
-        look: How to look.
-        exposures: What is known.
+        brightness: How to measure it.
+        exposures: The given exposures.
+        options: Whether frames may be missing, and exposures slightly off.
     """
     unknown_places = len(exposures.phases) == 1
-    if not look.deflicker and not (look.slips and unknown_places):
+    if not options.deflicker and not (options.slips and unknown_places):
         return exposures
-    light = measured_light(look)
-    placed = _placed(light, exposures) if look.slips and unknown_places else exposures
-    return deflickered(light, placed) if look.deflicker else placed
+    light = measured_light(brightness)
+    placed = _placed(light, exposures) if options.slips and unknown_places else exposures
+    return deflickered(light, placed) if options.deflicker else placed
 
 
 def _placed(light: list[FrameLight], exposures: FrameExposures) -> FrameExposures:
@@ -261,18 +237,18 @@ def _placed(light: list[FrameLight], exposures: FrameExposures) -> FrameExposure
     return exposures
 
 
-def measured_light(look: Look) -> list[FrameLight]:
+def measured_light(brightness: BrightnessPass) -> list[FrameLight]:
     """Read the clip once and keep little of each frame.
 
     Raises:
         MediaError: If the clip can't be read.
     """
-    stop = None if look.last is None else max(look.last + 1 + LOOK_BEHIND, FRAMES)
-    total = look.total if stop is None else min(stop, look.total or stop)
+    stop = None if brightness.last is None else max(brightness.last + 1 + LOOK_BEHIND, FRAMES)
+    total = brightness.total if stop is None else min(stop, brightness.total or stop)
     meter = LightMeter()
-    with frame_progress(total, show=look.show_progress, label="looking for exposures: frame") as advance:
+    with frame_progress(total, show=brightness.show_progress, label="looking for exposures: frame") as advance:
         found = []
-        for frame in encoded_for_network(look.first.all_frames(stop=stop), look.curve):
+        for frame in encoded_for_network(brightness.look.all_frames(stop=stop), brightness.curve):
             found.append(meter.measure(frame.image, frame.time))
             advance()
     return found

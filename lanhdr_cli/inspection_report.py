@@ -1,4 +1,4 @@
-"""An inspection in words."""
+"""Inspection of a clip as text, as a JSON record and as a plot."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from lanhdr_cli.camera import CameraWishes, find_camera
-from lanhdr_cli.exposures import known_exposures
+from lanhdr_cli.camera import CameraOptions, find_camera
+from lanhdr_cli.exposures import given_exposures
 from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.inspection import BINS_PER_STOP, DARKEST_STOP, ExposureGroup, Inspection, inspect_clip, self_check
 from lanhdr_cli.media.paths import check_plot, complete_file, prepare_folder, refuse_existing, refuse_sources
 from lanhdr_cli.media.source import Reading, open_source
+from lanhdr_cli.options import ExposureOptions
 from lanhdr_cli.plot import draw_png
-from model.exposure import ExposureCycle
 
 SHOWN_ROWS = 4  # at either end
 ORIGINS = {
@@ -183,26 +183,24 @@ def _row(found: Inspection, place: int) -> dict[str, Any]:
 
 def inspect_path(
     path: Path,
-    cycle: ExposureCycle | None,
     *,
-    file: Path | None = None,
+    exposures: ExposureOptions,
     reading: Reading,
-    camera: CameraWishes,
+    camera: CameraOptions,
     threads: int | None = None,
     plot: Path | None = None,
     overwrite: bool = False,
 ) -> Inspection:
-    """Inspect a clip, and draw what is found.
+    """Inspect a clip, and plot the result.
 
     Args:
         path: The clip.
-        cycle: Exposures that the user gave, None to find them.
-        file: A list of exposures that the user named.
+        exposures: Exposures to check, if any.
         reading: How to read it.
         camera: What is known of the camera.
-        threads: Threads that compute and decode, None for the default.
-        plot: Where to put the picture, if anywhere.
-        overwrite: Whether an existing picture may be replaced.
+        threads: Number of threads for computing and decoding, None for the default.
+        plot: File for the plot, None for none.
+        overwrite: Whether an existing plot may be replaced.
 
     Raises:
         LanHdrError: If anything of the user's does not fit.
@@ -214,10 +212,10 @@ def inspect_path(
     with open_source(path, reading, threads=threads or 0) as source:
         if plot:
             _prepare(plot, source.paths, overwrite=overwrite)
-        said = known_exposures(source, cycle=cycle, file=file)
+        said = given_exposures(source, exposures)
         with FirstLook(partial(open_source, path, reading)) as look:
             found_camera = find_camera(source, camera, exposures=said, look=look)
-        found = inspect_clip(source, cycle, file=file, said=said, camera=found_camera)
+        found = inspect_clip(source, exposures.cycle, file=exposures.file, said=said, camera=found_camera)
     if plot:
         with complete_file(plot) as unfinished:
             unfinished.write_bytes(draw_png(found))

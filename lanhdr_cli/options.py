@@ -1,17 +1,21 @@
-"""What users type, as values; nothing here needs torch."""
+"""Command-line options: their types, and groups that build one object each. Importing it loads no torch."""
 
+import inspect
 import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+from cloup import option, option_group
 
 if TYPE_CHECKING:
-    from lanhdr_cli.camera import CameraWishes
+    from lanhdr_cli.camera import CameraOptions
+    from lanhdr_cli.media.image_sequence import OnMissing
     from lanhdr_cli.media.source import Reading
     from lanhdr_cli.media.video_writer import VideoWishes
     from model.exposure import ExposureCycle
@@ -21,6 +25,8 @@ LARGEST_STOP = 24.0
 HIGHEST_RATE = 100_000
 _RANGE = re.compile(r"(?P<first>\d+)(?:(?P<dash>-)(?P<last>\d+)?)?")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+CODECS = ("hevc", "av1", "prores-4444", "prores-422hq", "ffv1", "hevc_nvenc", "av1_nvenc")
+COLORSPACES = ("rec709", "rec2020", "acescg", "aces2065-1")
 
 
 @dataclass(frozen=True)
@@ -181,98 +187,6 @@ class DeviceParam(click.ParamType[str]):
         return str(value)
 
 
-LINEAR = NumbersParam("LIST", lowest=0, highest=2**LARGEST_STOP, above=True, example="1,8")
-EXPOSURES = ExposuresParam()
-STOPS = NumbersParam("LIST", lowest=-LARGEST_STOP, highest=LARGEST_STOP, above=False, example="0,3")
-FRAMES = FrameRangeParam()
-POSITIVE = PositiveParam()
-UNIT = UnitParam()
-BLACK = BlackParam()
-RATE = RateParam()
-DEVICE = DeviceParam()
-
-
-def exposure_cycle(
-    exposures: tuple[float, ...] | Path | None, stops: tuple[float, ...] | None
-) -> "tuple[ExposureCycle | None, Path | None]":
-    """Make the cycle from one of two options, or pass on the file that lists it; both are None if none is given.
-
-    Raises:
-        click.UsageError: If both are given.
-    """
-    from model.exposure import ExposureCycle
-
-    if exposures and stops:
-        raise click.UsageError("--exposures and --stops say the same in two ways: pass one of them")
-    if isinstance(exposures, Path):
-        return None, exposures
-    if exposures:
-        return ExposureCycle.from_ratios(exposures), None
-    return (ExposureCycle.from_stops(stops) if stops else None), None
-
-
-OPTIONS = (
-    click.option(
-        "--response",
-        default="auto",
-        show_default=True,
-        metavar="auto|NAME|FILE",
-        help="Camera response: auto finds it in the clip and keeps gamma2.2 where that fits; srgb, bt709, generic (a "
-        "contrasty JPEG curve), a camera's curve (S-Log3, LogC4 ...), a .mat, .csv or 1-D .cube.",
-    ),
-    click.option("--gamut", metavar="NAME", help="Camera primaries, e.g. S-Gamut3.Cine; else as tagged, or Rec.709."),
-    click.option("--clip-code", type=UNIT, default=1.0, help="Signal where the camera clips, if below 1 (white)."),
-    click.option("--black-code", type=BLACK, help="Signal of no light, one or R,G,B; 0 for black.  [default: found]"),
-)
-
-
-def camera_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options to a command; `camera_of` takes their values."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
-
-
-def camera_of(wishes: dict[str, Any]) -> "CameraWishes":
-    """Take the values out of a command's arguments."""
-    from lanhdr_cli.camera import CameraWishes
-
-    return CameraWishes(**{name: wishes.pop(name) for name in ("response", "gamut", "clip_code", "black_code")})
-
-
-NAMES = ("fps", "on_missing", "hwaccel", "strict")
-
-
-def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; `reading_of` makes their values one."""
-    for option in reversed(
-        (
-            click.option("--fps", type=RATE, help="Frames per second of an image sequence.  [default: 24]"),
-            click.option(
-                "--on-missing",
-                type=click.Choice(["error", "skip", "repeat"]),
-                default="error",
-                show_default=True,
-                help="Where a number of a sequence is missing.",
-            ),
-            click.option("--hwaccel", metavar="KIND", help="Decode video by hardware if it is there: auto, cuda ..."),
-            click.option("--strict", is_flag=True, help="Stop at damage in the input."),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-def reading_of(wishes: dict[str, Any]) -> "Reading":
-    """Take the options' values out of all values."""
-    from lanhdr_cli.media.source import Reading
-
-    return Reading(**{name: wishes.pop(name) for name in NAMES})
-
-
-CODECS = ("hevc", "av1", "prores-4444", "prores-422hq", "ffv1", "hevc_nvenc", "av1_nvenc")
-
-
 class ParameterParam(click.ParamType[tuple[str, str]]):
     """`KEY=VAL`."""
 
@@ -286,50 +200,184 @@ class ParameterParam(click.ParamType[tuple[str, str]]):
         return key, content
 
 
-def video_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; `video_of` makes their values one."""
-    for option in reversed(
-        (
-            click.option("--codec", type=click.Choice(CODECS), default="hevc", show_default=True, help="Of HDR video."),
-            click.option(
-                "--crf", type=click.FloatRange(0, 63), help="Quality, lower is better: 18 for hevc, 22 for av1."
-            ),
-            click.option("--preset", help="Speed of the encoder, in its own words: medium for hevc, 8 for av1."),
-            click.option("--pix-fmt", metavar="NAME", help="Pixel format, e.g. yuv422p10le."),
-            click.option(
-                "--enc",
-                "parameters",
-                type=ParameterParam(),
-                multiple=True,
-                help="Parameter of the encoder; repeatable.",
-            ),
-            click.option("--white-nits", type=POSITIVE, default=203.0, help="Light of 1.0 in cd/m2.  [default: 203]"),
-            click.option("--peak-nits", type=POSITIVE, default=1000.0, help="Peak in cd/m2.  [default: 1000]"),
-            click.option("--hlg", is_flag=True, help="HLG instead of PQ (HDR10)."),
-            click.option("--no-audio", is_flag=True, help="Leave out the sound."),
-        )
-    ):
-        command = option(command)
-    return command
+LINEAR = NumbersParam("LIST", lowest=0, highest=2**LARGEST_STOP, above=True, example="1,8")
+EXPOSURES = ExposuresParam()
+STOPS = NumbersParam("LIST", lowest=-LARGEST_STOP, highest=LARGEST_STOP, above=False, example="0,3")
+FRAMES = FrameRangeParam()
+POSITIVE = PositiveParam()
+UNIT = UnitParam()
+BLACK = BlackParam()
+RATE = RateParam()
+DEVICE = DeviceParam()
 
 
-def video_of(wishes: dict[str, Any]) -> "VideoWishes":
-    """Take the options' values out of all values.
+Command = TypeVar("Command", bound=Callable[..., Any])
+FILE = click.Path(path_type=Path)
+THREADS = option("--threads", type=click.IntRange(min=1), help="Number of threads for computing and decoding.")
+OVERWRITE = option("-y", "--overwrite", is_flag=True, help="Replace existing files.")
 
-    Raises:
-        MediaError: If the peak does not fit.
+
+@dataclass(frozen=True, kw_only=True)
+class ExposureOptions:
+    """The exposures as a user gives them.
+
+    Args:
+        cycle: Linear exposures from the first frame on; None to find them.
+        file: A file that lists them instead.
+        slips: Whether to look for missing and doubled frames.
+        deflicker: Whether given exposures may be corrected by what the frames show.
     """
+
+    cycle: "ExposureCycle | None" = None
+    file: Path | None = None
+    slips: bool = True
+    deflicker: bool = True
+
+
+def group(
+    title: str, name: str, *options: Callable[..., Any], build: Callable[..., object]
+) -> Callable[[Command], Command]:
+    """Add options to a command under a title of its help; it gets what `build` makes of their values, as `name`.
+
+    Args:
+        title: What help calls the group.
+        name: The argument of the command.
+        options: The options.
+        build: Takes the value of each option by its name.
+    """
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def wrapped(**values: Any) -> Any:
+            values[name] = build(**{key: values.pop(key) for key in inspect.signature(build).parameters})
+            return command(**values)
+
+        decorated: Any = option_group(title, *options)(wrapped)
+        return cast(Command, decorated)
+
+    return decorate
+
+
+def _exposures(
+    *,
+    exposures: tuple[float, ...] | Path | None,
+    stops: tuple[float, ...] | None,
+    slips: bool = True,
+    deflicker: bool = True,
+) -> ExposureOptions:
+    from model.exposure import ExposureCycle
+
+    if exposures and stops:
+        raise click.UsageError("--exposures and --stops say the same in two ways: pass one of them")
+    if isinstance(exposures, Path):
+        return ExposureOptions(file=exposures, slips=slips, deflicker=deflicker)
+    cycle = ExposureCycle.from_ratios(exposures) if exposures else ExposureCycle.from_stops(stops) if stops else None
+    return ExposureOptions(cycle=cycle, slips=slips, deflicker=deflicker)
+
+
+def _checked_exposures(
+    *, exposures: tuple[float, ...] | Path | None, stops: tuple[float, ...] | None
+) -> ExposureOptions:
+    return _exposures(exposures=exposures, stops=stops)
+
+
+def _reading(*, fps: Fraction | None, on_missing: "OnMissing", hwaccel: str | None, strict: bool) -> "Reading":
+    from lanhdr_cli.media.source import Reading
+
+    return Reading(fps=fps, on_missing=on_missing, hwaccel=hwaccel, strict=strict)
+
+
+def _camera(
+    *, response: str, gamut: str | None, clip_code: float, black_code: tuple[float, float, float] | None
+) -> "CameraOptions":
+    from lanhdr_cli.camera import CameraOptions
+
+    return CameraOptions(response=response, gamut=gamut, clip_code=clip_code, black_code=black_code)
+
+
+def _video(
+    *,
+    codec: str,
+    crf: float | None,
+    preset: str | None,
+    pix_fmt: str | None,
+    parameters: tuple[tuple[str, str], ...],
+    white_nits: float,
+    peak_nits: float,
+    hlg: bool,
+    audio: bool,
+) -> "VideoWishes":
     from lanhdr_cli.media.encoder import EncodingWishes
     from lanhdr_cli.media.grading import Grading
     from lanhdr_cli.media.video_writer import VideoWishes
 
-    encoding = EncodingWishes(
-        codec=wishes.pop("codec"),
-        crf=wishes.pop("crf"),
-        preset=wishes.pop("preset"),
-        pixels=wishes.pop("pix_fmt"),
-        parameters=wishes.pop("parameters"),
-        threads=wishes.get("threads"),
-    )
-    grading = Grading(wishes.pop("white_nits"), wishes.pop("peak_nits"), hlg=wishes.pop("hlg"))
-    return VideoWishes(encoding, grading, sound=not wishes.pop("no_audio"))
+    encoding = EncodingWishes(codec=codec, crf=crf, preset=preset, pixels=pix_fmt, parameters=parameters)
+    return VideoWishes(encoding, Grading(white_nits, peak_nits, hlg=hlg), sound=audio)
+
+
+_GIVEN = option(
+    "--exposures",
+    type=EXPOSURES,
+    help="Linear exposures from the first frame on, e.g. 1,8, or a file that lists them.  [default: found]",
+)
+_STOPS = option("--stops", type=STOPS, help="The same in stops, e.g. 0,3.")
+
+exposure_options = group(
+    "Exposures",
+    "exposures",
+    _GIVEN,
+    _STOPS,
+    option("--slips/--no-slips", default=True, help="Look for missing and doubled frames.  [default: slips]"),
+    option(
+        "--deflicker/--no-deflicker",
+        default=True,
+        help="Correct given exposures by what the frames show.  [default: deflicker]",
+    ),
+    build=_exposures,
+)
+checked_exposure_options = group("Exposures", "exposures", _GIVEN, _STOPS, build=_checked_exposures)
+reading_options = group(
+    "Input",
+    "reading",
+    option("--fps", type=RATE, help="Frame rate of an image sequence.  [default: 24]"),
+    option(
+        "--on-missing",
+        type=click.Choice(["error", "skip", "repeat"]),
+        default="error",
+        show_default=True,
+        help="What to do if a number of an image sequence is missing.",
+    ),
+    option("--hwaccel", metavar="KIND", help="Hardware decoder, if there is one: auto, cuda ..."),
+    option("--strict", is_flag=True, help="Stop at damaged frames instead of concealing them."),
+    build=_reading,
+)
+camera_options = group(
+    "Camera",
+    "camera",
+    option(
+        "--response",
+        default="auto",
+        show_default=True,
+        metavar="auto|NAME|FILE",
+        help="Camera response: found in the clip (auto; gamma2.2 where that fits), srgb, bt709, generic (a contrasty "
+        "JPEG curve), a camera's curve (S-Log3, LogC4 ...), or a .mat, .csv or 1-D .cube file.",
+    ),
+    option("--gamut", metavar="NAME", help="Camera primaries, e.g. S-Gamut3.Cine.  [default: as tagged, or Rec.709]"),
+    option("--clip-code", type=UNIT, default=1.0, help="Signal at which the camera clips, if below 1 (white)."),
+    option("--black-code", type=BLACK, help="Signal of no light, one number or R,G,B.  [default: found]"),
+    build=_camera,
+)
+video_options = group(
+    "Video output",
+    "video",
+    option("--codec", type=click.Choice(CODECS), default="hevc", show_default=True, help="Codec of HDR video."),
+    option("--crf", type=click.FloatRange(0, 63), help="Quality; lower is better.  [default: 18 for hevc, 22 for av1]"),
+    option("--preset", help="Speed preset of the encoder.  [default: medium for hevc, 8 for av1]"),
+    option("--pix-fmt", metavar="NAME", help="Pixel format, e.g. yuv422p10le."),
+    option("--enc", "parameters", type=ParameterParam(), multiple=True, help="Encoder parameter; repeatable."),
+    option("--white-nits", type=POSITIVE, default=203.0, help="Luminance of 1.0 in cd/m2.  [default: 203]"),
+    option("--peak-nits", type=POSITIVE, default=1000.0, help="Peak luminance in cd/m2.  [default: 1000]"),
+    option("--hlg", is_flag=True, help="Write HLG instead of PQ (HDR10)."),
+    option("--audio/--no-audio", default=True, help="Keep the sound.  [default: audio]"),
+    build=_video,
+)

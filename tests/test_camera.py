@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from support.clips import REC709 as TAGGED_709
 from support.clips import counting_clip, frame_of, write_clip
-from support.converting import TWO, identity, invoke, read_exr, save_lite
+from support.converting import TWO, identity, invoke, job, read_exr, save_lite
 
-from lanhdr_cli.camera import Camera, CameraWishes, find_camera, named_response
-from lanhdr_cli.conversion import Request, run
-from lanhdr_cli.exposures import Look, measured_light
+from lanhdr_cli.camera import Camera, CameraOptions, find_camera, named_response
+from lanhdr_cli.conversion import run
+from lanhdr_cli.exposures import BrightnessPass, measured_light
 from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.source import open_source
 from model.analysis.camera import exposures_of_camera, generic_curve
@@ -33,8 +33,8 @@ Pixels = NDArray[np.float64]
 SIZE = (96, 64)
 PATCH = 16
 S_LOG3_AT_WHITE = float(colour.log_decoding(940 / 1023, function="S-Log3"))  # light of signal 1.0
-LOG = CameraWishes(response="S-Log3", gamut="S-Gamut3.Cine")
-PLAIN = CameraWishes()
+LOG = CameraOptions(response="S-Log3", gamut="S-Gamut3.Cine")
+PLAIN = CameraOptions()
 
 
 def scene() -> Pixels:
@@ -74,7 +74,7 @@ def patches(pixels: NDArray[np.floating]) -> Pixels:
 def test_a_log_clip_becomes_scene_light_in_acescg(tmp_path: Path, codec: str, suffix: str, tolerance: float) -> None:
     """One code of S-Log3 is 0.9 % of light, one of red or blue difference up to 1.4 %."""
     source = log_clip(tmp_path / f"a.{suffix}", codec=codec)
-    run(Request(source, str(tmp_path / "o.exr"), TWO, camera=LOG, colorspace="acescg"), load=identity)
+    run(job(source, str(tmp_path / "o.exr"), TWO, camera=LOG, colorspace="acescg"), load=identity)
     for number in range(1, 7):
         pixels, header = read_exr(tmp_path / f"o.{number:04d}.exr")
         found = patches(pixels) * S_LOG3_AT_WHITE / 8
@@ -110,13 +110,13 @@ def test_a_camera_that_clips_early_is_clipped_in_the_file(tmp_path: Path) -> Non
     signal = (1023 * float(colour.log_encoding(S_LOG3_AT_WHITE / 4, function="S-Log3")) - 64) / 876
     source = write_clip(tmp_path / "a.mkv", frames, tags=TAGGED_709)
     wishes = replace(LOG, clip_code=signal)
-    run(Request(source, str(tmp_path / "o.exr"), TWO, camera=wishes, colorspace="acescg"), load=identity)
+    run(job(source, str(tmp_path / "o.exr"), TWO, camera=wishes, colorspace="acescg"), load=identity)
     first, second = (patches(read_exr(tmp_path / f"o.{number:04d}.exr")[0]) for number in (1, 2))
     np.testing.assert_allclose(first, 8.0, rtol=2e-3)  # above the clip level: no more than it
     np.testing.assert_allclose(second, 1.0, rtol=0.02)
 
 
-def camera_of(clip: Path, wishes: CameraWishes = PLAIN, **changes: object) -> Camera:
+def camera_of(clip: Path, wishes: CameraOptions = PLAIN, **changes: object) -> Camera:
     with open_source(clip) as source:
         source.info = replace(source.info, **changes)  # type: ignore[arg-type]
         with FirstLook(lambda: open_source(clip)) as look:
@@ -127,7 +127,7 @@ def test_tagged_primaries_are_taken_unless_a_gamut_is_named(tmp_path: Path) -> N
     clip = counting_clip(tmp_path / "a.mp4", count=2)
     assert camera_of(clip).gamut == REC709
     assert camera_of(clip, primaries=9).gamut == REC2020
-    assert camera_of(clip, CameraWishes(gamut="rec709"), primaries=9).gamut == REC709
+    assert camera_of(clip, CameraOptions(gamut="rec709"), primaries=9).gamut == REC709
 
 
 def test_the_range_of_a_clip_decides_what_its_codes_are(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def srgb_clip(path: Path) -> Path:
 
 def test_the_response_is_found_from_the_clip(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        found = camera_of(srgb_clip(tmp_path / "a.mkv"), CameraWishes(response="auto")).curve
+        found = camera_of(srgb_clip(tmp_path / "a.mkv"), CameraOptions(response="auto")).curve
     codes = torch.linspace(0.05, 1, 100).expand(3, 1, 100)
     assert (found.to_ldr(codes) - srgb_curve().to_ldr(codes)).abs().max() < 0.015
     assert (gamma_curve().to_ldr(codes) - srgb_curve().to_ldr(codes)).abs().max() > 0.03
@@ -186,7 +186,7 @@ def contrasty_clip(
 def test_the_response_is_found_with_the_exposures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = contrasty_clip(tmp_path / "a.mkv", curve=srgb_curve())
     with caplog.at_level("INFO"):
-        run(Request(source, str(tmp_path / "o.exr")), load=identity)
+        run(job(source, str(tmp_path / "o.exr")), load=identity)
     header = read_exr(tmp_path / "o.0001.exr")[1]
     assert header["lanhdr/response"] == "srgb"
     assert [float(part) for part in str(header["lanhdr/exposures"]).split(",")] == pytest.approx([1, 16], rel=0.03)
@@ -201,7 +201,7 @@ def test_a_contrasty_clip_is_converted_with_its_curve_and_ratio(tmp_path: Path) 
     assert re.search(r"Response +auto, found from codes 0.\d+ to 0.9\d, exposures fit to 0.0\d+ stops", outcome.stdout)
     with FirstLook(lambda: open_source(source)) as look, open_source(source) as reader:
         camera = find_camera(reader, PLAIN, exposures=None, look=look)
-        light = measured_light(Look(look, camera.curve))
+        light = measured_light(BrightnessPass(look=look, curve=camera.curve))
     assert camera.estimate is not None
     found, usable = exposures_of_camera(light, camera.estimate)
     assert usable
@@ -217,7 +217,7 @@ def test_exposures_that_are_given_are_kept_where_the_curve_explains_the_frames(
 ) -> None:
     source = contrasty_clip(tmp_path / "a.mkv")
     with caplog.at_level("INFO"):
-        run(Request(source, str(tmp_path / "o.exr"), ExposureCycle((1.0, 16.0))), load=identity)
+        run(job(source, str(tmp_path / "o.exr"), ExposureCycle((1.0, 16.0))), load=identity)
     header = read_exr(tmp_path / "o.0001.exr")[1]
     assert [float(part) for part in str(header["lanhdr/exposures"]).split(",")] == pytest.approx([1, 16], rel=0.05)
     assert "does not follow" not in caplog.text
@@ -243,7 +243,7 @@ def test_generic_is_a_name() -> None:
 def test_linear_pictures_have_no_response(tmp_path: Path) -> None:
     clip = counting_clip(tmp_path / "a.mp4", count=2)
     with pytest.raises(ResponseError, match="linear already: leave out --response"):
-        camera_of(clip, CameraWishes(response="srgb"), description="exr half 32x24")
+        camera_of(clip, CameraOptions(response="srgb"), description="exr half 32x24")
     assert camera_of(clip, description="exr half 32x24").curve.name == "gamma2.2"
 
 

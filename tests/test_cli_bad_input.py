@@ -11,9 +11,9 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from support.clips import counting_clip, sine_audio
-from support.converting import TWO, save_tiny
+from support.converting import TWO, job, save_tiny
 
-from lanhdr_cli.conversion import Loaded, Request, run
+from lanhdr_cli.conversion import ReadyNetwork, run
 from lanhdr_cli.device import DeviceError
 from lanhdr_cli.main import cli
 from model.exposure import ExposureCycle
@@ -229,9 +229,9 @@ def test_a_device_with_too_little_memory(clip: Path, untouched: Path) -> None:
             yield from (HdrFrame(frame.image, frame.time) for frame in islice(frames, 0))
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    request = Request(clip, f"{untouched}/", TWO, device="cuda")
+    request = job(clip, f"{untouched}/", TWO, device="cuda")
     with pytest.raises(DeviceError, match="cuda has too little memory: try --size lite or --device cpu"):
-        run(request, load=lambda _: Loaded(Greedy(), "greedy", 2))
+        run(request, load=lambda *_: ReadyNetwork(reconstructor=Greedy(), name="greedy", margin=2))
 
 
 def test_an_unknown_bug_keeps_its_traceback(

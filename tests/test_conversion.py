@@ -8,9 +8,9 @@ import numpy as np
 import OpenEXR
 import pytest
 from support.clips import QUIET_X264, Tags, counting_clip, frame_of, random_planes, write_clip
-from support.converting import THREE, TWO, identity, read_exr, save_lite, save_tiny
+from support.converting import THREE, TWO, identity, job, read_exr, save_lite, save_tiny
 
-from lanhdr_cli.conversion import Request, run
+from lanhdr_cli.conversion import run
 from lanhdr_cli.options import FrameRange
 from model.exposure import ExposureCycle
 
@@ -32,7 +32,7 @@ def test_frame_k_of_the_output_belongs_to_frame_k_of_the_input(
     tmp_path: Path, cycle: ExposureCycle, count: int
 ) -> None:
     source = counting_clip(tmp_path / "a.mp4", count=count)
-    summary = run(Request(source, str(tmp_path / "o.exr"), cycle), load=identity)
+    summary = run(job(source, str(tmp_path / "o.exr"), cycle), load=identity)
     assert summary.frames == count
     for index in range(count):
         pixels, header = read_exr(tmp_path / f"o.{index + 1:04d}.exr")
@@ -50,8 +50,8 @@ def test_frame_k_of_the_output_belongs_to_frame_k_of_the_input(
 def test_a_range_equals_the_same_frames_of_the_whole(tmp_path: Path, first: int, last: int | None) -> None:
     source = counting_clip(tmp_path / "a.mkv", count=14)
     frames = FrameRange(first, last)
-    run(Request(source, str(tmp_path / "whole.####.exr"), TWO), load=identity)
-    run(Request(source, str(tmp_path / "part.####.exr"), TWO, frames=frames), load=identity)
+    run(job(source, str(tmp_path / "whole.####.exr"), TWO), load=identity)
+    run(job(source, str(tmp_path / "part.####.exr"), TWO, frames=frames), load=identity)
     wanted = range(first, min(13 if last is None else last, 13) + 1)
     assert sorted(path.name for path in tmp_path.glob("part.*")) == [f"part.{index + 1:04d}.exr" for index in wanted]
     for index in wanted:
@@ -64,7 +64,7 @@ def test_a_range_equals_the_same_frames_of_the_whole(tmp_path: Path, first: int,
 
 def test_scale_replaces_the_factor(tmp_path: Path) -> None:
     source = counting_clip(tmp_path / "a.mp4", count=4)
-    run(Request(source, str(tmp_path / "o.exr"), TWO, scale=2.5), load=identity)
+    run(job(source, str(tmp_path / "o.exr"), TWO, scale=2.5), load=identity)
     pixels, header = read_exr(tmp_path / "o.0004.exr")
     np.testing.assert_allclose(pixels, level_of(3) ** 2.2 / 8 * 2.5, rtol=HALF)
     assert header["lanhdr/exposureScale"] == 2.5
@@ -75,7 +75,7 @@ def test_odd_sizes_time_code_and_aspect(tmp_path: Path) -> None:
     frames = [frame_of(random_planes("yuv444p", size=size, seed=seed), "yuv444p", size=size) for seed in range(4)]
     tags = Tags(1, 1, timecode="10:20:30:23", aspect=Fraction(4, 3))
     source = write_clip(tmp_path / "a.mov", frames, codec="libx264", options=QUIET_X264, tags=tags)
-    run(Request(source, str(tmp_path / "o.1001.exr"), TWO), load=identity)
+    run(job(source, str(tmp_path / "o.1001.exr"), TWO), load=identity)
     pixels, header = read_exr(tmp_path / "o.1002.exr")
     assert pixels.shape == (23, 37, 3)
     assert header["pixelAspectRatio"] == pytest.approx(4 / 3)
@@ -98,7 +98,7 @@ def test_the_lite_network_answers_for_frame_k_with_frame_k(tmp_path: Path) -> No
         frames.append(frame_of([codes, neutral, neutral], "yuv444p", size=(width, height)))
     source = write_clip(tmp_path / "a.mkv", frames, tags=Tags(1, 1))
     weights = save_lite(tmp_path / "lite.safetensors")
-    run(Request(source, str(tmp_path / "o.exr"), TWO, weights=weights, device="cpu", threads=1))
+    run(job(source, str(tmp_path / "o.exr"), TWO, weights=weights, device="cpu", threads=1))
     for index in range(count):
         rows = read_exr(tmp_path / f"o.{index + 1:04d}.exr")[0][16:32, :, 1].astype(np.float64).mean(0)
         places = [rows[4 + block * place : 4 + block * (place + 1)].mean() for place in range(count)]
@@ -113,7 +113,7 @@ def test_a_range_of_the_real_network_equals_the_whole(tmp_path: Path, tiny_weigh
     size = (32, 24)
     frames = [frame_of(random_planes("yuv444p", size=size, seed=seed), "yuv444p", size=size) for seed in range(13)]
     source = write_clip(tmp_path / "a.mkv", frames, tags=Tags(1, 1))
-    request = Request(source, str(tmp_path / "whole.exr"), TWO, weights=weights, device="cpu", threads=1)
+    request = job(source, str(tmp_path / "whole.exr"), TWO, weights=weights, device="cpu", threads=1)
     run(request)
     run(replace(request, output=str(tmp_path / "part.exr"), frames=FrameRange(7, 9)))
     for number in (8, 9, 10):
@@ -123,7 +123,7 @@ def test_a_range_of_the_real_network_equals_the_whole(tmp_path: Path, tiny_weigh
 
 def test_the_sample_clip_converts(tmp_path: Path, sample_clip: Path) -> None:
     frames = FrameRange(10, 13)
-    request = Request(sample_clip, str(tmp_path / "o.exr"), TWO, frames=frames, preview=tmp_path / "p.png")
+    request = job(sample_clip, str(tmp_path / "o.exr"), TWO, frames=frames, preview=tmp_path / "p.png")
     assert run(request, load=identity).frames == 4
     short, long = (read_exr(tmp_path / f"o.{number:04d}.exr")[0].astype(np.float64) for number in (11, 12))
     assert short.shape == (360, 640, 3)

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 from support.clips import REC709, counting_clip, frame_of, write_clip
-from support.converting import TWO, identity, invoke, read_exr, save_lite
+from support.converting import TWO, identity, invoke, job, read_exr, save_lite
+from support.flicker import FlickerMeter
 from test_exposure_cycle import lights, shown
 
-from lanhdr_cli.conversion import Request, run
-from lanhdr_cli.exposures import Look, find_list, measured_light, read_exposures
+from lanhdr_cli.conversion import run
+from lanhdr_cli.exposures import BrightnessPass, find_list, measured_light, read_exposures
 from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.source import open_source
 from lanhdr_cli.options import FrameRange
 from model.analysis.exposure_cycle import estimate_exposures
-from model.analysis.flicker import FlickerMeter
 from model.exposure import ExposureCycle, to_ldr
 from model.response import gamma_curve
 
@@ -51,7 +51,7 @@ def header_exposures(folder: Path) -> list[float]:
 
 def test_the_sample_clip_is_found_as_one_to_eight_short_first(sample_clip: Path) -> None:
     with FirstLook(lambda: open_source(sample_clip, threads=1)) as first:
-        found = estimate_exposures(measured_light(Look(first, gamma_curve())))
+        found = estimate_exposures(measured_light(BrightnessPass(look=first, curve=gamma_curve())))
     assert found.exposures.ratios == pytest.approx((1, 8), rel=0.02)
     assert found.exposures.regular
     assert found.confidence > 0.95
@@ -61,7 +61,7 @@ def test_the_sample_clip_is_found_as_one_to_eight_short_first(sample_clip: Path)
 def test_no_option_is_needed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = alternating_clip(tmp_path / "a.mkv", [8.0, 1.0] * 10)
     with caplog.at_level(logging.INFO):
-        run(Request(source, f"{tmp_path}/out/", frames=FrameRange(2, 5)), load=identity)
+        run(job(source, f"{tmp_path}/out/", frames=FrameRange(2, 5)), load=identity)
     assert header_exposures(tmp_path / "out") == pytest.approx([8, 1, 8, 1], rel=0.03)
     assert "from the first frame on, confidence" in caplog.text
 
@@ -75,17 +75,17 @@ def test_each_frame_has_its_own_exposure_although_one_is_missing(
     pts = [k + (k >= 7) for k in range(18)] if timed else None
     source = alternating_clip(tmp_path / "a.mkv", exposures, pts=pts)
     with caplog.at_level(logging.INFO):
-        run(Request(source, f"{tmp_path}/out/", TWO if given else None), load=identity)
+        run(job(source, f"{tmp_path}/out/", TWO if given else None), load=identity)
     assert header_exposures(tmp_path / "out") == pytest.approx(exposures, rel=0.03)
     assert "frame 7: one frame missing before it" in caplog.text
-    part = Request(source, f"{tmp_path}/part/", TWO if given else None, frames=FrameRange(6, 9))
+    part = job(source, f"{tmp_path}/part/", TWO if given else None, frames=FrameRange(6, 9))
     run(part, load=identity)
     assert header_exposures(tmp_path / "part") == pytest.approx(exposures[6:10], rel=0.03)
 
 
 def test_slips_are_not_looked_for_if_unwanted(tmp_path: Path) -> None:
     source = alternating_clip(tmp_path / "a.mkv", listed_exposures(12, slip=7))
-    run(Request(source, f"{tmp_path}/out/", TWO, slips=False), load=identity)
+    run(job(source, f"{tmp_path}/out/", TWO, slips=False), load=identity)
     assert header_exposures(tmp_path / "out") == [1, 8] * 6
 
 
@@ -93,7 +93,7 @@ def test_brightness_that_contradicts_is_told_and_the_user_obeyed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = counting_clip(tmp_path / "a.mkv", count=12)
-    run(Request(source, f"{tmp_path}/out/", TWO), load=identity)
+    run(job(source, f"{tmp_path}/out/", TWO), load=identity)
     assert header_exposures(tmp_path / "out") == [1, 8] * 6
     assert "brightness does not follow the exposures 1, 8 (0% of its steps agree)" in caplog.text
 
@@ -123,7 +123,7 @@ def test_a_list_beside_the_clip(tmp_path: Path, caplog: pytest.LogCaptureFixture
     source = counting_clip(tmp_path / "a.mkv", count=5)
     (tmp_path / "Exposures.txt").write_text("-3.00\n0.00\n")
     with caplog.at_level(logging.INFO):
-        run(Request(source, f"{tmp_path}/out/"), load=identity)
+        run(job(source, f"{tmp_path}/out/"), load=identity)
     assert header_exposures(tmp_path / "out") == [1, 8, 1, 8, 1]
     assert f"exposures 1, 8 from {tmp_path / 'Exposures.txt'}" in caplog.text
 
@@ -226,8 +226,8 @@ def exposures_of(path: Path) -> list[float]:
 
 def test_the_flicker_of_a_wrong_ratio_is_gone(tmp_path: Path, clip: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        run(Request(clip, f"{tmp_path}/with/o.exr", TOLD), load=identity)
-    run(Request(clip, f"{tmp_path}/without/o.exr", TOLD, deflicker=False), load=identity)
+        run(job(clip, f"{tmp_path}/with/o.exr", TOLD), load=identity)
+    run(job(clip, f"{tmp_path}/without/o.exr", TOLD, deflicker=False), load=identity)
     assert jump_of(tmp_path / "with") < 0.25 * jump_of(tmp_path / "without")
     assert exposures_of(tmp_path / "with" / "o.0001.exr") == pytest.approx([1, 8.8], rel=0.01)
     assert exposures_of(tmp_path / "without" / "o.0001.exr") == [1, 8]
@@ -235,19 +235,18 @@ def test_the_flicker_of_a_wrong_ratio_is_gone(tmp_path: Path, clip: Path, caplog
 
 
 def test_parts_converted_apart_fit_together(tmp_path: Path, clip: Path) -> None:
-    run(Request(clip, f"{tmp_path}/whole.exr", TOLD), load=identity)
-    run(Request(clip, f"{tmp_path}/part.exr", TOLD, frames=FrameRange(3, 6)), load=identity)
+    run(job(clip, f"{tmp_path}/whole.exr", TOLD), load=identity)
+    run(job(clip, f"{tmp_path}/part.exr", TOLD, frames=FrameRange(3, 6)), load=identity)
     for number in range(4, 8):
         whole, part = (read_exr(tmp_path / f"{name}.{number:04d}.exr")[0] for name in ("whole", "part"))
         np.testing.assert_array_equal(whole, part)
 
 
-def test_the_command_line_measures_and_obeys(tmp_path: Path, clip: Path) -> None:
+def test_the_command_line_obeys(tmp_path: Path, clip: Path) -> None:
     weights = save_lite(tmp_path / "lite.safetensors")
     arguments = ("convert", clip, "--exposures", "1,8", "--weights", weights, "--device", "cpu", "--threads", 1, "-v")
     outcome = invoke(*arguments, "-o", tmp_path / "a.exr", "--frames", "0-7", "--no-deflicker")
     assert outcome.exit_code == 0, outcome.output
-    assert "brightness jumps by 0.0" in outcome.stderr
     assert "look like" not in outcome.stderr
     assert exposures_of(tmp_path / "a.0001.exr") == [1, 8]
     outcome = invoke(*arguments, "-o", tmp_path / "b.exr", "--frames", "0-1")

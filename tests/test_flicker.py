@@ -6,10 +6,11 @@ from fractions import Fraction
 
 import pytest
 import torch
+from support.flicker import FlickerMeter
 from support.identity import Identity
 
 from model.analysis.brightness import FrameLight, LightMeter
-from model.analysis.flicker import ExposureCorrection, FlickerMeter, measure_correction
+from model.analysis.flicker import ExposureCorrection, measure_correction
 from model.exposure import to_ldr
 from model.frames import LdrFrame
 from model.network import NetworkConfig

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 from test_inspection import clip
 
-from lanhdr_cli.camera import CameraWishes
+from lanhdr_cli.camera import CameraOptions
 from lanhdr_cli.inspection_report import inspect_path
 from lanhdr_cli.media.source import Reading
+from lanhdr_cli.options import ExposureOptions
 from lanhdr_cli.plot import draw_png
 
 CYCLES = {
@@ -23,8 +24,10 @@ CYCLES = {
 
 @pytest.mark.parametrize("name", CYCLES)
 def test_any_clip_can_be_drawn(name: str, tmp_path: Path) -> None:
-    camera = CameraWishes(response="gamma2.2")
-    inspection = inspect_path(clip(tmp_path / "a.mkv", CYCLES[name]), None, reading=Reading(), camera=camera, threads=1)
+    camera = CameraOptions(response="gamma2.2")
+    inspection = inspect_path(
+        clip(tmp_path / "a.mkv", CYCLES[name]), exposures=ExposureOptions(), reading=Reading(), camera=camera, threads=1
+    )
     with Image.open(io.BytesIO(draw_png(inspection))) as picture:
         assert picture.format == "PNG" and picture.size == (1440, 1080)
         colors = {color for _, color in picture.convert("RGB").getcolors(maxcolors=1 << 20) or ()}

@@ -11,9 +11,9 @@ import pytest
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from support.clips import QUIET_X264, REC709, Tags, gray_frame, write_clip
-from support.converting import TWO, identity
+from support.converting import TWO, identity, job
 
-from lanhdr_cli.conversion import Request, run
+from lanhdr_cli.conversion import run
 from lanhdr_cli.media.encoder import EncodingWishes
 from lanhdr_cli.media.video_writer import VideoWishes
 from lanhdr_cli.options import FrameRange
@@ -24,7 +24,7 @@ NTSC_FILM = Fraction(24000, 1001)
 
 
 def convert(source: Path, target: Path, *, frames: FrameRange = FrameRange(), video: VideoWishes = QUICK) -> None:  # noqa: B008
-    run(Request(source, str(target), TWO, frames=frames, video=video), load=identity)
+    run(job(source, str(target), TWO, frames=frames, video=video), load=identity)
 
 
 def video_times(path: Path) -> list[Fraction]:
@@ -204,7 +204,7 @@ def test_sound_can_be_left_out(tmp_path: Path) -> None:
 
 def test_the_preview_shows_input_and_result_with_sound(tmp_path: Path) -> None:
     source = clip_with_sound(tmp_path / "a.mp4", "aac", count=6)
-    run(Request(source, str(tmp_path / "o.exr"), TWO, preview=tmp_path / "p.mp4", threads=1), load=identity)
+    run(job(source, str(tmp_path / "o.exr"), TWO, preview=tmp_path / "p.mp4", threads=1), load=identity)
     assert video_times(tmp_path / "p.mp4") == video_times(source)
     with av.open(str(tmp_path / "p.mp4")) as container:
         context = container.streams.video[0].codec_context

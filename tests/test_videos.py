@@ -13,9 +13,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from support.clips import Tags, counting_clip, frame_of, write_clip
-from support.converting import TWO, identity, read_exr
+from support.converting import TWO, identity, job, read_exr
 
-from lanhdr_cli.conversion import Request, run
+from lanhdr_cli.conversion import run
 from lanhdr_cli.media.encoder import EncodingWishes
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
@@ -58,7 +58,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def convert(clip: Path, path: Path, video: VideoWishes) -> str:
-    return run(Request(clip, str(path), TWO, video=video), load=identity).outcome
+    return run(job(clip, str(path), TWO, video=video), load=identity).outcome
 
 
 @pytest.mark.parametrize(("codec", "suffix", "tag"), COMBINATIONS)
@@ -154,7 +154,7 @@ def light_of_exr(path: Path) -> NDArray[np.float64]:
 
 
 def test_decoded_luma_is_the_pq_of_the_exr(tmp_path: Path, clip: Path) -> None:
-    run(Request(clip, str(tmp_path / "e.exr"), TWO), load=identity)
+    run(job(clip, str(tmp_path / "e.exr"), TWO), load=identity)
     convert(clip, tmp_path / "a.mkv", wishes("hevc", ("lossless", "1")))
     found = luma_of(tmp_path / "a.mkv")
     for index in range(COUNT):
@@ -203,7 +203,7 @@ def test_light_levels_are_true_of_the_decoded_file(tmp_path: Path, clip: Path, c
 
 
 def test_hlg_is_tagged_and_shows_the_same_light(tmp_path: Path, clip: Path) -> None:
-    run(Request(clip, str(tmp_path / "e.exr"), TWO), load=identity)
+    run(job(clip, str(tmp_path / "e.exr"), TWO), load=identity)
     outcome = convert(clip, tmp_path / "a.mkv", wishes("ffv1", pixels="gbrp12le", hlg=True))
     assert outcome.endswith("a.mkv (HLG)")
     with av.open(str(tmp_path / "a.mkv")) as container:

@@ -1,54 +1,61 @@
-"""`lanhdr inspect`: what a clip is, and what will be seen in it."""
+"""`lanhdr inspect`: format, exposures and light of a clip."""
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
+import cloup
+from cloup import option, option_group
 
-from lanhdr_cli.options import EXPOSURES, STOPS, camera_of, camera_options, exposure_cycle, reading_of, reading_options
+from lanhdr_cli.options import (
+    FILE,
+    OVERWRITE,
+    THREADS,
+    ExposureOptions,
+    camera_options,
+    checked_exposure_options,
+    reading_options,
+)
+
+if TYPE_CHECKING:
+    from lanhdr_cli.camera import CameraOptions
+    from lanhdr_cli.media.source import Reading
 
 
-@click.command()
-@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print everything, every frame included, as JSON.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw brightness and histograms.")
-@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing picture.")
-@click.option("--exposures", type=EXPOSURES, help="Check these linear exposures, e.g. 1,8, instead of finding them.")
-@click.option("--stops", type=STOPS, help="The same in stops, e.g. 0,3.")
-@camera_options
+@cloup.command()
+@click.argument("source", metavar="INPUT", type=FILE)
 @reading_options
-@click.option("--threads", type=click.IntRange(min=1), help="Threads that compute and decode.")
-@click.option("-q", "--quiet", is_flag=True, help="No notices, only the finding.")
+@checked_exposure_options
+@camera_options
+@option_group(
+    "Output",
+    option("--json", "as_json", is_flag=True, help="Print everything, every frame included, as JSON."),
+    option("--plot", type=FILE, metavar="FILE.png", help="Plot brightness over time and histograms."),
+    OVERWRITE,
+)
+@option_group("Run", THREADS, option("-q", "--quiet", is_flag=True, help="Print the result only, no notices."))
 def inspect(
-    source: Path,
-    plot: Path | None,
     *,
+    source: Path,
+    reading: "Reading",
+    exposures: ExposureOptions,
+    camera: "CameraOptions",
     as_json: bool,
+    plot: Path | None,
     overwrite: bool,
-    quiet: bool,
-    exposures: tuple[float, ...] | Path | None,
-    stops: tuple[float, ...] | None,
     threads: int | None,
-    **wishes: Any,
+    quiet: bool,
 ) -> None:
-    """Look at INPUT: format, colors, sound, exposures, what is clipped, and what the weights will see.
+    """Examine INPUT: format, colors, sound, exposures, clipping, and whether the weights suit it.
 
     Every frame is read; nothing is written but the picture that --plot names.
     """
-    cycle, file = exposure_cycle(exposures, stops)
     from lanhdr_cli.console import set_verbosity
     from lanhdr_cli.inspection_report import as_record, inspect_path, lines
 
     set_verbosity(quiet=quiet, verbose=False)
-    found = inspect_path(
-        source,
-        cycle,
-        file=file,
-        reading=reading_of(wishes),
-        camera=camera_of(wishes),
-        threads=threads,
-        plot=plot,
-        overwrite=overwrite,
+    inspection = inspect_path(
+        source, exposures=exposures, reading=reading, camera=camera, threads=threads, plot=plot, overwrite=overwrite
     )
-    click.echo(json.dumps(as_record(found), indent=1) if as_json else "\n".join(lines(found)))
+    click.echo(json.dumps(as_record(inspection), indent=1) if as_json else "\n".join(lines(inspection)))

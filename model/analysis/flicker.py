@@ -1,7 +1,6 @@
 """Flicker between exposures: refinement of exposures, and a measure of the flicker that is left."""
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -10,7 +9,6 @@ import torch
 from torch import Tensor
 
 from model.analysis.brightness import FrameLight
-from model.color import mu_law
 
 FEWEST_STEPS = 2  # from and to each exposure
 USUAL_ERROR = 0.02  # stops, of one step
@@ -19,7 +17,6 @@ ROUNDS = 8
 LARGEST_CORRECTION = 0.4  # stops: beyond, it is not the exposures that are slightly wrong
 LARGEST_UNCERTAINTY = 0.04  # stops
 LARGEST_UNEVENNESS = 0.15  # stops
-SAMPLES = 300_000  # of a frame
 
 
 @dataclass(frozen=True)
@@ -96,47 +93,3 @@ def _fit(rows: Tensor, errors: Tensor) -> tuple[list[float], float]:
     scatter = residual.abs().median().clamp(min=0.1) * 1.48
     uncertainty = float((inverse.diagonal()[:-1].max()).sqrt() * scatter)
     return solution[:-1].tolist(), uncertainty
-
-
-class FlickerMeter:
-    """Measures how much the brightness of a result follows the exposures; one number per frame is kept."""
-
-    def __init__(self) -> None:
-        self._brightness: list[float] = []
-        self._exposures: list[float] = []
-
-    def add(self, radiance: Tensor, exposure: float) -> None:
-        """Take in the next frame.
-
-        Args:
-            radiance: Linear, 1.0 = clip level of the shortest exposure, (3, H, W).
-            exposure: Exposure of the LDR frame at its place.
-        """
-        height, width = radiance.shape[-2:]
-        stride = max(1, round((height * width / SAMPLES) ** 0.5))
-        self._brightness.append(float(mu_law(radiance[:, ::stride, ::stride].clamp(0, 1)).mean()))
-        self._exposures.append(exposure)
-
-    def jump(self, period: int) -> float:
-        """Mean jump of brightness between exposures, mu-law compressed, 0..1.
-
-        Each frame is compared with the mean over one period around it, so that drift and motion average out.
-
-        Args:
-            period: Number of frames after which the exposures repeat.
-        """
-        brightness = torch.tensor(self._brightness, dtype=torch.float64)
-        reach = period // 2
-        window = torch.ones(2 * reach + 1, dtype=torch.float64)
-        if period % 2 == 0:
-            window[0] = window[-1] = 0.5
-        if len(brightness) < len(window) + period:
-            return 0.0
-        around = (brightness.unfold(0, len(window), 1) * window).sum(1) / period
-        deviations: dict[float, list[float]] = defaultdict(list)
-        for exposure, deviation in zip(
-            self._exposures[reach:], (brightness[reach:-reach] - around).tolist(), strict=False
-        ):
-            deviations[exposure].append(deviation)
-        means = [sum(group) / len(group) for group in deviations.values()]
-        return max(means) - min(means)

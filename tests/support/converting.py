@@ -1,6 +1,7 @@
 """What tests of the conversion share: small weights, a network that is none, and EXR files read back."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import OpenEXR
@@ -8,9 +9,10 @@ import torch
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
-from lanhdr_cli.conversion import Loaded, Request
+from lanhdr_cli.conversion import ConvertJob, ReadyNetwork
 from lanhdr_cli.main import cli
-from model.exposure import ExposureCycle
+from lanhdr_cli.options import ExposureOptions
+from model.exposure import ExposureCycle, FrameExposures
 from model.network import LanHdr, NetworkConfig
 from model.pretrained import build_network, save_network
 from support.identity import Identity
@@ -19,10 +21,25 @@ TWO = ExposureCycle((1.0, 8.0))
 THREE = ExposureCycle((1.0, 4.0, 16.0))
 
 
-def identity(request: Request) -> Loaded:
+def job(
+    source: Path,
+    output: str,
+    cycle: ExposureCycle | None = None,
+    *,
+    slips: bool = True,
+    deflicker: bool = True,
+    **options: Any,
+) -> ConvertJob:
+    """Make a job with exposures that are given."""
+    exposures = ExposureOptions(cycle=cycle, slips=slips, deflicker=deflicker)
+    return ConvertJob(source=source, output=output, exposures=exposures, **options)
+
+
+def identity(job: ConvertJob, exposures: FrameExposures) -> ReadyNetwork:
     """Load a reconstructor that linearises each frame."""
-    cycle = request.known_cycle
-    return Loaded(Identity(2 * len(set(cycle.ratios)) + 1), "identity", 2 * cycle.period)
+    cycle = exposures.cycle
+    network = Identity(2 * len(set(cycle.ratios)) + 1)
+    return ReadyNetwork(reconstructor=network, name="identity", margin=2 * cycle.period)
 
 
 def save_tiny(path: Path, *, nexps: int = 2) -> Path:
