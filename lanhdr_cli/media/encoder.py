@@ -21,10 +21,32 @@ from av.video.stream import VideoStream
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
 from lanhdr_cli.media.paths import CONTAINERS, container_of
-from lanhdr_cli.media.yuv import FORMATS
+from lanhdr_cli.media.video_reader import FALLBACK_RATE
+from lanhdr_cli.media.yuv import FORMATS, HLG_TRANSFER, PQ_TRANSFER
 
-FALLBACK_RATE = Fraction(25)
 Measure = Callable[[av.VideoFrame], None]
+# Colors and light are said by lanhdr, which knows them; names of x265 and SVT-AV1.
+OURS = (
+    "colorprim",
+    "transfer",
+    "colormatrix",
+    "range",
+    "chromaloc",
+    "master-display",
+    "max-cll",
+    "hdr10",
+    "videoformat",
+    "color-primaries",
+    "transfer-characteristics",
+    "matrix-coefficients",
+    "color-range",
+    "chroma-sample-position",
+    "mastering-display",
+    "content-light",
+    "x265-params",
+    "svtav1-params",
+)
+NEEDS_NVIDIA = "it needs an NVIDIA GPU with an encoder and its driver: pass --codec {}"
 
 
 @dataclass(frozen=True)
@@ -35,7 +57,7 @@ class StreamPlan:
         library: FFmpeg's name of the encoder.
         decoder: FFmpeg's name of the decoder that measures what was encoded.
         options: Of the encoder.
-        pixel_format: A key of `yuv_planes.FORMATS`.
+        pixel_format: A key of `yuv.FORMATS`.
         width: Of the coded picture.
         height: Of the coded picture.
         rate: Frames per second, None if unknown.
@@ -102,7 +124,7 @@ class VideoEncoder:
                 self._store(self._stream.encode(None))
                 self._look_at(None)
         finally:
-            with _writing(self._path):
+            with writing(self._path):
                 self._container.close()
 
     def encode(self, frame: av.VideoFrame, time: Fraction) -> None:
@@ -168,7 +190,7 @@ class VideoEncoder:
     def _store(self, packets: "Iterable[Packet[VideoStream]]") -> None:
         for packet in packets:
             self._look_at(packet)
-            with _writing(self._path):
+            with writing(self._path):
                 self._container.mux(packet)
 
     def _look_at(self, packet: "Packet[VideoStream] | None") -> None:
@@ -178,7 +200,12 @@ class VideoEncoder:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Turn an error of writing a file into one that says where.
+
+    Raises:
+        MediaError: If the system or FFmpeg refuses.
+    """
     try:
         yield
     except (av.FFmpegError, OSError) as error:
@@ -207,32 +234,6 @@ def _texts(messages: list[tuple[int, str, str]]) -> list[str]:
 def _about_options(messages: list[tuple[int, str, str]]) -> list[str]:
     """Encoders skip parameters that they don't know, and only mention it."""
     return [text for text in _texts(messages) if "nknown option" in text or "parsing option" in text]
-
-
-BT2020_PRIMARIES, PQ_TRANSFER, HLG_TRANSFER = 9, 16, 18  # ITU-T H.273 tables 2 and 3
-# Colors and light are said by lanhdr, which knows them; names of x265 and SVT-AV1.
-OURS = (
-    "colorprim",
-    "transfer",
-    "colormatrix",
-    "range",
-    "chromaloc",
-    "master-display",
-    "max-cll",
-    "hdr10",
-    "videoformat",
-    "color-primaries",
-    "transfer-characteristics",
-    "matrix-coefficients",
-    "color-range",
-    "chroma-sample-position",
-    "mastering-display",
-    "content-light",
-    "x265-params",
-    "svtav1-params",
-)
-
-NEEDS_NVIDIA = "it needs an NVIDIA GPU with an encoder and its driver: pass --codec {}"
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,18 @@ from torch import Tensor
 
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.images import PictureHeader, read_header, read_picture
-from lanhdr_cli.media.paths import is_picture
+from lanhdr_cli.media.paths import PLACEHOLDER, is_picture
 from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo
 from train.data.exif import relative_exposures
 
-_TEMPLATE = re.compile(r"%0?(?P<width>\d*)d|(?P<hashes>#+)")
 _DIGITS = re.compile(r"\d+")
 _WILDCARD = re.compile(r"[*?\[]")
 _SEPARATORS = "._- "
 MOST_NAMED = 5  # ranges of missing numbers that an error lists
+OnMissing = Literal["error", "skip", "repeat"]
+DEFAULT_FPS = Fraction(24)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def names_sequence(source: Path) -> bool:
     """Tell whether a path names pictures: a folder, a single picture, or a pattern that is not itself a file."""
     if source.exists():
         return source.is_dir() or is_picture(source)
-    return is_picture(source) or bool(_TEMPLATE.search(source.name) or _WILDCARD.search(str(source)))
+    return is_picture(source) or bool(PLACEHOLDER.search(source.name) or _WILDCARD.search(str(source)))
 
 
 def find_pictures(source: Path) -> Numbered:
@@ -76,7 +79,7 @@ def _find(source: Path) -> Numbered:
         return _in_natural_order(source, [path for path in source.iterdir() if not path.name.startswith(".")])
     if source.exists():
         raise MediaError(f"{source} is a single picture: pass its sequence, e.g. '{_suggestion(source)}'")
-    template = _TEMPLATE.search(source.name)
+    template = PLACEHOLDER.search(source.name)
     if template and not _WILDCARD.search(str(source)):
         return _by_template(source, template)
     if not _WILDCARD.search(str(source)):
@@ -103,7 +106,7 @@ def _suggestion(picture: Path) -> str:
 
 def _by_template(source: Path, template: re.Match[str]) -> Numbered:
     prefix, suffix = source.name[: template.start()], source.name[template.end() :]
-    if _TEMPLATE.search(suffix):
+    if PLACEHOLDER.search(suffix):
         raise MediaError(f"{source} has two places for a number: keep one, e.g. shot.####.png")
     width = len(template["hashes"]) if template["hashes"] else int(template["width"] or 1)
     width = 1 if template["hashes"] == "#" else width
@@ -183,12 +186,6 @@ def _refuse_doubles(numbers: Sequence[int], paths: Sequence[Path]) -> None:
 def _name(prefix: str, folder: Path) -> str:
     """What to call a sequence: its prefix, or its folder where the names are numbers alone."""
     return prefix.rstrip("0123456789").rstrip(_SEPARATORS) or folder.resolve().name
-
-
-OnMissing = Literal["error", "skip", "repeat"]
-DEFAULT_FPS = Fraction(24)
-
-logger = logging.getLogger(__name__)
 
 
 class ImageSequence:

@@ -19,7 +19,7 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from lanhdr_cli.media.encoder import FALLBACK_RATE
+from lanhdr_cli.media.encoder import writing
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.hdr10_metadata import (
     StaticMetadata,
@@ -28,9 +28,18 @@ from lanhdr_cli.media.hdr10_metadata import (
     with_av1_metadata,
     with_hevc_metadata,
 )
+from lanhdr_cli.media.video_reader import FALLBACK_RATE
 
 KEPT_TAGS = ("language", "title", "handler_name", "creation_time")
 DEFAULT_BIT_RATE_PER_CHANNEL = 96_000
+# Moved to the front, mp4 and mov play while they load. Matroska must not shift all times for the sake of
+# sound that begins before 0, as AAC does.
+CONTAINER_OPTIONS = {
+    "mp4": {"movflags": "+faststart"},
+    "mov": {"movflags": "+faststart"},
+    "matroska": {"avoid_negative_ts": "disabled"},
+}
+OF_THE_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode"}
 
 logger = logging.getLogger(__name__)
 
@@ -185,16 +194,6 @@ def _kept(tags: dict[str, str]) -> dict[str, str]:
     return {key: lower[key] for key in KEPT_TAGS if key in lower}
 
 
-# Moved to the front, mp4 and mov play while they load. Matroska must not shift all times for the sake of
-# sound that begins before 0, as AAC does.
-OPTIONS = {
-    "mp4": {"movflags": "+faststart"},
-    "mov": {"movflags": "+faststart"},
-    "matroska": {"avoid_negative_ts": "disabled"},
-}
-OF_THE_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode"}
-
-
 @dataclass(frozen=True)
 class Surroundings:
     """What comes with the pictures.
@@ -233,15 +232,11 @@ def finish(
     """
     if metadata:
         add_light_boxes(pictures, metadata)
-    try:
-        with ExitStack() as stack:
-            encoded = stack.enter_context(av.open(str(pictures)))
-            output = stack.enter_context(av.open(str(target), "w", format=container, options=OPTIONS[container]))
-            source = stack.enter_context(open_source(around.source)) if around.source else None
-            _fill(output, encoded, source, container=container, around=around, metadata=metadata)
-    except (av.FFmpegError, OSError) as error:
-        reason = error.strerror or type(error).__name__
-        raise MediaError(f"can't write to {target.parent} ({reason}): free some space or choose another") from error
+    with writing(target), ExitStack() as stack:
+        encoded = stack.enter_context(av.open(str(pictures)))
+        output = stack.enter_context(av.open(str(target), "w", format=container, options=CONTAINER_OPTIONS[container]))
+        source = stack.enter_context(open_source(around.source)) if around.source else None
+        _fill(output, encoded, source, container=container, around=around, metadata=metadata)
 
 
 def _fill(

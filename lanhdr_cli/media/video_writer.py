@@ -14,10 +14,6 @@ from torch import Tensor
 
 from lanhdr_cli.media.background import Background
 from lanhdr_cli.media.encoder import (
-    BT2020_PRIMARIES,
-    FALLBACK_RATE,
-    HLG_TRANSFER,
-    PQ_TRANSFER,
     EncodingWishes,
     Measure,
     StreamPlan,
@@ -30,12 +26,16 @@ from lanhdr_cli.media.hdr10_metadata import LightMeter, MasteringDisplay, Static
 from lanhdr_cli.media.mux import Span, Surroundings, finish, open_source
 from lanhdr_cli.media.paths import complete_file, container_of, hidden_file
 from lanhdr_cli.media.timecode import advance, parse_timecode
-from lanhdr_cli.media.video_reader import VideoInfo
-from lanhdr_cli.media.yuv import FORMATS, pad_to_format, to_frame
+from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
+from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSFER, pad_to_format, to_frame
 from model.frames import HdrFrame
 
 UNDER_WAY = 2  # frames that are being encoded or wait for it
 COUNTED = Fraction(1, 90000)  # unit of times where there are no others
+SDR_PIXELS = "yuv420p"
+SDR_OPTIONS = {"preset": "fast", "crf": "18"}
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,6 @@ class VideoFile:
         return replace(around, timecode=str(advance(label, index, rate=rate))) if label and rate else around
 
 
-logger = logging.getLogger(__name__)
-
-
 @dataclass(frozen=True)
 class VideoWishes:
     """What the user says of an HDR video.
@@ -282,7 +279,7 @@ def _stream_plan(wishes: VideoWishes, origin: ClipOrigin) -> StreamPlan:
         info.height + -info.height % form.down,
         rate=info.rate,
         time_base=origin.time_base(),
-        primaries=BT2020_PRIMARIES,
+        primaries=BT2020,
         transfer=HLG_TRANSFER if wishes.grading.hlg else PQ_TRANSFER,
         pixel_aspect=info.pixel_aspect or Fraction(1),
         tag=encoder.tag,
@@ -302,15 +299,10 @@ def _tell_of_padding(path: Path, pixel_format: str, origin: ClipOrigin) -> None:
         )
 
 
-PIXELS = "yuv420p"
-BT709_CODE = 1  # ITU-T H.273 tables 2 and 3
-OPTIONS = {"preset": "fast", "crf": "18"}
-
-
 class _SdrPictures:
     def frame(self, *pictures: Tensor) -> av.VideoFrame:
         """Put pictures side by side."""
-        return to_frame(pad_to_format(torch.cat(pictures, dim=2), FORMATS[PIXELS]), PIXELS)
+        return to_frame(pad_to_format(torch.cat(pictures, dim=2), FORMATS[SDR_PIXELS]), SDR_PIXELS)
 
     def metadata(self) -> StaticMetadata | None:
         """SDR needs no description."""
@@ -327,18 +319,18 @@ def sdr_video(path: Path, *, width: int, height: int, origin: ClipOrigin, thread
         origin: What to take over from the clip.
         threads: Of the encoder, None for its own choice.
     """
-    form = FORMATS[PIXELS]
+    form = FORMATS[SDR_PIXELS]
     plan = StreamPlan(
         "libx264",
         "h264",
-        OPTIONS,
-        PIXELS,
+        SDR_OPTIONS,
+        SDR_PIXELS,
         width + -width % form.across,
         height + -height % form.down,
         rate=origin.info.rate,
         time_base=origin.time_base(),
-        primaries=BT709_CODE,
-        transfer=BT709_CODE,
+        primaries=BT709,
+        transfer=BT709,
         pixel_aspect=origin.info.pixel_aspect,
         threads=threads,
         advice="pass --preview FILE.png instead",
