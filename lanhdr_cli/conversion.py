@@ -20,7 +20,7 @@ from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord
 from lanhdr_cli.media.paths import check_output, check_preview, prepare_folder, refuse_existing, refuse_sources
 from lanhdr_cli.media.source import Reading, Source, open_source
-from lanhdr_cli.media.video_writer import VideoWishes
+from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import FrameRange
 from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, reconstructed
 from lanhdr_cli.preview import open_preview
@@ -76,7 +76,7 @@ class Request:
     reading: Reading = field(default_factory=Reading)
     camera: CameraWishes = field(default_factory=CameraWishes)
     colorspace: str = "rec709"
-    video: VideoWishes = field(default_factory=VideoWishes)
+    video: VideoOptions = field(default_factory=VideoOptions)
     show_progress: bool = False
 
     @property
@@ -300,8 +300,8 @@ def _record(request: Request, reader: Source, loaded: Loaded, *, response: str) 
 def _tell(request: Request, reader: Source, writer: HdrWriter) -> None:
     for message in reader.faults.messages():
         logger.warning("%s: %s", request.source.name, message)
-    if writer.frames_with_gaps:
-        logger.warning("%d frames held values that are no numbers; they are 0 in the files", writer.frames_with_gaps)
+    if writer.nan_frames:
+        logger.warning("%d frames held values that are no numbers; they are 0 in the files", writer.nan_frames)
     last = request.frames.first + writer.written - 1
     if request.frames.last is not None and last < request.frames.last:
         logger.warning("--frames asks for frames up to %d, the clip ends with %d", request.frames.last, last)

@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from lanhdr_cli.camera import CameraWishes
     from lanhdr_cli.media.source import Reading
-    from lanhdr_cli.media.video_writer import VideoWishes
+    from lanhdr_cli.media.video_writer import VideoOptions
     from model.exposure import ExposureCycle
 
 
@@ -313,17 +313,17 @@ def video_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def video_of(wishes: dict[str, Any]) -> "VideoWishes":
+def video_of(wishes: dict[str, Any]) -> "VideoOptions":
     """Take the options' values out of all values.
 
     Raises:
         MediaError: If the peak does not fit.
     """
-    from lanhdr_cli.media.encoder import EncodingWishes
+    from lanhdr_cli.media.encoder import EncoderOptions
     from lanhdr_cli.media.grading import Grading
-    from lanhdr_cli.media.video_writer import VideoWishes
+    from lanhdr_cli.media.video_writer import VideoOptions
 
-    encoding = EncodingWishes(
+    encoding = EncoderOptions(
         codec=wishes.pop("codec"),
         crf=wishes.pop("crf"),
         preset=wishes.pop("preset"),
@@ -332,4 +332,4 @@ def video_of(wishes: dict[str, Any]) -> "VideoWishes":
         threads=wishes.get("threads"),
     )
     grading = Grading(wishes.pop("white_nits"), wishes.pop("peak_nits"), hlg=wishes.pop("hlg"))
-    return VideoWishes(encoding, grading, sound=not wishes.pop("no_audio"))
+    return VideoOptions(encoding, grading, sound=not wishes.pop("no_audio"))

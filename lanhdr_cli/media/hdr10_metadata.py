@@ -76,7 +76,7 @@ class StaticMetadata:
     light: LightLevel
 
 
-class LightMeter:
+class ContentLightMeter:
     """Measures decoded PQ frames as they pass."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.yuv import BT709, HLG_TRANSFER, PQ_TRANSFER, UNTAGGED, Coding, coding_of, to_rgb
 
 logger = logging.getLogger(__name__)
-LARGEST_STEP = Fraction(3, 2)  # in frame periods; beyond it a frame is missing
+LARGEST_FRAME_STEP = Fraction(3, 2)  # in frame periods; beyond it a frame is missing
 FALLBACK_RATE = Fraction(25)
 DEINTERLACE = "bwdif=mode=send_frame"
 LOSSLESS_CODECS = frozenset(
@@ -93,7 +93,7 @@ class Faults:
 
     def note_time(self, time: Fraction, rate: Fraction | None) -> None:
         """Count a gap if a frame comes later than its predecessor promised."""
-        if rate and self._last_time is not None and (time - self._last_time) * rate > LARGEST_STEP:
+        if rate and self._last_time is not None and (time - self._last_time) * rate > LARGEST_FRAME_STEP:
             self.gaps += 1
             self.first_gap = self.first_gap or self.decoded
         self._last_time = time
