@@ -21,7 +21,7 @@ from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord
 from lanhdr_cli.media.paths import check_output, check_preview, prepare_folder, refuse_existing, refuse_sources
 from lanhdr_cli.media.source import Reading, Source, open_source
-from lanhdr_cli.media.video_writer import VideoWishes
+from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import ExposureOptions, FrameRange
 from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, reconstructed
 from lanhdr_cli.preview import open_preview
@@ -58,7 +58,7 @@ class ConvertJob:
     reading: Reading = field(default_factory=Reading)
     exposures: ExposureOptions = field(default_factory=ExposureOptions)
     camera: CameraOptions = field(default_factory=CameraOptions)
-    video: VideoWishes = field(default_factory=VideoWishes)
+    video: VideoOptions = field(default_factory=VideoOptions)
     overwrite: bool = False
     frames: FrameRange = field(default_factory=FrameRange)
     preview: Path | None = None
@@ -180,12 +180,14 @@ def _plan(job: ConvertJob, clip: Source) -> Destination:
     promised = clip.faults.promised
     if promised is not None and first >= promised:
         raise MediaError(f"--frames begins at {first}, {job.source} has only frames 0-{promised - 1}")
+    encoding = job.video.encoding
+    video = replace(job.video, encoding=replace(encoding, threads=job.threads or encoding.threads))
     destination = plan_destination(
         job.output,
         clip,
         frames=job.frames,
         start_number=job.start_number,
-        video=replace(job.video, encoding=replace(job.video.encoding, threads=job.threads)),
+        video=video,
         colorspace=job.colorspace,
         preview=job.preview,
     )
@@ -276,8 +278,8 @@ def _record(
 def _tell(job: ConvertJob, clip: Source, writer: HdrWriter) -> None:
     for message in clip.faults.messages():
         logger.warning("%s: %s", job.source.name, message)
-    if writer.frames_with_gaps:
-        logger.warning("%d frames contained NaN, which is written as 0", writer.frames_with_gaps)
+    if writer.nan_frames:
+        logger.warning("%d frames contained NaN, which is written as 0", writer.nan_frames)
     last = job.frames.first + writer.written - 1
     if job.frames.last is not None and last < job.frames.last:
         logger.warning("--frames asks for frames up to %d, the clip ends with %d", job.frames.last, last)

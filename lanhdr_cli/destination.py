@@ -5,12 +5,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from lanhdr_cli.media.encoder import EncodingWishes, check_wishes
+from lanhdr_cli.media.encoder import EncoderOptions, check_encoder_options
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord, ExrWriter
 from lanhdr_cli.media.paths import FrameNames, frame_names, is_picture, is_video
 from lanhdr_cli.media.source import Source
-from lanhdr_cli.media.video_writer import ClipOrigin, VideoWishes, VideoWriter
+from lanhdr_cli.media.video_writer import ClipOrigin, VideoOptions, VideoWriter
 from lanhdr_cli.options import FrameRange
 from model.frames import HdrFrame
 
@@ -23,7 +23,7 @@ class HdrWriter(Protocol):
         """Frames that are done."""
 
     @property
-    def frames_with_gaps(self) -> int:
+    def nan_frames(self) -> int:
         """Frames that held values that are no numbers."""
 
     @property
@@ -95,7 +95,7 @@ class VideoTarget:
     """
 
     path: Path
-    wishes: VideoWishes
+    wishes: VideoOptions
     cut: bool
 
     @property
@@ -125,7 +125,7 @@ def plan_destination(
     *,
     frames: FrameRange,
     start_number: int | None,
-    video: VideoWishes,
+    video: VideoOptions,
     colorspace: str,
     preview: Path | None,
 ) -> Destination:
@@ -145,7 +145,7 @@ def plan_destination(
     """
     if not output.endswith("/") and is_video(path := Path(output)):
         _refuse_exr_options(path, start_number=start_number, colorspace=colorspace)
-        check_wishes(video.encoding, path)
+        check_encoder_options(video.encoding, path)
         if preview and preview.absolute() == path.absolute():
             raise MediaError(f"-o and --preview both name {path}: choose another name for the preview")
         return VideoTarget(path, video, cut=frames.last is not None)
@@ -168,8 +168,8 @@ def _refuse_exr_options(path: Path, *, start_number: int | None, colorspace: str
         raise MediaError(f"--colorspace {colorspace} is for EXR frames, HDR video is in BT.2020: leave it out")
 
 
-def _refuse_video_options(output: str, video: VideoWishes) -> None:
-    if video != VideoWishes(EncodingWishes(threads=video.encoding.threads), sound=video.sound):
+def _refuse_video_options(output: str, video: VideoOptions) -> None:
+    if video != VideoOptions(EncoderOptions(threads=video.encoding.threads), sound=video.sound):
         raise MediaError(
             f"-o {output} means EXR frames, options of video (--codec, --crf, --peak-nits ...) do not fit: "
             "leave them out or name a .mp4, .mov or .mkv file"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lanhdr_cli.camera import CameraOptions
     from lanhdr_cli.media.image_sequence import OnMissing
     from lanhdr_cli.media.source import Reading
-    from lanhdr_cli.media.video_writer import VideoWishes
+    from lanhdr_cli.media.video_writer import VideoOptions
     from model.exposure import ExposureCycle
 
 
@@ -306,13 +306,13 @@ def _video(
     peak_nits: float,
     hlg: bool,
     audio: bool,
-) -> "VideoWishes":
-    from lanhdr_cli.media.encoder import EncodingWishes
+) -> "VideoOptions":
+    from lanhdr_cli.media.encoder import EncoderOptions
     from lanhdr_cli.media.grading import Grading
-    from lanhdr_cli.media.video_writer import VideoWishes
+    from lanhdr_cli.media.video_writer import VideoOptions
 
-    encoding = EncodingWishes(codec=codec, crf=crf, preset=preset, pixels=pix_fmt, parameters=parameters)
-    return VideoWishes(encoding, Grading(white_nits, peak_nits, hlg=hlg), sound=audio)
+    encoding = EncoderOptions(codec=codec, crf=crf, preset=preset, pixels=pix_fmt, parameters=parameters)
+    return VideoOptions(encoding, Grading(white_nits, peak_nits, hlg=hlg), sound=audio)
 
 
 _GIVEN = option(

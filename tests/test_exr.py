@@ -122,13 +122,13 @@ def test_what_half_can_not_hold_is_clamped() -> None:
     np.testing.assert_array_equal(half_pixels(image, 2.0)[0, :, 0].astype(float), expected)
 
 
-def test_frames_with_gaps_are_counted(tmp_path: Path) -> None:
+def test_nan_frames_are_counted(tmp_path: Path) -> None:
     bad = picture()
     bad[0, 0, 0] = float("nan")
     with ExrWriter(names_in(tmp_path), record()) as writer:
         for index, image in enumerate([picture(), bad, picture()]):
             writer.write(HdrFrame(image, Fraction(index)), index=index, exposure=1.0)
-    assert writer.frames_with_gaps == 1
+    assert writer.nan_frames == 1
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

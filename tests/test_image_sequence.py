@@ -10,7 +10,7 @@ from support.clips import counting_clip
 from support.pictures import add_exif, exif, write_flat, write_linear
 
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.image_sequence import Numbered, OnMissing, describe_numbers, find_pictures, names_sequence
+from lanhdr_cli.media.image_sequence import OnMissing, SequenceFiles, describe_numbers, find_pictures, names_sequence
 from lanhdr_cli.media.source import Reading, Source, open_source
 from lanhdr_cli.media.video_reader import DecodedFrame
 
@@ -146,7 +146,7 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
-def names(found: Numbered) -> list[str]:
+def names(found: SequenceFiles) -> list[str]:
     return [path.name for path in found.paths]
 
 

@@ -2,15 +2,17 @@
 
 import math
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from support.pictures import add_exif, exif, random_codes, write_flat, write_linear, write_picture
 
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.images import read_header, read_picture
-from train.data.exif import ShotExposure, relative_exposures
+from lanhdr_cli.media.images import read_header, read_picture, write_png
+from train.data.exif import ShotExposure, read_shot, relative_exposures
 
 FLOAT32 = 2e-7  # one rounding
 
@@ -59,12 +61,16 @@ def test_damaged_notes_are_no_notes(tmp_path: Path, junk: bytes) -> None:
     assert read_header(path).shot == ShotExposure()
 
 
+def shot(time_s: float, iso: float | None = None, f_number: float | None = None) -> ShotExposure:
+    return ShotExposure(time_s=time_s, iso=iso, f_number=f_number)
+
+
 def test_exposures_relative_to_the_shortest() -> None:
-    shots = [ShotExposure(1 / 400, 100, 4.0), ShotExposure(1 / 100, 200, 4.0), ShotExposure(1 / 400, 100, 2.0)]
+    shots = [shot(1 / 400, 100, 4.0), shot(1 / 100, 200, 4.0), shot(1 / 400, 100, 2.0)]
     assert relative_exposures(shots) == pytest.approx([1, 8, 4])
     assert relative_exposures([ShotExposure(iso=100), ShotExposure(iso=1600)]) == pytest.approx([1, 16])
-    assert relative_exposures([ShotExposure(1 / 50, 100), ShotExposure(1 / 400)]) == pytest.approx([8, 1])
-    assert relative_exposures([ShotExposure(1 / 50), ShotExposure(1 / 50)]) is None
+    assert relative_exposures([shot(1 / 50, 100), shot(1 / 400)]) == pytest.approx([8, 1])
+    assert relative_exposures([shot(1 / 50), shot(1 / 50)]) is None
     assert relative_exposures([ShotExposure(), ShotExposure()]) is None
 
 
@@ -103,3 +109,33 @@ def test_stops_of_a_camera_are_finite(tmp_path: Path) -> None:
     assert shot.time_s is None
     assert shot.iso is not None
     assert math.isfinite(shot.iso)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True])
+def test_tiff_of_either_byte_order(tmp_path: Path, order: str, big: bool) -> None:
+    values = {0x0100: 64, 0x0101: 32, 0x0112: 6}
+    count, field, magic = ("Q", "HHQQ", 43) if big else ("H", "HHII", 42)
+    head = struct.pack(order + "2sH", b"II" if order == "<" else b"MM", magic)
+    head += struct.pack(order + "HHQ", 8, 0, 16) if big else struct.pack(order + "I", 8)
+    fields = b"".join(struct.pack(order + field, tag, 16 if big else 4, 1, value) for tag, value in values.items())
+    (tmp_path / "a.tif").write_bytes(head + struct.pack(order + count, len(values)) + fields + bytes(8))
+    assert read_header(tmp_path / "a.tif").size == (32, 64)
+
+
+def test_exif_of_a_png(tmp_path: Path) -> None:
+    path = write_flat(tmp_path / "a.png", 100)
+    tags, data = b"eXIf" + exif(time=(1, 60), iso=800, orientation=6), path.read_bytes()
+    chunk = struct.pack(">I", len(tags) - 4) + tags + struct.pack(">I", zlib.crc32(tags))
+    path.write_bytes(data[:33] + chunk + data[33:])  # behind IHDR
+    assert read_header(path).shot == read_shot(path) == shot(1 / 60, 800)
+    assert read_header(path).size == (24, 32)
+
+
+def test_a_written_png_is_srgb_and_exact(tmp_path: Path) -> None:
+    codes = random_codes()
+    write_png(tmp_path / "a.png", torch.from_numpy(codes.transpose(2, 0, 1) / np.float32(255)))
+    assert b"sRGB\0" in (tmp_path / "a.png").read_bytes()
+    written = read_picture(tmp_path / "a.png").image.numpy().transpose(1, 2, 0)
+    assert ((written * 255).round() == codes).all()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

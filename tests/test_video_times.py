@@ -14,16 +14,16 @@ from support.clips import QUIET_X264, REC709, Tags, gray_frame, write_clip
 from support.converting import TWO, identity, job
 
 from lanhdr_cli.conversion import run
-from lanhdr_cli.media.encoder import EncodingWishes
-from lanhdr_cli.media.video_writer import VideoWishes
+from lanhdr_cli.media.encoder import EncoderOptions
+from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import FrameRange
 
 SIZE = (96, 64)
-QUICK = VideoWishes(EncodingWishes(preset="ultrafast", threads=1))
+QUICK = VideoOptions(EncoderOptions(preset="ultrafast", threads=1))
 NTSC_FILM = Fraction(24000, 1001)
 
 
-def convert(source: Path, target: Path, *, frames: FrameRange = FrameRange(), video: VideoWishes = QUICK) -> None:  # noqa: B008
+def convert(source: Path, target: Path, *, frames: FrameRange = FrameRange(), video: VideoOptions = QUICK) -> None:  # noqa: B008
     run(job(source, str(target), TWO, frames=frames, video=video), load=identity)
 
 
@@ -196,7 +196,7 @@ def test_sound_of_a_range_is_cut(tmp_path: Path) -> None:
 
 def test_sound_can_be_left_out(tmp_path: Path) -> None:
     source = clip_with_sound(tmp_path / "a.mp4", "aac", count=6)
-    convert(source, tmp_path / "o.mp4", video=VideoWishes(QUICK.encoding, sound=False))
+    convert(source, tmp_path / "o.mp4", video=VideoOptions(QUICK.encoding, sound=False))
     with av.open(str(tmp_path / "o.mp4")) as container:
         assert not container.streams.audio
         assert container.metadata["title"] == "A tone"

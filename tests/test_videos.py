@@ -16,10 +16,10 @@ from support.clips import Tags, counting_clip, frame_of, write_clip
 from support.converting import TWO, identity, job, read_exr
 
 from lanhdr_cli.conversion import run
-from lanhdr_cli.media.encoder import EncodingWishes
+from lanhdr_cli.media.encoder import EncoderOptions
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
-from lanhdr_cli.media.video_writer import VideoWishes
+from lanhdr_cli.media.video_writer import VideoOptions
 from model.color import REC709, REC2020, convert_primaries, hlg_decode, roll_off
 
 WIDTH, HEIGHT, COUNT = 128, 72, 6
@@ -39,9 +39,9 @@ COMBINATIONS = [
 
 def wishes(
     codec: str = "hevc", *parameters: tuple[str, str], pixels: str | None = None, hlg: bool = False
-) -> VideoWishes:
-    encoding = EncodingWishes(codec, preset=QUICK.get(codec), pixels=pixels, parameters=parameters, threads=1)
-    return VideoWishes(encoding, Grading(hlg=hlg))
+) -> VideoOptions:
+    encoding = EncoderOptions(codec, preset=QUICK.get(codec), pixels=pixels, parameters=parameters, threads=1)
+    return VideoOptions(encoding, Grading(hlg=hlg))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clips") / "ramps.mkv", frames, tags=Tags())
 
 
-def convert(clip: Path, path: Path, video: VideoWishes) -> str:
+def convert(clip: Path, path: Path, video: VideoOptions) -> str:
     return run(job(clip, str(path), TWO, video=video), load=identity).outcome
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from support.clips import Tags, expected_rgb, frame_of, random_planes, write_clip
 
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.hdr10_metadata import LightMeter
+from lanhdr_cli.media.hdr10_metadata import ContentLightMeter
 from lanhdr_cli.media.video_reader import DecodedFrame, VideoReader
 from lanhdr_cli.media.yuv import FORMATS, brightest, coding_of, pad_to_format, to_frame, to_rgb
 from model.color import pq_encode
@@ -296,7 +296,7 @@ def test_brightest_reads_back_what_is_smooth(name: str) -> None:
 
 
 def test_light_levels_are_those_of_cta_861() -> None:
-    meter = LightMeter()
+    meter = ContentLightMeter()
     frames = torch.full((2, 3, 16, 32), 50.0)
     frames[0, 0, :8] = 400.0  # half of the first frame is brightest in red: mean (400 + 50) / 2
     frames[1, :, :2, :2] = 1000.0
@@ -309,7 +309,7 @@ def test_light_levels_are_those_of_cta_861() -> None:
 
 
 def test_a_black_video_has_levels_that_are_known() -> None:
-    meter = LightMeter()
+    meter = ContentLightMeter()
     meter.add(to_frame(torch.zeros(3, 16, 16), "yuv420p10le"))
     assert (meter.level().max_cll, meter.level().max_fall) == (1, 1)
     assert Fraction(meter.max_cll_nits).limit_denominator(1000) == 0

@@ -26,7 +26,7 @@ from lanhdr_cli.options import (
 if TYPE_CHECKING:
     from lanhdr_cli.camera import CameraOptions
     from lanhdr_cli.media.source import Reading
-    from lanhdr_cli.media.video_writer import VideoWishes
+    from lanhdr_cli.media.video_writer import VideoOptions
     from model.pretrained import Size
 
 EPILOG = """INPUT is a video file or an image sequence: a folder, 'frames/*.png' (in quotes), shot.####.tif or
@@ -96,7 +96,7 @@ def convert(
     colorspace: str,
     scale: float | None,
     start_number: int | None,
-    video: "VideoWishes",
+    video: "VideoOptions",
     weights: Path | None,
     size: "Size | None",
     device: str,

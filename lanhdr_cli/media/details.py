@@ -9,9 +9,8 @@ from av.container import InputContainer
 
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.media.video_reader import VideoReader, open_container, video_stream
-from lanhdr_cli.media.yuv import coding_of
+from lanhdr_cli.media.yuv import UNTAGGED, coding_of
 
-UNTAGGED = 2
 # ITU-T H.273 tables 2 to 4, by FFmpeg's names.
 PRIMARIES = {
     1: "bt709",

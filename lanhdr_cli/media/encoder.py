@@ -21,10 +21,32 @@ from av.video.stream import VideoStream
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
 from lanhdr_cli.media.paths import CONTAINERS, container_of
-from lanhdr_cli.media.yuv import FORMATS
+from lanhdr_cli.media.video_reader import FALLBACK_RATE
+from lanhdr_cli.media.yuv import FORMATS, HLG_TRANSFER, PQ_TRANSFER
 
-FALLBACK_RATE = Fraction(25)
 Measure = Callable[[av.VideoFrame], None]
+# Colors and light are said by lanhdr, which knows them; names of x265 and SVT-AV1.
+RESERVED_PARAMETERS = (
+    "colorprim",
+    "transfer",
+    "colormatrix",
+    "range",
+    "chromaloc",
+    "master-display",
+    "max-cll",
+    "hdr10",
+    "videoformat",
+    "color-primaries",
+    "transfer-characteristics",
+    "matrix-coefficients",
+    "color-range",
+    "chroma-sample-position",
+    "mastering-display",
+    "content-light",
+    "x265-params",
+    "svtav1-params",
+)
+NEEDS_NVIDIA = "it needs an NVIDIA GPU with an encoder and its driver: pass --codec {}"
 
 
 @dataclass(frozen=True)
@@ -35,7 +57,7 @@ class StreamPlan:
         library: FFmpeg's name of the encoder.
         decoder: FFmpeg's name of the decoder that measures what was encoded.
         options: Of the encoder.
-        pixel_format: A key of `yuv_planes.FORMATS`.
+        pixel_format: A key of `yuv.FORMATS`.
         width: Of the coded picture.
         height: Of the coded picture.
         rate: Frames per second, None if unknown.
@@ -102,7 +124,7 @@ class VideoEncoder:
                 self._store(self._stream.encode(None))
                 self._look_at(None)
         finally:
-            with _writing(self._path):
+            with writing(self._path):
                 self._container.close()
 
     def encode(self, frame: av.VideoFrame, time: Fraction) -> None:
@@ -129,7 +151,7 @@ class VideoEncoder:
 
     def _start(self) -> None:
         plan = self._plan
-        with _heard() as messages:
+        with _captured_log() as messages:
             try:
                 stream = self._container.add_stream(plan.library, rate=plan.rate or FALLBACK_RATE, options=plan.options)
                 assert isinstance(stream, VideoStream)
@@ -168,7 +190,7 @@ class VideoEncoder:
     def _store(self, packets: "Iterable[Packet[VideoStream]]") -> None:
         for packet in packets:
             self._look_at(packet)
-            with _writing(self._path):
+            with writing(self._path):
                 self._container.mux(packet)
 
     def _look_at(self, packet: "Packet[VideoStream] | None") -> None:
@@ -178,7 +200,12 @@ class VideoEncoder:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Turn an error of writing a file into one that says where.
+
+    Raises:
+        MediaError: If the system or FFmpeg refuses.
+    """
     try:
         yield
     except (av.FFmpegError, OSError) as error:
@@ -187,7 +214,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _heard() -> Iterator[list[tuple[int, str, str]]]:
+def _captured_log() -> Iterator[list[tuple[int, str, str]]]:
     """Gather what FFmpeg says while an encoder starts, and keep it off the terminal."""
     logging.getLogger("libav").addHandler(logging.NullHandler())
     logging.getLogger("libav").propagate = False
@@ -207,32 +234,6 @@ def _texts(messages: list[tuple[int, str, str]]) -> list[str]:
 def _about_options(messages: list[tuple[int, str, str]]) -> list[str]:
     """Encoders skip parameters that they don't know, and only mention it."""
     return [text for text in _texts(messages) if "nknown option" in text or "parsing option" in text]
-
-
-BT2020_PRIMARIES, PQ_TRANSFER, HLG_TRANSFER = 9, 16, 18  # ITU-T H.273 tables 2 and 3
-# Colors and light are said by lanhdr, which knows them; names of x265 and SVT-AV1.
-OURS = (
-    "colorprim",
-    "transfer",
-    "colormatrix",
-    "range",
-    "chromaloc",
-    "master-display",
-    "max-cll",
-    "hdr10",
-    "videoformat",
-    "color-primaries",
-    "transfer-characteristics",
-    "matrix-coefficients",
-    "color-range",
-    "chroma-sample-position",
-    "mastering-display",
-    "content-light",
-    "x265-params",
-    "svtav1-params",
-)
-
-NEEDS_NVIDIA = "it needs an NVIDIA GPU with an encoder and its driver: pass --codec {}"
 
 
 @dataclass(frozen=True)
@@ -324,7 +325,7 @@ ENCODERS = {
 
 
 @dataclass(frozen=True)
-class EncodingWishes:
+class EncoderOptions:
     """What the user says of encoding.
 
     Args:
@@ -354,13 +355,13 @@ class EncodingWishes:
         return self.pixels or self.encoder.pixels[0]
 
 
-def check_wishes(wishes: EncodingWishes, target: PurePath) -> None:
+def check_encoder_options(options: EncoderOptions, target: PurePath) -> None:
     """Make sure that an encoder can do what is wished, and that its stream fits the file.
 
     Raises:
         MediaError: If not.
     """
-    encoder, codec = wishes.encoder, wishes.codec
+    encoder, codec = options.encoder, options.codec
     container = container_of(target)
     if container not in encoder.containers:
         fitting = " or ".join(suffix for suffix, name in CONTAINERS.items() if name in encoder.containers)
@@ -368,14 +369,14 @@ def check_wishes(wishes: EncodingWishes, target: PurePath) -> None:
         raise MediaError(
             f"-o {target}: {codec} does not go into {container}: name a {fitting} file or pass --codec {other}"
         )
-    if wishes.crf is not None and encoder.quality is None:
-        raise MediaError(f"--crf {wishes.crf:g}: {codec} has no such setting: leave it out")
-    if wishes.preset is not None and encoder.preset is None:
-        raise MediaError(f"--preset {wishes.preset}: {codec} has no presets: leave it out")
-    if wishes.pixel_format not in encoder.pixels:
-        raise MediaError(f"--pix-fmt {wishes.pixels}: {codec} takes {', '.join(encoder.pixels)}")
-    for key, value in wishes.parameters:
-        if key in OURS:
+    if options.crf is not None and encoder.quality is None:
+        raise MediaError(f"--crf {options.crf:g}: {codec} has no such setting: leave it out")
+    if options.preset is not None and encoder.preset is None:
+        raise MediaError(f"--preset {options.preset}: {codec} has no presets: leave it out")
+    if options.pixel_format not in encoder.pixels:
+        raise MediaError(f"--pix-fmt {options.pixels}: {codec} takes {', '.join(encoder.pixels)}")
+    for key, value in options.parameters:
+        if key in RESERVED_PARAMETERS:
             raise MediaError(f"--enc {key}={value}: lanhdr sets this itself: leave it out (see lanhdr convert --help)")
         if encoder.parameters and ":" in value:
             raise MediaError(f"--enc {key}={value}: a colon begins another parameter: pass --enc once for each")
@@ -385,27 +386,27 @@ def check_wishes(wishes: EncodingWishes, target: PurePath) -> None:
         raise MediaError(f"--codec {codec}: this build of PyAV has no {encoder.library}: pass another codec") from None
 
 
-def encoder_options(wishes: EncodingWishes, grading: Grading) -> dict[str, str]:
+def ffmpeg_options(options: EncoderOptions, grading: Grading) -> dict[str, str]:
     """Options for FFmpeg."""
-    encoder = wishes.encoder
-    options = dict(encoder.fixed)
+    encoder = options.encoder
+    settings = dict(encoder.fixed)
     if encoder.quality is not None:
-        options[encoder.quality] = f"{encoder.usual_quality if wishes.crf is None else wishes.crf:g}"
+        settings[encoder.quality] = f"{encoder.usual_quality if options.crf is None else options.crf:g}"
     if encoder.preset is not None:
-        options["preset"] = wishes.preset or encoder.preset
+        settings["preset"] = options.preset or encoder.preset
     if encoder.parameters is None:
-        return options | dict(wishes.parameters)
-    own = _library_parameters(wishes, grading)
-    options[encoder.parameters] = ":".join(f"{key}={value}" for key, value in (*wishes.parameters, *own.items()))
-    return options
+        return settings | dict(options.parameters)
+    own = _library_parameters(options, grading)
+    settings[encoder.parameters] = ":".join(f"{key}={value}" for key, value in (*options.parameters, *own.items()))
+    return settings
 
 
-def _library_parameters(wishes: EncodingWishes, grading: Grading) -> dict[str, str]:
+def _library_parameters(options: EncoderOptions, grading: Grading) -> dict[str, str]:
     """What x265 and SVT-AV1 write into the stream; chroma on the top left, as ITU-R BT.2020-2 table 4 has it."""
-    subsampled = FORMATS[wishes.pixel_format].down == 2
+    subsampled = FORMATS[options.pixel_format].down == 2
     transfer = HLG_TRANSFER if grading.hlg else PQ_TRANSFER
-    threads = str(wishes.threads) if wishes.threads else None
-    if wishes.encoder.library == "libsvtav1":
+    threads = str(options.threads) if options.threads else None
+    if options.encoder.library == "libsvtav1":
         lines = {"color-primaries": "9", "transfer-characteristics": str(transfer), "matrix-coefficients": "9"}
         lines |= {"color-range": "0", "chroma-sample-position": "2"}
         return lines | ({"lp": threads} if threads else {})

@@ -23,7 +23,7 @@ from model.frames import HdrFrame
 
 HALF_MAX = 65504.0
 WORKERS = 2  # OpenEXR releases the interpreter lock: two threads write almost twice as fast as one
-UNDER_WAY = 3  # frames that are being written or wait for a worker
+QUEUE_DEPTH = 3  # frames that are being written or wait for a worker
 # Names of the color interop forum for what OpenEXR's colorInteropID may say.
 COLORSPACES = {
     "rec709": (REC709, "lin_rec709_scene"),
@@ -85,7 +85,7 @@ class ExrWriter:
     def __init__(self, names: FrameNames, record: ClipRecord) -> None:
         self._names = names
         self._record = record
-        self._work: Background[_Job] = Background(self._write, depth=UNDER_WAY, name="exr", workers=WORKERS)
+        self._work: Background[_Job] = Background(self._write, depth=QUEUE_DEPTH, name="exr", workers=WORKERS)
         self._whole: list[bool] = []  # of each finished frame, whether all its values were numbers
         self._indices: tuple[int, int] | None = None  # first and last
 
@@ -95,7 +95,7 @@ class ExrWriter:
         return len(self._whole)
 
     @property
-    def frames_with_gaps(self) -> int:
+    def nan_frames(self) -> int:
         """Number of finished frames that held values that are no numbers."""
         return self._whole.count(False)
 

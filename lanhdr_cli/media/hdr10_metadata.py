@@ -15,6 +15,19 @@ from model.color import P3_D65, Primaries, pq_decode
 DARKEST_NITS = 0.0001
 LEVELS = 1 << 16
 HIGHEST_FIELD = 65535
+# Rec. ITU-T H.265: table 7-1, and payload types of annex D.2.1.
+PREFIX_SEI = 39
+FIRST_NON_VCL = 32
+DISPLAY_PAYLOAD, LIGHT_PAYLOAD = 137, 144
+TRAILING_BITS = b"\x80"
+# AV1 Bitstream & Decoding Process Specification: obu_type (6.2.2) and metadata_type (6.7.1).
+FRAME_OBUS = {3, 4, 6, 7}  # frame header, tile group, frame, redundant frame header
+METADATA_OBU = 5
+LIGHT_METADATA, DISPLAY_METADATA = 1, 2
+HVCC_LENGTH_SIZE = 21  # byte of HEVCDecoderConfigurationRecord that holds lengthSizeMinusOne
+TO_ENTRY = (b"trak", b"mdia", b"minf", b"stbl", b"stsd")  # below moov; ISO/IEC 14496-12 table 1
+BOX_HEADER = 8
+STSD_FIELDS = 8  # version and flags, number of entries
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ class StaticMetadata:
     light: LightLevel
 
 
-class LightMeter:
+class ContentLightMeter:
     """Measures decoded PQ frames as they pass."""
 
     def __init__(self) -> None:
@@ -83,18 +96,6 @@ class LightMeter:
         """What has been measured; at least 1, because 0 would mean unknown."""
         cll, fall = (min(max(1, round(nits)), HIGHEST_FIELD) for nits in (self.max_cll_nits, self.max_fall_nits))
         return LightLevel(cll, fall)
-
-
-# Rec. ITU-T H.265: table 7-1, and payload types of annex D.2.1.
-PREFIX_SEI = 39
-FIRST_NON_VCL = 32
-DISPLAY_PAYLOAD, LIGHT_PAYLOAD = 137, 144
-TRAILING_BITS = b"\x80"
-# AV1 Bitstream & Decoding Process Specification: obu_type (6.2.2) and metadata_type (6.7.1).
-FRAME_OBUS = {3, 4, 6, 7}  # frame header, tile group, frame, redundant frame header
-METADATA_OBU = 5
-LIGHT_METADATA, DISPLAY_METADATA = 1, 2
-HVCC_LENGTH_SIZE = 21  # byte of HEVCDecoderConfigurationRecord that holds lengthSizeMinusOne
 
 
 def hevc_length_size(configuration: bytes) -> int:
@@ -196,11 +197,6 @@ def _av1_display(display: MasteringDisplay) -> bytes:
     """AV1 clause 6.7.4: red, green, blue, white as 0.16 fixed point; luminance as 24.8 and 18.14."""
     points = [round(65536 * value) for value in display.primaries.chromaticities]
     return struct.pack(">8H2I", *points, round(256 * display.peak_nits), round(16384 * display.darkest_nits))
-
-
-TO_ENTRY = (b"trak", b"mdia", b"minf", b"stbl", b"stsd")  # below moov; ISO/IEC 14496-12 table 1
-BOX_HEADER = 8
-STSD_FIELDS = 8  # version and flags, number of entries
 
 
 def add_light_boxes(path: Path, metadata: StaticMetadata) -> None:

@@ -17,19 +17,22 @@ from torch import Tensor
 
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.images import PictureHeader, read_header, read_picture
-from lanhdr_cli.media.paths import is_picture
+from lanhdr_cli.media.paths import PLACEHOLDER, is_picture
 from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo
 from train.data.exif import relative_exposures
 
-_TEMPLATE = re.compile(r"%0?(?P<width>\d*)d|(?P<hashes>#+)")
 _DIGITS = re.compile(r"\d+")
 _WILDCARD = re.compile(r"[*?\[]")
 _SEPARATORS = "._- "
 MOST_NAMED = 5  # ranges of missing numbers that an error lists
+OnMissing = Literal["error", "skip", "repeat"]
+DEFAULT_FPS = Fraction(24)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Numbered:
+class SequenceFiles:
     """Files of a sequence, in order.
 
     Args:
@@ -56,10 +59,10 @@ def names_sequence(source: Path) -> bool:
     """Tell whether a path names pictures: a folder, a single picture, or a pattern that is not itself a file."""
     if source.exists():
         return source.is_dir() or is_picture(source)
-    return is_picture(source) or bool(_TEMPLATE.search(source.name) or _WILDCARD.search(str(source)))
+    return is_picture(source) or bool(PLACEHOLDER.search(source.name) or _WILDCARD.search(str(source)))
 
 
-def find_pictures(source: Path) -> Numbered:
+def find_pictures(source: Path) -> SequenceFiles:
     """Find the files of a sequence: a folder, `frames/*.png`, `shot.%04d.tif` or `shot.####.tif`.
 
     Raises:
@@ -71,12 +74,12 @@ def find_pictures(source: Path) -> Numbered:
     return found
 
 
-def _find(source: Path) -> Numbered:
+def _find(source: Path) -> SequenceFiles:
     if source.is_dir():
         return _in_natural_order(source, [path for path in source.iterdir() if not path.name.startswith(".")])
     if source.exists():
         raise MediaError(f"{source} is a single picture: pass its sequence, e.g. '{_suggestion(source)}'")
-    template = _TEMPLATE.search(source.name)
+    template = PLACEHOLDER.search(source.name)
     if template and not _WILDCARD.search(str(source)):
         return _by_template(source, template)
     if not _WILDCARD.search(str(source)):
@@ -101,9 +104,9 @@ def _suggestion(picture: Path) -> str:
     return str(picture.with_name(picture.name[:begin] + "#" * (end - begin) + picture.name[end:]))
 
 
-def _by_template(source: Path, template: re.Match[str]) -> Numbered:
+def _by_template(source: Path, template: re.Match[str]) -> SequenceFiles:
     prefix, suffix = source.name[: template.start()], source.name[template.end() :]
-    if _TEMPLATE.search(suffix):
+    if PLACEHOLDER.search(suffix):
         raise MediaError(f"{source} has two places for a number: keep one, e.g. shot.####.png")
     width = len(template["hashes"]) if template["hashes"] else int(template["width"] or 1)
     width = 1 if template["hashes"] == "#" else width
@@ -119,10 +122,10 @@ def _by_template(source: Path, template: re.Match[str]) -> Numbered:
     numbers = tuple(number for number, _ in found)
     paths = tuple(path for _, path in found)
     _refuse_doubles(numbers, paths)
-    return Numbered(_name(prefix, folder), folder, _pictures(source, paths), numbers)
+    return SequenceFiles(_name(prefix, folder), folder, _pictures(source, paths), numbers)
 
 
-def _in_natural_order(source: Path, found: Sequence[Path]) -> Numbered:
+def _in_natural_order(source: Path, found: Sequence[Path]) -> SequenceFiles:
     pictures = sorted((path for path in found if is_picture(path) and path.is_file()), key=_natural_key)
     if not pictures:
         what = f"folder {source} holds" if source.is_dir() else f"pattern {source} finds"
@@ -134,7 +137,7 @@ def _in_natural_order(source: Path, found: Sequence[Path]) -> Numbered:
     names = [path.name for path in pictures]
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(min(names), max(names), strict=False))
     folder = pictures[0].parent
-    return Numbered(_name("".join(letter for letter, _ in alike), folder), folder, tuple(pictures), numbers)
+    return SequenceFiles(_name("".join(letter for letter, _ in alike), folder), folder, tuple(pictures), numbers)
 
 
 def _pictures(source: Path, paths: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -183,12 +186,6 @@ def _refuse_doubles(numbers: Sequence[int], paths: Sequence[Path]) -> None:
 def _name(prefix: str, folder: Path) -> str:
     """What to call a sequence: its prefix, or its folder where the names are numbers alone."""
     return prefix.rstrip("0123456789").rstrip(_SEPARATORS) or folder.resolve().name
-
-
-OnMissing = Literal["error", "skip", "repeat"]
-DEFAULT_FPS = Fraction(24)
-
-logger = logging.getLogger(__name__)
 
 
 class ImageSequence:
@@ -261,7 +258,7 @@ class ImageSequence:
         self._above_one += picture.share_above_one > 0
         return picture.image
 
-    def _treat_missing(self, files: Numbered) -> None:
+    def _treat_missing(self, files: SequenceFiles) -> None:
         if not (missing := files.missing):
             return
         named = f"{self.path}: {len(missing)} of its numbers missing ({describe_numbers(missing)})"
@@ -270,7 +267,7 @@ class ImageSequence:
         what = "the picture before is repeated" if self._on_missing == "repeat" else "they are skipped"
         logger.warning("%s, %s", named, what)
 
-    def _placed(self, files: Numbered) -> tuple[tuple[Path, ...], tuple[Fraction, ...]]:
+    def _placed(self, files: SequenceFiles) -> tuple[tuple[Path, ...], tuple[Fraction, ...]]:
         """File and time of each frame; a skipped number leaves a gap in time."""
         if self.numbers is None or files.numbers is None:
             return files.paths, tuple(index / self._rate for index in range(len(files.paths)))
@@ -280,7 +277,7 @@ class ImageSequence:
             paths.append(by_number.get(number, paths[-1] if paths else files.paths[0]))
         return tuple(paths), tuple((number - self.numbers[0]) / self._rate for number in self.numbers)
 
-    def _placed_numbers(self, files: Numbered) -> tuple[int, ...] | None:
+    def _placed_numbers(self, files: SequenceFiles) -> tuple[int, ...] | None:
         if files.numbers is None or self._on_missing != "repeat":
             return files.numbers
         return tuple(range(files.numbers[0], files.numbers[-1] + 1))

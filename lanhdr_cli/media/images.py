@@ -1,9 +1,6 @@
 """Reading one picture of a sequence."""
 
 import io
-import struct
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -21,33 +18,26 @@ from model.exposure import to_ldr
 from train.data.exif import (
     IMAGE_LENGTH,
     IMAGE_WIDTH,
-    JPEG_APP1,
-    JPEG_MAGIC,
     ORIENTATION,
-    PNG_MAGIC,
     TILE_WIDTH,
     ShotExposure,
-    is_exif,
-    jpeg_segments,
-    png_chunks,
+    image_tags,
+    open_image,
     read_tags,
     shot_exposure,
 )
 
 EXR_MAGIC = b"\x76\x2f\x31\x01"
 TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# ITU-T T.81 table B.1: frames begin with SOF0 to SOF15, but for DHT, JPG and DAC among them.
-JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-LYING = (5, 6, 7, 8)  # values of the orientation tag that swap width and height
+SIDEWAYS = (5, 6, 7, 8)  # values of the orientation tag that swap width and height
+DAMAGED = "replace it, or remove it and pass --on-missing skip or repeat"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PictureHeader:
-    """Size and exposure of a picture.
+    """Size of an upright picture, and its exposure.
 
     Args:
-        width: Of the upright picture.
-        height: Of the upright picture.
         shot: What the file says of its exposure.
         is_exr: Whether it is OpenEXR, and so linear.
     """
@@ -71,79 +61,47 @@ def read_header(path: Path) -> PictureHeader:
     """
     try:
         with path.open("rb") as file:
-            magic = file.read(8)
-            header = _parser(magic)(file)
-    except (OSError, struct.error, KeyError, ValueError, RuntimeError) as error:
+            magic = file.read(4)
+            file.seek(0)
+            header = _exr_header(path) if magic == EXR_MAGIC else _coded_header(file, is_tiff=magic in TIFF_MAGICS)
+    except (OSError, SyntaxError, KeyError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "its header is damaged"
         raise MediaError(f"{path} can't be read as a picture ({reason}): replace or remove it") from error
     if header is None:
-        found = "it is empty" if not magic else "it is no PNG, TIFF, JPEG or OpenEXR"
+        found = "it is no PNG, TIFF, JPEG or OpenEXR" if magic else "it is empty"
         raise MediaError(f"{path} can't be read as a picture ({found}): replace or remove it")
     return header
 
 
-def _parser(magic: bytes) -> Callable[[BinaryIO], PictureHeader | None]:
-    if magic == PNG_MAGIC:
-        return _png
-    if magic.startswith(JPEG_MAGIC):
-        return _jpeg
-    if magic.startswith(TIFF_MAGICS):
-        return _tiff
-    return _exr if magic.startswith(EXR_MAGIC) else lambda file: None
-
-
-def _png(file: BinaryIO) -> PictureHeader:
-    width, height, tags = 0, 0, {}
-    for kind, begin in png_chunks(file):
-        if kind == b"IHDR":
-            width, height = struct.unpack(">2I", file.read(8))
-        elif kind == b"eXIf":
-            tags = read_tags(file, base=begin)
-    return _checked(width, height, tags)
-
-
-def _jpeg(file: BinaryIO) -> PictureHeader:
-    tags: dict[int, float] = {}
-    for marker, begin in jpeg_segments(file):
-        if marker == JPEG_APP1 and is_exif(file):
-            tags = read_tags(file, base=begin + 6)
-        elif marker in JPEG_FRAMES:
-            height, width = struct.unpack(">x2H", file.read(5))
-            return _checked(width, height, tags)
-    return _checked(0, 0, tags)
-
-
-def _tiff(file: BinaryIO) -> PictureHeader:
-    tags = read_tags(file)
-    if TILE_WIDTH in tags:  # FFmpeg would make black of them
-        raise MediaError(f"{file.name} is a TIFF in tiles, which can't be read: write it in strips")
-    return _checked(int(tags[IMAGE_WIDTH]), int(tags[IMAGE_LENGTH]), tags)
-
-
-def _checked(width: int, height: int, tags: dict[int, float]) -> PictureHeader:
+def _coded_header(file: BinaryIO, *, is_tiff: bool) -> PictureHeader | None:
+    if is_tiff:
+        tags = read_tags(file)
+        if TILE_WIDTH in tags:  # FFmpeg would make black of them
+            raise MediaError(f"{file.name} is a TIFF in tiles, which can't be read: write it in strips")
+        width, height = int(tags[IMAGE_WIDTH]), int(tags[IMAGE_LENGTH])
+    elif image := open_image(file):
+        tags, (width, height) = image_tags(image), image.size
+    else:
+        return None
     if width < 1 or height < 1:
         raise ValueError("no size")
-    if tags.get(ORIENTATION) in LYING:
+    if tags.get(ORIENTATION) in SIDEWAYS:
         width, height = height, width
-    return PictureHeader(width, height, shot_exposure(tags))
+    return PictureHeader(width=width, height=height, shot=shot_exposure(tags))
 
 
-def _exr(file: BinaryIO) -> PictureHeader:
+def _exr_header(path: Path) -> PictureHeader:
     import OpenEXR
 
-    with OpenEXR.File(str(file.name), header_only=True) as picture:
+    with OpenEXR.File(str(path), header_only=True) as picture:
         header = dict(picture.header())  # the file empties its own on closing
     lowest, highest = header["dataWindow"]
     width, height = (int(high - low) + 1 for low, high in zip(lowest, highest, strict=True))
-    shot = ShotExposure(*(_positive(header.get(name)) for name in ("expTime", "isoSpeed", "aperture")))
-    return PictureHeader(width, height, shot, is_exr=True)
-
-
-def _positive(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and value > 0 else None
-
-
-DAMAGED = "replace it, or remove it and pass --on-missing skip or repeat"
+    values = (header.get(name) for name in ("expTime", "isoSpeed", "aperture"))
+    time, iso, stop = (float(value) if isinstance(value, int | float) and value > 0 else None for value in values)
+    return PictureHeader(
+        width=width, height=height, shot=ShotExposure(time_s=time, iso=iso, f_number=stop), is_exr=True
+    )
 
 
 @dataclass(frozen=True)
@@ -220,13 +178,8 @@ def _read_exr(path: Path) -> Picture:
     return Picture(to_ldr(linear, 1.0), f"exr {str(kind).rpartition('.')[2].lower()}", above)
 
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-RGB_8_BIT = (8, 2, 0, 0, 0)  # depth, color type, compression, filter, interlace
-UNFILTERED = b"\0"
-
-
 def write_png(path: Path, picture: Tensor) -> None:
-    """Write an 8-bit sRGB picture (W3C PNG, clauses 5 and 11).
+    """Write an 8-bit sRGB picture.
 
     Args:
         path: The file; it appears under its name only when complete.
@@ -235,18 +188,11 @@ def write_png(path: Path, picture: Tensor) -> None:
     Raises:
         MediaError: If it can't be written.
     """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
     codes = picture.clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous()  # (H, W, 3)
-    height, width, _ = codes.shape
-    rows = b"".join(UNFILTERED + row.tobytes() for row in codes.numpy())
-    chunks = (
-        (b"IHDR", struct.pack(">2I5B", width, height, *RGB_8_BIT)),
-        (b"sRGB", b"\0"),
-        (b"IDAT", zlib.compress(rows)),
-        (b"IEND", b""),
-    )
+    tags = PngInfo()
+    tags.add(b"sRGB", b"\0")
     with complete_file(path) as unfinished:
-        unfinished.write_bytes(SIGNATURE + b"".join(_chunk(kind, data) for kind, data in chunks))
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        Image.fromarray(codes.numpy()).save(unfinished, format="PNG", pnginfo=tags)

@@ -19,7 +19,7 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from lanhdr_cli.media.encoder import FALLBACK_RATE
+from lanhdr_cli.media.encoder import writing
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.hdr10_metadata import (
     StaticMetadata,
@@ -28,9 +28,18 @@ from lanhdr_cli.media.hdr10_metadata import (
     with_av1_metadata,
     with_hevc_metadata,
 )
+from lanhdr_cli.media.video_reader import FALLBACK_RATE
 
 KEPT_TAGS = ("language", "title", "handler_name", "creation_time")
 DEFAULT_BIT_RATE_PER_CHANNEL = 96_000
+# Moved to the front, mp4 and mov play while they load. Matroska must not shift all times for the sake of
+# sound that begins before 0, as AAC does.
+CONTAINER_OPTIONS = {
+    "mp4": {"movflags": "+faststart"},
+    "mov": {"movflags": "+faststart"},
+    "matroska": {"avoid_negative_ts": "disabled"},
+}
+DROPPED_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode"}
 
 logger = logging.getLogger(__name__)
 
@@ -168,7 +177,7 @@ def _fits(stream: AudioStream, container: str) -> bool:
     return True
 
 
-def open_source(path: Path) -> InputContainer:
+def open_audio(path: Path) -> InputContainer:
     """Open a file for its sound and tags.
 
     Raises:
@@ -185,18 +194,8 @@ def _kept(tags: dict[str, str]) -> dict[str, str]:
     return {key: lower[key] for key in KEPT_TAGS if key in lower}
 
 
-# Moved to the front, mp4 and mov play while they load. Matroska must not shift all times for the sake of
-# sound that begins before 0, as AAC does.
-OPTIONS = {
-    "mp4": {"movflags": "+faststart"},
-    "mov": {"movflags": "+faststart"},
-    "matroska": {"avoid_negative_ts": "disabled"},
-}
-OF_THE_CONTAINER = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode"}
-
-
 @dataclass(frozen=True)
-class Surroundings:
+class MuxPlan:
     """What comes with the pictures.
 
     Args:
@@ -216,16 +215,14 @@ class Surroundings:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-def finish(
-    pictures: Path, target: Path, *, container: str, around: Surroundings, metadata: StaticMetadata | None
-) -> None:
+def finish(pictures: Path, target: Path, *, container: str, plan: MuxPlan, metadata: StaticMetadata | None) -> None:
     """Copy encoded pictures into a new file, together with all that belongs to them.
 
     Args:
         pictures: A file that `VideoEncoder` made; boxes are added to it.
         target: The new file.
         container: FFmpeg's name of its format.
-        around: What comes with the pictures.
+        plan: What comes with the pictures.
         metadata: What HDR10 says of them, None if nothing.
 
     Raises:
@@ -233,15 +230,11 @@ def finish(
     """
     if metadata:
         add_light_boxes(pictures, metadata)
-    try:
-        with ExitStack() as stack:
-            encoded = stack.enter_context(av.open(str(pictures)))
-            output = stack.enter_context(av.open(str(target), "w", format=container, options=OPTIONS[container]))
-            source = stack.enter_context(open_source(around.source)) if around.source else None
-            _fill(output, encoded, source, container=container, around=around, metadata=metadata)
-    except (av.FFmpegError, OSError) as error:
-        reason = error.strerror or type(error).__name__
-        raise MediaError(f"can't write to {target.parent} ({reason}): free some space or choose another") from error
+    with writing(target), ExitStack() as stack:
+        encoded = stack.enter_context(av.open(str(pictures)))
+        output = stack.enter_context(av.open(str(target), "w", format=container, options=CONTAINER_OPTIONS[container]))
+        source = stack.enter_context(open_audio(plan.source)) if plan.source else None
+        _fill(output, encoded, source, container=container, plan=plan, metadata=metadata)
 
 
 def _fill(
@@ -250,19 +243,19 @@ def _fill(
     source: InputContainer | None,
     *,
     container: str,
-    around: Surroundings,
+    plan: MuxPlan,
     metadata: StaticMetadata | None,
 ) -> None:
-    video = _video_stream(output, encoded.streams.video[0], container=container, rate=around.rate)
+    video = _video_stream(output, encoded.streams.video[0], container=container, rate=plan.rate)
     streams: list[Iterator[Packet[Any]]] = [_pictures(encoded, video, metadata)]
     if source:
         output.metadata.update(_tags(source.metadata))
         video.metadata.update(_language(source))
-        if around.sound:
-            streams.append(SoundCopy(source, output, container=container, span=around.span).packets())
-    output.metadata.update(around.tags)
-    if around.timecode:
-        output.metadata["timecode"] = around.timecode
+        if plan.sound:
+            streams.append(SoundCopy(source, output, container=container, span=plan.span).packets())
+    output.metadata.update(plan.tags)
+    if plan.timecode:
+        output.metadata["timecode"] = plan.timecode
     for packet in heapq.merge(*streams, key=_time_s):
         output.mux(packet)
 
@@ -314,7 +307,7 @@ def _time_s(packet: "Packet[Any]") -> float:
 
 
 def _tags(tags: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in tags.items() if key.lower() not in OF_THE_CONTAINER}
+    return {key: value for key, value in tags.items() if key.lower() not in DROPPED_TAGS}
 
 
 def _language(source: InputContainer) -> dict[str, str]:

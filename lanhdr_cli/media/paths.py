@@ -15,6 +15,9 @@ PREVIEW_SUFFIX = ".png"
 WEIGHTS_SUFFIX = ".safetensors"
 PICTURE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr"})
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of video that is written, as FFmpeg says them
+DEFAULT_DIGITS = 4
+PLACEHOLDER = re.compile(r"%0?(?P<width>\d*)d|(?P<hashes>#+)")
+_NUMBERED = re.compile(rf"(?P<prefix>.*[._])(?P<number>\d{{3,}})(?P<suffix>{re.escape(EXR_SUFFIX)})", re.IGNORECASE)
 
 
 def check_output(target: str) -> None:
@@ -74,11 +77,6 @@ def check_weights(path: PurePath) -> None:
     """
     if path.suffix.lower() != WEIGHTS_SUFFIX:
         raise MediaError(f"-o {path}: weights are written as {WEIGHTS_SUFFIX}; pass e.g. weights{WEIGHTS_SUFFIX}")
-
-
-DEFAULT_DIGITS = 4
-_PLACEHOLDER = re.compile(r"%0?(?P<width>\d*)d|(?P<hashes>#+)")
-_NUMBERED = re.compile(rf"(?P<prefix>.*[._])(?P<number>\d{{3,}})(?P<suffix>{re.escape(EXR_SUFFIX)})", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ def _split(target: str) -> tuple[Path, str]:
 
 def _template(name: str, *, single: bool) -> tuple[str, int | None, str, int | None]:
     """Prefix, digits, suffix and start number of a file name."""
-    placeholders = list(_PLACEHOLDER.finditer(name))
+    placeholders = list(PLACEHOLDER.finditer(name))
     if len(placeholders) > 1:
         raise MediaError(f"-o {name} has {len(placeholders)} places for a number: keep one, e.g. out.####{EXR_SUFFIX}")
     if placeholders:

@@ -20,9 +20,15 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.yuv import BT709, Coding, coding_of, to_rgb
+from lanhdr_cli.media.yuv import BT709, HLG_TRANSFER, PQ_TRANSFER, UNTAGGED, Coding, coding_of, to_rgb
 
 logger = logging.getLogger(__name__)
+LARGEST_FRAME_STEP = Fraction(3, 2)  # in frame periods; beyond it a frame is missing
+FALLBACK_RATE = Fraction(25)
+DEINTERLACE = "bwdif=mode=send_frame"
+LOSSLESS_CODECS = frozenset(
+    {"ffv1", "rawvideo", "v210", "v410", "r210", "huffyuv", "ffvhuff", "utvideo", "png", "tiff"}
+)
 
 
 def open_container(path: Path, *, hwaccel: str | None = None) -> InputContainer:
@@ -67,9 +73,6 @@ def _open(path: Path, hwaccel: HWAccel | None) -> InputContainer:
     return av.open(str(path), metadata_errors="replace", hwaccel=hwaccel)
 
 
-LARGEST_STEP = Fraction(3, 2)  # in frame periods; beyond it a frame is missing
-
-
 @dataclass
 class Faults:
     """Counts of what was wrong; filled by the reader, complete when it has finished.
@@ -90,7 +93,7 @@ class Faults:
 
     def note_time(self, time: Fraction, rate: Fraction | None) -> None:
         """Count a gap if a frame comes later than its predecessor promised."""
-        if rate and self._last_time is not None and (time - self._last_time) * rate > LARGEST_STEP:
+        if rate and self._last_time is not None and (time - self._last_time) * rate > LARGEST_FRAME_STEP:
             self.gaps += 1
             self.first_gap = self.first_gap or self.decoded
         self._last_time = time
@@ -117,12 +120,6 @@ def _frames(count: int) -> str:
     return "1 frame" if count == 1 else f"{count} frames"
 
 
-PQ_TRANSFER, HLG_TRANSFER = 16, 18  # ITU-T H.273 table 3
-UNTAGGED_PRIMARIES = 2  # ITU-T H.273 table 2
-FALLBACK_RATE = Fraction(25)
-DEINTERLACE = "bwdif=mode=send_frame"
-
-
 @dataclass(frozen=True)
 class DecodedFrame:
     """One picture of a file.
@@ -136,11 +133,6 @@ class DecodedFrame:
     index: int
     image: Tensor
     time: Fraction
-
-
-LOSSLESS_CODECS = frozenset(
-    {"ffv1", "rawvideo", "v210", "v410", "r210", "huffyuv", "ffvhuff", "utvideo", "png", "tiff"}
-)
 
 
 @dataclass(frozen=True)
@@ -171,7 +163,7 @@ class VideoInfo:
     quarter_turns: int
     description: str
     full_range: bool = True
-    primaries: int = UNTAGGED_PRIMARIES
+    primaries: int = UNTAGGED
     bits: int = 8
     lossy: bool = False
 

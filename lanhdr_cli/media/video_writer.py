@@ -14,28 +14,28 @@ from torch import Tensor
 
 from lanhdr_cli.media.background import Background
 from lanhdr_cli.media.encoder import (
-    BT2020_PRIMARIES,
-    FALLBACK_RATE,
-    HLG_TRANSFER,
-    PQ_TRANSFER,
-    EncodingWishes,
+    EncoderOptions,
     Measure,
     StreamPlan,
     VideoEncoder,
-    encoder_options,
+    ffmpeg_options,
 )
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
-from lanhdr_cli.media.hdr10_metadata import LightMeter, MasteringDisplay, StaticMetadata
-from lanhdr_cli.media.mux import Span, Surroundings, finish, open_source
+from lanhdr_cli.media.hdr10_metadata import ContentLightMeter, MasteringDisplay, StaticMetadata
+from lanhdr_cli.media.mux import MuxPlan, Span, finish, open_audio
 from lanhdr_cli.media.paths import complete_file, container_of, hidden_file
 from lanhdr_cli.media.timecode import advance, parse_timecode
-from lanhdr_cli.media.video_reader import VideoInfo
-from lanhdr_cli.media.yuv import FORMATS, pad_to_format, to_frame
+from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
+from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSFER, pad_to_format, to_frame
 from model.frames import HdrFrame
 
-UNDER_WAY = 2  # frames that are being encoded or wait for it
-COUNTED = Fraction(1, 90000)  # unit of times where there are no others
+QUEUE_DEPTH = 2  # frames that are being encoded or wait for it
+DEFAULT_TIME_BASE = Fraction(1, 90000)  # unit of times where there are no others
+SDR_PIXELS = "yuv420p"
+SDR_OPTIONS = {"preset": "fast", "crf": "18"}
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class ClipOrigin:
     def time_base(self) -> Fraction:
         """Unit of the clip's times in seconds."""
         if self.path is None:
-            return 1 / self.info.rate if self.info.rate else COUNTED
-        with open_source(self.path) as container:
-            return container.streams.video[0].time_base or COUNTED
+            return 1 / self.info.rate if self.info.rate else DEFAULT_TIME_BASE
+        with open_audio(self.path) as container:
+            return container.streams.video[0].time_base or DEFAULT_TIME_BASE
 
 
-class Pictures(Protocol):
+class FrameMaker(Protocol):
     """Makes frames for an encoder; runs in its thread."""
 
     def frame(self, *pictures: Tensor) -> av.VideoFrame:
@@ -81,7 +81,7 @@ class VideoFile:
         path: The file.
         plan: How to encode.
         origin: What to take over from the clip.
-        pictures: Makes the frames.
+        maker: Makes the frames.
         measure: Is shown every frame as a player will decode it.
 
     Raises:
@@ -94,13 +94,13 @@ class VideoFile:
         plan: StreamPlan,
         *,
         origin: ClipOrigin,
-        pictures: Pictures,
+        maker: FrameMaker,
         measure: Measure | None = None,
     ) -> None:
         self.path = path
         self._plan = plan
         self._origin = origin
-        self._pictures = pictures
+        self._maker = maker
         self._measure = measure
         self._begin: tuple[int, Fraction] | None = None
         self._last = Fraction(0)
@@ -109,7 +109,7 @@ class VideoFile:
         with ExitStack() as outer, ExitStack() as inner:
             self._hidden = outer.enter_context(hidden_file(self.path, "pictures"))
             self._encoder = inner.enter_context(VideoEncoder(self._hidden, self._plan, measure=self._measure))
-            self._work = inner.enter_context(Background(self._encode, depth=UNDER_WAY, name="video"))
+            self._work = inner.enter_context(Background(self._encode, depth=QUEUE_DEPTH, name="video"))
             self._inner, self._outer = inner.pop_all(), outer.pop_all()
         return self
 
@@ -125,7 +125,7 @@ class VideoFile:
         """Hand over a frame; waits while too many are under way.
 
         Args:
-            pictures: What `Pictures.frame` takes.
+            pictures: What `FrameMaker.frame` takes.
             index: Position in the clip, from 0.
             time: Presentation time in seconds.
         """
@@ -136,7 +136,7 @@ class VideoFile:
 
     def _encode(self, item: tuple[tuple[Tensor, ...], Fraction]) -> None:
         pictures, time = item
-        self._encoder.encode(self._pictures.frame(*pictures), time)
+        self._encoder.encode(self._maker.frame(*pictures), time)
 
     def _finish(self) -> None:
         container = container_of(self.path)
@@ -145,25 +145,22 @@ class VideoFile:
                 self._hidden,
                 unfinished,
                 container=container,
-                around=self._surroundings(),
-                metadata=self._pictures.metadata(),
+                plan=self._mux_plan(),
+                metadata=self._maker.metadata(),
             )
 
-    def _surroundings(self) -> Surroundings:
+    def _mux_plan(self) -> MuxPlan:
         assert self._begin is not None
         index, begin = self._begin
         origin, rate = self._origin, self._origin.info.rate
         end = begin + self._last + 1 / (rate or FALLBACK_RATE) if origin.cut else None
-        around = Surroundings(origin.path, sound=origin.sound, span=Span(begin, end), rate=rate)
+        plan = MuxPlan(origin.path, sound=origin.sound, span=Span(begin, end), rate=rate)
         label = parse_timecode(origin.info.timecode) if origin.info.timecode else None
-        return replace(around, timecode=str(advance(label, index, rate=rate))) if label and rate else around
-
-
-logger = logging.getLogger(__name__)
+        return replace(plan, timecode=str(advance(label, index, rate=rate))) if label and rate else plan
 
 
 @dataclass(frozen=True)
-class VideoWishes:
+class VideoOptions:
     """What the user says of an HDR video.
 
     Args:
@@ -172,7 +169,7 @@ class VideoWishes:
         sound: Whether to keep the sound.
     """
 
-    encoding: EncodingWishes = field(default_factory=EncodingWishes)
+    encoding: EncoderOptions = field(default_factory=EncoderOptions)
     grading: Grading = field(default_factory=Grading)
     sound: bool = True
 
@@ -182,7 +179,7 @@ class VideoWriter:
 
     Args:
         path: The file.
-        wishes: How to encode.
+        options: How to encode.
         scale: What radiance is multiplied by, so that 1.0 becomes diffuse white.
         origin: What to take over from the clip.
 
@@ -190,28 +187,28 @@ class VideoWriter:
         MediaError: On entering, if the encoder does not start; later, if the file can't be written.
     """
 
-    def __init__(self, path: Path, wishes: VideoWishes, *, scale: float, origin: ClipOrigin) -> None:
+    def __init__(self, path: Path, options: VideoOptions, *, scale: float, origin: ClipOrigin) -> None:
         self.written = 0
         self._path = path
-        self._pictures = _HdrPictures(wishes, scale)
-        _tell_of_padding(path, wishes.encoding.pixel_format, origin)
+        self._maker = _HdrFrameMaker(options, scale)
+        _tell_of_padding(path, options.encoding.pixel_format, origin)
         self._file = VideoFile(
             path,
-            _stream_plan(wishes, origin),
+            _stream_plan(options, origin),
             origin=origin,
-            pictures=self._pictures,
-            measure=None if wishes.grading.hlg else self._pictures.meter.add,
+            maker=self._maker,
+            measure=None if options.grading.hlg else self._maker.meter.add,
         )
 
     @property
-    def frames_with_gaps(self) -> int:
+    def nan_frames(self) -> int:
         """Frames that held values that are no numbers."""
-        return self._pictures.frames_with_gaps
+        return self._maker.nan_frames
 
     @property
     def outcome(self) -> str:
         """What was made, for people."""
-        metadata = self._pictures.metadata()
+        metadata = self._maker.metadata()
         if metadata is None:
             return f"{self._path} (HLG)"
         return f"{self._path} (MaxCLL {metadata.light.max_cll}, MaxFALL {metadata.light.max_fall} cd/m2)"
@@ -242,20 +239,20 @@ class VideoWriter:
         self.written += 1
 
 
-class _HdrPictures:
+class _HdrFrameMaker:
     """Turns radiance into frames of an HDR stream."""
 
-    def __init__(self, wishes: VideoWishes, scale: float) -> None:
-        self.meter = LightMeter()
-        self.frames_with_gaps = 0
-        self._grading = wishes.grading
-        self._format = wishes.encoding.pixel_format
+    def __init__(self, options: VideoOptions, scale: float) -> None:
+        self.meter = ContentLightMeter()
+        self.nan_frames = 0
+        self._grading = options.grading
+        self._format = options.encoding.pixel_format
         self._scale = scale
 
     def frame(self, *pictures: Tensor) -> av.VideoFrame:
         """Encode light and color of one picture."""
         (radiance,) = pictures
-        self.frames_with_gaps += bool(radiance.isnan().any())
+        self.nan_frames += bool(radiance.isnan().any())
         signal = self._grading.signal(radiance.nan_to_num(nan=0.0), scale=self._scale)
         return to_frame(pad_to_format(signal, FORMATS[self._format]), self._format)
 
@@ -266,8 +263,8 @@ class _HdrPictures:
         return StaticMetadata(MasteringDisplay(self._grading.peak_nits), self.meter.level())
 
 
-def _stream_plan(wishes: VideoWishes, origin: ClipOrigin) -> StreamPlan:
-    encoding, info = wishes.encoding, origin.info
+def _stream_plan(options: VideoOptions, origin: ClipOrigin) -> StreamPlan:
+    encoding, info = options.encoding, origin.info
     encoder, form = encoding.encoder, FORMATS[encoding.pixel_format]
     if info.width < encoder.narrowest:
         raise MediaError(
@@ -276,14 +273,14 @@ def _stream_plan(wishes: VideoWishes, origin: ClipOrigin) -> StreamPlan:
     return StreamPlan(
         encoder.library,
         encoder.decoder,
-        encoder_options(encoding, wishes.grading),
+        ffmpeg_options(encoding, options.grading),
         encoding.pixel_format,
         info.width + -info.width % form.across,
         info.height + -info.height % form.down,
         rate=info.rate,
         time_base=origin.time_base(),
-        primaries=BT2020_PRIMARIES,
-        transfer=HLG_TRANSFER if wishes.grading.hlg else PQ_TRANSFER,
+        primaries=BT2020,
+        transfer=HLG_TRANSFER if options.grading.hlg else PQ_TRANSFER,
         pixel_aspect=info.pixel_aspect or Fraction(1),
         tag=encoder.tag,
         container="mov" if encoder.library == "prores_ks" else "mp4",
@@ -302,15 +299,10 @@ def _tell_of_padding(path: Path, pixel_format: str, origin: ClipOrigin) -> None:
         )
 
 
-PIXELS = "yuv420p"
-BT709_CODE = 1  # ITU-T H.273 tables 2 and 3
-OPTIONS = {"preset": "fast", "crf": "18"}
-
-
-class _SdrPictures:
+class _SdrFrameMaker:
     def frame(self, *pictures: Tensor) -> av.VideoFrame:
         """Put pictures side by side."""
-        return to_frame(pad_to_format(torch.cat(pictures, dim=2), FORMATS[PIXELS]), PIXELS)
+        return to_frame(pad_to_format(torch.cat(pictures, dim=2), FORMATS[SDR_PIXELS]), SDR_PIXELS)
 
     def metadata(self) -> StaticMetadata | None:
         """SDR needs no description."""
@@ -327,20 +319,20 @@ def sdr_video(path: Path, *, width: int, height: int, origin: ClipOrigin, thread
         origin: What to take over from the clip.
         threads: Of the encoder, None for its own choice.
     """
-    form = FORMATS[PIXELS]
+    form = FORMATS[SDR_PIXELS]
     plan = StreamPlan(
         "libx264",
         "h264",
-        OPTIONS,
-        PIXELS,
+        SDR_OPTIONS,
+        SDR_PIXELS,
         width + -width % form.across,
         height + -height % form.down,
         rate=origin.info.rate,
         time_base=origin.time_base(),
-        primaries=BT709_CODE,
-        transfer=BT709_CODE,
+        primaries=BT709,
+        transfer=BT709,
         pixel_aspect=origin.info.pixel_aspect,
         threads=threads,
         advice="pass --preview FILE.png instead",
     )
-    return VideoFile(path, plan, origin=origin, pictures=_SdrPictures())
+    return VideoFile(path, plan, origin=origin, maker=_SdrFrameMaker())

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from lanhdr_cli.media.errors import MediaError
 
+BT709, BT601, BT2020 = 1, 6, 9  # ITU-T H.273 tables 2 and 4
+PQ_TRANSFER, HLG_TRANSFER = 16, 18  # ITU-T H.273 table 3
 # Kr and Kb of each code of ITU-T H.273 table 4 (matrix coefficients).
-BT709, BT601 = 1, 6
 MATRICES = {
     1: (0.2126, 0.0722),  # ITU-R BT.709
     4: (0.30, 0.11),  # FCC
@@ -23,9 +24,11 @@ MATRICES = {
     7: (0.212, 0.087),  # SMPTE ST 240
     9: (0.2627, 0.0593),  # ITU-R BT.2020, non-constant luminance
 }
-UNTAGGED_MATRIX = 2
+UNTAGGED = 2  # in ITU-T H.273 tables 2 to 4
 HD_HEIGHT = 720
 NEUTRAL_CHROMA = 128 << 8
+IDENTITY = 0
+FULL_RANGE, LIMITED_RANGE = 2, 1  # as FFmpeg counts them
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def coding_of(frame: VideoFrame) -> Coding:
         MediaError: If it is coded in a way that lanhdr does not know.
     """
     kind = _kind(frame)
-    untagged = frame.colorspace == UNTAGGED_MATRIX and kind == "ycbcr"
+    untagged = frame.colorspace == UNTAGGED and kind == "ycbcr"
     matrix = (BT709 if frame.height >= HD_HEIGHT else BT601) if untagged else int(frame.colorspace)
     if kind == "ycbcr" and matrix not in MATRICES:
         raise MediaError(f"the video's color matrix (code {matrix}) is not supported: convert it to BT.709 first")
@@ -159,11 +162,6 @@ def _plane(plane: VideoPlane, name: str, bits: int, *, samples: int = 1) -> Tens
     kind = np.dtype(np.uint8) if bits <= 8 else np.dtype(">u2" if name.endswith("be") else "<u2")
     rows = np.frombuffer(memoryview(plane), kind).reshape(plane.height, plane.line_size // kind.itemsize)
     return torch.from_numpy(rows[:, : plane.width * samples].astype(np.float32))
-
-
-BT2020 = 9  # ITU-T H.273 table 4
-IDENTITY = 0
-FULL_RANGE, LIMITED_RANGE = 2, 1  # as FFmpeg counts them
 
 
 @dataclass(frozen=True)
