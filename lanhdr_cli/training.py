@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from lanhdr_cli.console import set_verbosity
 from train.config import TrainConfig
-from train.dry_run import Plan, kinds_in_words
+from train.dry_run import Plan, format_sources
 
 if TYPE_CHECKING:
     from train.distributed import Team
@@ -168,15 +168,16 @@ def plan_lines(plan: Plan, config: TrainConfig, *, path: Path) -> list[str]:
         "steps": f"{left}{begun}: {left * config.batch} samples, {2 * left * config.batch} windows",
         "held out": _validation(config),
         "time": f"{plan.step_s:.2f} s a step on {plan.device}, {hours(plan.left_s)} h in all",
-        "memory": _memory(plan, config),
+        "memory": _memory(plan),
         "disk": f"{path}: about {_mib(plan.disk)} and pictures, {plan.disk_free / GIB:.1f} GiB are free",
     }
     return [f"{name:<9} {value}" for name, value in told.items()]
 
 
 def _data(plan: Plan, config: TrainConfig) -> str:
-    found = kinds_in_words(plan.found)
-    return f"{found} in {config.data}" if found else "procedural scenes alone; --data FOLDER brings pictures and clips"
+    if not plan.sources:
+        return "procedural scenes alone; --data FOLDER brings pictures and clips"
+    return f"{format_sources(plan.sources)} in {config.data}"
 
 
 def _validation(config: TrainConfig) -> str:
@@ -186,12 +187,10 @@ def _validation(config: TrainConfig) -> str:
     return f"{config.validation_samples} samples every {config.validate_every} steps, {origin}"
 
 
-def _memory(plan: Plan, config: TrainConfig) -> str:
+def _memory(plan: Plan) -> str:
     if plan.memory is None:
         return "not told by this system"
     parts = [f"{plan.memory / GIB:.2f} GiB"]
-    if plan.worker_memory is not None and config.workers:
-        parts.append(f"{plan.worker_memory / GIB:.2f} GiB more in {config.workers} worker(s)")
     if plan.device_memory is not None:
         parts.append(f"{plan.device_memory / GIB:.2f} GiB of the device's")
     return ", ".join(parts)

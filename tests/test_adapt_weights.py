@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.recipes import guided_samples
 from torch import Tensor, nn
 
 from model.color import mu_law
@@ -19,7 +20,6 @@ from train.data.folder import Sources
 from train.data.loader import Batch
 from train.errors import TrainError
 from train.evaluation.metrics import psnr
-from train.sampling_config import guided_samples
 from train.synthesis.dataset import TrainingSet
 
 # Which frame of a window of 5 (two exposures) stands in each place of a window of 7, by its role: the inner two

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from av.video.stream import VideoStream
 from support.fake_sets import fake_bracket, fake_hdr_frames, fake_patches, fake_vimeo90k, moving_codes
+from support.recipes import guided_samples
 
 from train.data.clips import draw_indices, mirrored
 from train.data.folder import find_sources
 from train.errors import DatasetError
-from train.sampling_config import guided_samples
 from train.synthesis.dataset import TrainingSet
 
 

@@ -82,7 +82,6 @@ class Terms:
 @click.option("--threads", type=_POSITIVE, help="Threads of the network's arithmetic on a CPU.")
 @click.option("--accumulate", type=_POSITIVE, help="Parts that a batch is computed in.")
 @click.option("--checkpointing", is_flag=True, default=None, help="Base in less memory, by computing more.")
-@click.option("--compile", is_flag=True, default=None, help="Compile the network.")
 @click.option("--validate-every", type=_POSITIVE, help="Steps between validations.")
 @click.option("--validation-samples", type=click.IntRange(min=0), help="Held-out samples.")
 def main(state: Path, out: Path, *, device: str, **options: Any) -> None:

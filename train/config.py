@@ -14,9 +14,9 @@ from model.network import NetworkConfig
 from train.acceleration import Precision
 from train.dataclass_io import read_table
 from train.errors import RecipeError, TrainError
-from train.sampling_config import ExposureDraws, GuidedSampling, Mixture, PaperSampling, SampleRecipe, guided_samples
+from train.sampling_config import ExposureDraws, GuidedSampling, Mixture, PaperSampling, SampleRecipe
 
-LossName = Literal["paper", "paper_vgg", "log_mse"]
+LossName = Literal["paper", "log_mse"]
 
 Schedule = Literal["cosine", "constant"]
 
@@ -35,8 +35,7 @@ class TrainConfig:
         nexps: Number of exposures in the cycle, 2 or 3.
         size: `lite`, for CPUs and real time, or `base`, the published size.
         output: `guided` corrects a merged start, `direct` is the published network; see `NetworkConfig`.
-        loss: `log_mse` (per-sample logarithm of the squared error), `paper` (L1, frequency, temporal) or `paper_vgg`
-            (these and VGG-19's perceptual term).
+        loss: `log_mse` (per-sample logarithm of the squared error) or `paper` (L1, frequency, temporal).
         steps: Length of the run and of its learning-rate schedule, in optimizer steps.
         batch: Samples per step; each brings two consecutive windows.
         patch: Side of the square patches, in pixels.
@@ -47,7 +46,7 @@ class TrainConfig:
         clip_norm: Largest norm of the gradient of all parameters together.
         ema_decay: Decay per step of the averaged weights, in [0, 1).
         recipe: Name or file of the recipe that the values come from; for the record, all it says is here.
-        samples: How samples are drawn; None means as `guided_samples` says.
+        samples: How samples are drawn; None means as the guided recipe says.
         seed: Every random draw derives from this, the step and the sample's index.
         data: Folder of pictures and clips; None means procedural scenes.
         validation_data: Folder of held-out pictures; None means other draws from the training data.
@@ -58,7 +57,6 @@ class TrainConfig:
             losses, transforms, the search and the merge stay float32.
         accumulate: Parts of a batch that are computed one after the other, in a fraction of the memory.
         checkpointing: Compute again in the backward pass what takes much memory to keep.
-        compile: Compile the network by torch.compile.
         log_every: Steps per row of metrics.jsonl.
         validate_every: Steps between validations.
         validation_samples: Number of fixed held-out samples; 0 turns validation off.
@@ -89,7 +87,6 @@ class TrainConfig:
     precision: Precision = "auto"
     accumulate: int = 1
     checkpointing: bool = False
-    compile: bool = False
     log_every: int = 20
     validate_every: int = 500
     validation_samples: int = 16
@@ -111,7 +108,7 @@ class TrainConfig:
 
     def sample_recipe(self) -> SampleRecipe:
         """How this run draws its samples."""
-        return self.samples or guided_samples(self.nexps)
+        return self.samples or read_recipe(f"guided_{self.nexps}e").samples
 
     def as_dict(self) -> dict[str, Any]:
         """All values by name, as JSON can hold them."""
@@ -177,6 +174,11 @@ class Recipe:
     exposures: ExposureDraws
     sampling: GuidedSampling | PaperSampling
     mixture: Mixture
+
+    @property
+    def samples(self) -> SampleRecipe:
+        """The part that decides what a sample looks like."""
+        return SampleRecipe(self.exposures, self.sampling, self.mixture)
 
     def __post_init__(self) -> None:
         """Refuse cycles of another length than the number of exposures."""
@@ -245,5 +247,4 @@ def resolved_config(given: Mapping[str, Any], *, recipe: str | None = None) -> T
         hint = f"pass --recipe {other}" if other in recipe_names() else "leave --nexps out, or pass another recipe"
         raise RecipeError(f"the recipe {name} trains {read.nexps} exposures, --nexps says {wanted}: {hint}")
     values = {"nexps": read.nexps, "size": read.size, "output": read.output, "loss": read.loss, "recipe": name}
-    samples = SampleRecipe(read.exposures, read.sampling, read.mixture)
-    return TrainConfig(**(values | dataclasses.asdict(read.optimizer) | {"samples": samples} | dict(given)))
+    return TrainConfig(**(values | dataclasses.asdict(read.optimizer) | {"samples": read.samples} | dict(given)))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from train.checkpoint import Checkpoint, Row, RunFolder
 from train.config import TrainConfig
 from train.data.folder import Sources, find_sources
 from train.distributed import ALONE, Team, restarted
-from train.dry_run import found_in
-from train.environment import Environment, describe_environment
+from train.dry_run import count_sources
+from train.environment import Environment, command_line, describe_environment
 from train.errors import TrainError
-from train.logger import Journal
+from train.logger import RunLogger
 from train.synthesis.dataset import TrainingSet
 from train.trainer import Export, Trainer
 
@@ -27,7 +28,7 @@ VALIDATION_SEED = 1_846_011_235
 CHANGEABLE = frozenset(
     {
         *("steps", "workers", "threads", "log_every", "validate_every", "checkpoint_minutes"),
-        *("accumulate", "checkpointing", "compile"),
+        *("accumulate", "checkpointing"),
     }
 )
 
@@ -106,13 +107,14 @@ def _holds(folder: RunFolder, config: TrainConfig) -> bool:
     return folder.checkpoint.exists() and Checkpoint.load(folder.checkpoint).train_config() == config
 
 
-def _journal(folder: RunFolder, tensorboard: bool, *, team: Team) -> Journal:
-    return Journal(folder, tensorboard=tensorboard and team.leads)
+def _journal(folder: RunFolder, tensorboard: bool, *, team: Team) -> RunLogger:
+    return RunLogger(folder, tensorboard=tensorboard and team.leads)
 
 
 def _circumstances(trainer: Trainer, device: torch.device) -> Environment:
     """Tell with what and on what a session trains."""
-    return describe_environment(device, trainer.config.threads) | {"data": found_in(trainer.source)}
+    session = {"command": command_line(sys.argv), "data": count_sources(trainer.source)}
+    return describe_environment(device, trainer.config.threads) | session
 
 
 def _stored_network(checkpoint: Checkpoint, path: Path) -> Network:
@@ -162,7 +164,7 @@ def _initial_network(config: TrainConfig) -> Network:
     return network if network.config.nexps == config.nexps else transplant(network, config.nexps)
 
 
-def _trainer(network: Network, config: TrainConfig, *, journal: Journal, device: torch.device, team: Team) -> Trainer:
+def _trainer(network: Network, config: TrainConfig, *, journal: RunLogger, device: torch.device, team: Team) -> Trainer:
     torch.set_num_threads(config.threads)
     sources = find_sources(Path(config.data) if config.data else None)
     held_out = find_sources(Path(config.validation_data), "validation") if config.validation_data else sources

@@ -18,7 +18,7 @@ from numpy.random import SeedSequence
 from torch import Tensor, nn
 
 from model.color import mu_law
-from train.acceleration import autocast, compile_network, computing_type, recompute_activations
+from train.acceleration import autocast, checkpoint_activations, compute_dtype
 from train.checkpoint import Checkpoint, Row, RunFolder
 from train.config import TrainConfig
 from train.data.loader import Batch, Sample, SampleSource, Share, Waited, batches, on_device
@@ -26,8 +26,8 @@ from train.diagnostics import NotFiniteError, first_not_finite, gradient_not_fin
 from train.distributed import ALONE, Team, keeping_gradients
 from train.errors import TrainError
 from train.evaluation.metrics import psnr
-from train.logger import Journal
-from train.losses import load_vgg, loss_weights
+from train.logger import RunLogger
+from train.losses import loss_weights
 from train.lr_schedule import Course, StepCourse
 from train.montage import SHEET_ROWS
 
@@ -47,12 +47,9 @@ class Descent:
         self._loss = loss_weights(config.loss)
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         self.device = next(network.parameters()).device
-        self._perceptual = load_vgg().to(self.device) if self._loss.perceptual else None
-        self._dtype = computing_type(config.precision, self.device)
+        self._dtype = compute_dtype(config.precision, self.device)
         if config.checkpointing:
-            recompute_activations(network)
-        if config.compile:
-            compile_network(network, self.device)
+            checkpoint_activations(network)
         # Nothing else may be called in training: what wraps the network is what averages its gradients.
         self._called = team.wrap(network)
 
@@ -87,7 +84,7 @@ class Descent:
         output, truth = self._values(self._called, batch), mu_law(batch.truth)
         first, second = output.chunk(2)
         first_truth, second_truth = truth.chunk(2)
-        loss = self._loss.total(first, second, truth=first_truth, next_truth=second_truth, perceptual=self._perceptual)
+        loss = self._loss.total(first, second, truth=first_truth, next_truth=second_truth)
         (loss * share).backward()  # type: ignore[no-untyped-call]
         return share * torch.stack((loss.detach(), psnr(output.detach(), truth).mean()))
 
@@ -201,7 +198,7 @@ class Trainer:
         folder: RunFolder,
         export: Export,
         design: dict[str, Any],
-        journal: Journal | None = None,
+        journal: RunLogger | None = None,
         team: Team = ALONE,
     ) -> None:
         self.network = network.train()
@@ -215,7 +212,7 @@ class Trainer:
         self._team, self._share = team, Share.of(config, team)
         self._descent = Descent(network, config, team)
         self._design = design
-        self._journal = journal or Journal(folder)
+        self._journal = journal or RunLogger(folder)
         self._listener: Listener = _nobody
         self._device = self._descent.device
         self._pending: Row = _NOTHING_PENDING.copy()
@@ -251,7 +248,7 @@ class Trainer:
         self._saved_at = self._row_at = time.monotonic()
         if self.step == 0:
             self.save()  # a folder that cannot be written shows now, and a divergence finds a state to return to
-        with self._journal.opened(self.step), Interrupt() as interrupt, self._memory_advised():
+        with self._journal.open(self.step), Interrupt() as interrupt, self._memory_advised():
             steps = self._steps()
             for parts in steps:
                 if self._advance(parts, waited_s=steps.seconds, interrupt=interrupt):
@@ -327,7 +324,7 @@ class Trainer:
 
     def _append(self, row: Row) -> None:
         if self._team.leads:
-            self._journal.append(row)
+            self._journal.log(row)
 
     def _validate(self) -> None:
         if self.config.validation_samples == 0:

@@ -1,6 +1,5 @@
 """`lanhdr train`: learn weights from pictures, clips, or from nothing but procedural scenes."""
 
-import shlex
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,6 @@ import click
 from lanhdr_cli.console import opencv_needed, set_verbosity
 from lanhdr_cli.options import DEVICE
 from lanhdr_cli.training import tell, training_team
-from train.config import TrainConfig
 
 if TYPE_CHECKING:
     from train.distributed import Team
@@ -38,7 +36,7 @@ _POSITIVE = click.IntRange(min=1)
     "--lr", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate.  [default: the recipe's]"
 )
 @click.option("--warmup", type=click.IntRange(min=0), help="Steps until the highest rate.  [default: the recipe's]")
-@click.option("--loss", type=click.Choice(["log_mse", "paper", "paper_vgg"]), help="[default: the recipe's]")
+@click.option("--loss", type=click.Choice(["log_mse", "paper"]), help="[default: the recipe's]")
 @click.option(
     "--precision", type=click.Choice(["auto", "float32", "bf16"]), help="Of the convolutions.  [default: auto]"
 )
@@ -53,7 +51,6 @@ _POSITIVE = click.IntRange(min=1)
     "--accumulate", type=_POSITIVE, help="Parts that a batch is computed in, to need less memory.  [default: 1]"
 )
 @click.option("--checkpointing", is_flag=True, default=None, help="Base in less memory, by computing more.")
-@click.option("--compile", is_flag=True, default=None, help="Compile the network: minutes at first; for GPUs.")
 @click.option("--processes", type=_POSITIVE, default=1, help="Train together in so many, one per GPU.  [default: 1]")
 @click.option("--device", type=DEVICE, default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--tensorboard/--no-tensorboard", default=True, help="Curves and pictures to look at.  [default: on]")
@@ -153,30 +150,3 @@ def _run(trainer: "Trainer", team: "Team") -> bool:
         return trainer.run(lambda _row: None)
     with TrainingConsole(trainer.config.batch, trainer.step, steps=trainer.config.steps) as console:
         return trainer.run(console)
-
-
-# Folders of the user's own, which the reader has elsewhere.
-PLACES = {"data": "DATA", "validation_data": "HELD_OUT"}
-ALWAYS = ("nexps", "size", "steps")
-# They change how a run is carried out and told, not what is learned.
-WITHOUT_EFFECT = frozenset(
-    {"workers", "threads", "log_every", "validate_every", "validation_samples", "checkpoint_minutes"}
-)
-
-
-def training_command(config: TrainConfig) -> str:
-    """Write what to type for a run of this config, with names in place of paths.
-
-    Args:
-        config: What the run was told; whatever no option says is left to the defaults.
-    """
-    values, defaults = config.as_dict(), TrainConfig().as_dict()
-    words = ["lanhdr", "train"]
-    for parameter in train.params:
-        name = str(parameter.name)
-        value = values.get(name)
-        if value is None or name in WITHOUT_EFFECT or (value == defaults[name] and name not in ALWAYS):
-            continue
-        said = PLACES.get(name) or (Path(value).name if isinstance(value, str) else f"{value:.10g}")
-        words += [parameter.opts[-1], shlex.quote(said)]
-    return " ".join([*words, "-o", "RUN"])
