@@ -17,7 +17,7 @@ from train.config import TrainConfig
 from train.dry_run import Plan, format_sources
 
 if TYPE_CHECKING:
-    from train.distributed import Team
+    from train.distributed import DistributedContext
 
 
 Row = dict[str, float]
@@ -117,33 +117,30 @@ def _say(line: str) -> None:
 
 
 @contextmanager
-def training_team(device: str, *, processes: int, more: Sequence[str] = ()) -> Iterator["Team"]:
-    """Join the processes that `torchrun` started, or start some and leave when they end, or be alone.
+def training_context(device: str, *, processes: int, more: Sequence[str] = ()) -> Iterator["DistributedContext"]:
+    """Join the process group that `torchrun` started, or start one and exit when it ends, or be alone.
 
     Args:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         processes: How many to start on this machine; one that was started with others starts none.
         more: Words for them that the command line does not hold.
 
-    Yields:
-        The team, whose leader alone talks.
-
     Raises:
         LanHdrError: If the device is not there, or another process ends before its time.
     """
     from lanhdr_cli.device import resolve_device
-    from train.distributed import joined, launch, launched, own_device
+    from train.distributed import init_distributed, is_distributed, launch, local_device
 
-    if processes > 1 and not launched():
+    if processes > 1 and not is_distributed():
         sys.exit(launch(["-m", "lanhdr_cli", *sys.argv[1:], *more], processes))
-    with joined(own_device(resolve_device(device))) as team:
-        set_verbosity(quiet=not team.leads, verbose=False)
-        yield team
+    with init_distributed(local_device(resolve_device(device))) as context:
+        set_verbosity(quiet=not context.is_main, verbose=False)
+        yield context
 
 
-def tell(team: "Team", line: str) -> None:
-    """Say something to the user, once."""
-    if team.leads:
+def report(context: "DistributedContext", line: str) -> None:
+    """Print a line on stderr in the main process."""
+    if context.is_main:
         click.echo(line, err=True)
 
 

@@ -35,8 +35,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = RunFolder(path)
     folder.create(CONFIG)
     command = "lanhdr train --data films --init x.safetensors"
-    folder.note_session(SESSION | {"data": {"panoramas": 3, "ldr_videos": 1}, "command": command}, 0)
-    folder.note_session(SESSION | {"command": "lanhdr train --resume run"}, 350)
+    folder.add_session(SESSION | {"data": {"panoramas": 3, "ldr_videos": 1}, "command": command}, 0)
+    folder.add_session(SESSION | {"command": "lanhdr train --resume run"}, 350)
     for step in range(20, 401, 20):
         folder.append({"step": step, "loss": 1.0 - step / 1000, "psnr_t": 30 + step / 100, "lr": 1e-3})
         if step % 100 == 0:

@@ -66,18 +66,19 @@ def make_plan(trainer: Trainer, path: Path) -> Plan:
     """
     config, weights = trainer.config, list(trainer.network.parameters())
     device, parameters = weights[0].device, sum(values.numel() for values in weights)
+    first_step = trainer.step
     step_s = _step_seconds(trainer)
-    validations = config.steps // config.validate_every - trainer.step // config.validate_every
+    validations = config.steps // config.validate_every - first_step // config.validate_every
     validation_steps = FORWARD_SHARE * validations * config.validation_samples / config.batch
     path = path.resolve()
     return Plan(
         network=getattr(trainer.network, "config", config.network_config()),
         parameters=parameters,
         device=device_name(device),
-        first_step=trainer.step,
+        first_step=first_step,
         sources=count_sources(trainer.source),
         step_s=step_s,
-        left_s=(config.steps - trainer.step + validation_steps) * step_s,
+        left_s=(config.steps - first_step + validation_steps) * step_s,
         memory=peak_memory(),
         device_memory=torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None,
         disk=WEIGHTS_ON_DISK * BYTES * parameters,

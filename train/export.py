@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from model.pretrained import Network, load_network, save_network
-from train.checkpoint import Row, RunFolder, write_whole
+from train.checkpoint import Row, RunFolder, write_atomically
 from train.config import TrainConfig
 from train.dry_run import format_sources
 from train.errors import TrainError
@@ -215,11 +215,7 @@ def write_card(text: str, path: Path) -> None:
     Raises:
         TrainError: If the disk refuses.
     """
-    write_whole(path, lambda partial: _write(partial, text))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_atomically(path, text.encode())
 
 
 def _facts(weights: RunWeights, wishes: CardWishes) -> list[list[str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from train.checkpoint import Row, RunFolder
+from train.checkpoint import Row, RunFolder, write_atomically
 from train.data.loader import Batch
 from train.errors import TrainError
 from train.montage import contact_sheet, encode_png
@@ -84,7 +84,7 @@ class RunLogger:
             return
         sheet = contact_sheet(network, batches)
         with self._optional("samples"):
-            self.folder.write_sample(encode_png(sheet), step)
+            write_atomically(self.folder.sample(step), encode_png(sheet))
         if self._writer is not None:
             with self._optional("TensorBoard's files"):
                 self._writer.add_image("held_out", sheet, step, dataformats="HWC")

@@ -2,13 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
 
 from model.errors import ExposureError
-from train.dataclass_io import read_table
 from train.errors import RecipeError
 
 
@@ -206,7 +205,7 @@ class PaperSampling:
             raise RecipeError(f"noise {self.noise}, quantise_bits {self.quantise_bits}: give 0 or more, 0 to 16")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SampleRecipe:
     """Everything that decides what a sample looks like, given the data.
 
@@ -219,15 +218,6 @@ class SampleRecipe:
     exposures: ExposureDraws
     sampling: GuidedSampling | PaperSampling
     mixture: Mixture
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "SampleRecipe":
-        """Make it of stored values.
-
-        Raises:
-            LanHdrError: If a name is unknown or a value is wrong.
-        """
-        return read_table(cls, values, place="the stored recipe")
 
 
 def _demand_shares(values: GuidedSampling | PaperSampling) -> None:
