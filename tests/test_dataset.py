@@ -34,7 +34,7 @@ from train.synthesis.dataset import (
     draw_rescaling,
     draw_times,
     expose_with_noise,
-    flipped_and_turned,
+    flip_and_turn,
 )
 from train.synthesis.procedural import InverseCurve
 from train.synthesis.scene import CompositeScene, draw_scene
@@ -326,7 +326,7 @@ def test_flips_turns_and_permutations_are_all_alike_often() -> None:
     corners: Counter[tuple[float, ...]] = Counter()
     colors: Counter[tuple[float, ...]] = Counter()
     for _ in range(DRAWS):
-        turned = flipped_and_turned(rng, marked)[0]
+        turned = flip_and_turn(rng, marked)[0]
         corners[tuple((turned[..., 0] // 3).ravel().tolist())] += 1
         colors[tuple((turned[0, 0] % 3).tolist())] += 1
     assert len(corners) == 8 and len(colors) == 6

@@ -101,19 +101,19 @@ def mirrored(index: int, count: int) -> int:
     return min(index, period - index)
 
 
-def draw_indices(rng: Generator, count: int, *, wanted: int, longest_stride: int = 1) -> list[int]:
+def draw_indices(rng: Generator, count: int, *, frames: int, longest_stride: int = 1) -> list[int]:
     """Draw consecutive frames, or every second or third, of a clip; one that is too short is mirrored in time.
 
     Args:
         rng: Source of all randomness.
         count: Frames that the clip has.
-        wanted: Frames to choose.
+        frames: Frames to choose.
         longest_stride: Largest distance in frames from one to the next.
     """
-    longest = max(1, (count - 1) // max(1, wanted - 1))
+    longest = max(1, (count - 1) // max(1, frames - 1))
     stride = min(int(rng.integers(1, longest_stride + 1)), longest)
-    start = int(rng.integers(max(1, count - stride * (wanted - 1))))
-    return [mirrored(start + stride * step, count) for step in range(wanted)]
+    start = int(rng.integers(max(1, count - stride * (frames - 1))))
+    return [mirrored(start + stride * step, count) for step in range(frames)]
 
 
 NAMED = 3
