@@ -30,7 +30,7 @@ import train.trainer
 from model.color import mu_law
 from model.physical_merge import Candidate, MergedStart, merge_by_variance
 from model.pretrained import load_network
-from train import run as session
+from train import run
 from train.config import TrainConfig, resolved_config
 from train.data.folder import find_sources
 from train.data.loader import Batch
@@ -133,7 +133,7 @@ def train_and_score(variant: Variant, config: TrainConfig) -> dict[str, float]:
     config = variant.change(config)
     with tempfile.TemporaryDirectory() as folder, variant.inside():
         began = time.process_time()
-        trainer = session.start(config, Path(folder) / "run", device=torch.device("cpu"))
+        trainer = run.start(config, Path(folder) / "run", device=torch.device("cpu"))
         trainer.run(lambda _row: None)
         seconds = time.process_time() - began
         return {"cpu_s": seconds, **_scores(Path(folder) / "run" / "last.safetensors", config)}
@@ -144,7 +144,7 @@ def _scores(weights: Path, config: TrainConfig) -> dict[str, float]:
     network = load_network(weights).network
     sources = find_sources(Path(config.validation_data) if config.validation_data else None, "validation")
     recipe = resolved_config({"nexps": config.nexps}).sample_recipe()
-    held_out = TrainingSet(sources, recipe, patch=128, frames=2 * config.nexps + 2, seed=session.VALIDATION_SEED)
+    held_out = TrainingSet(sources, recipe, patch=128, frames=2 * config.nexps + 2, seed=run.VALIDATION_SEED)
     found = []
     for index in range(WINDOWS_SCORED // 2):
         batch = Batch.of([held_out.sample(0, index)])

@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from lanhdr_cli.console import set_verbosity
 from train.config import TrainConfig
-from train.dry_run import Plan, kinds_in_words
+from train.dry_run import Plan, format_sources
 
 if TYPE_CHECKING:
-    from train.distributed import Team
+    from train.distributed import DistributedContext
 
 
 Row = dict[str, float]
@@ -117,33 +117,30 @@ def _say(line: str) -> None:
 
 
 @contextmanager
-def training_team(device: str, *, processes: int, more: Sequence[str] = ()) -> Iterator["Team"]:
-    """Join the processes that `torchrun` started, or start some and leave when they end, or be alone.
+def training_context(device: str, *, processes: int, more: Sequence[str] = ()) -> Iterator["DistributedContext"]:
+    """Join the process group that `torchrun` started, or start one and exit when it ends, or be alone.
 
     Args:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         processes: How many to start on this machine; one that was started with others starts none.
         more: Words for them that the command line does not hold.
 
-    Yields:
-        The team, whose leader alone talks.
-
     Raises:
         LanHdrError: If the device is not there, or another process ends before its time.
     """
     from lanhdr_cli.device import resolve_device
-    from train.distributed import joined, launch, launched, own_device
+    from train.distributed import init_distributed, is_distributed, launch, local_device
 
-    if processes > 1 and not launched():
+    if processes > 1 and not is_distributed():
         sys.exit(launch(["-m", "lanhdr_cli", *sys.argv[1:], *more], processes))
-    with joined(own_device(resolve_device(device))) as team:
-        set_verbosity(quiet=not team.leads, verbose=False)
-        yield team
+    with init_distributed(local_device(resolve_device(device))) as context:
+        set_verbosity(quiet=not context.is_main, verbose=False)
+        yield context
 
 
-def tell(team: "Team", line: str) -> None:
-    """Say something to the user, once."""
-    if team.leads:
+def report(context: "DistributedContext", line: str) -> None:
+    """Print a line on stderr in the main process."""
+    if context.is_main:
         click.echo(line, err=True)
 
 
@@ -168,15 +165,16 @@ def plan_lines(plan: Plan, config: TrainConfig, *, path: Path) -> list[str]:
         "steps": f"{left}{begun}: {left * config.batch} samples, {2 * left * config.batch} windows",
         "held out": _validation(config),
         "time": f"{plan.step_s:.2f} s a step on {plan.device}, {hours(plan.left_s)} h in all",
-        "memory": _memory(plan, config),
+        "memory": _memory(plan),
         "disk": f"{path}: about {_mib(plan.disk)} and pictures, {plan.disk_free / GIB:.1f} GiB are free",
     }
     return [f"{name:<9} {value}" for name, value in told.items()]
 
 
 def _data(plan: Plan, config: TrainConfig) -> str:
-    found = kinds_in_words(plan.found)
-    return f"{found} in {config.data}" if found else "procedural scenes alone; --data FOLDER brings pictures and clips"
+    if not plan.sources:
+        return "procedural scenes alone; --data FOLDER brings pictures and clips"
+    return f"{format_sources(plan.sources)} in {config.data}"
 
 
 def _validation(config: TrainConfig) -> str:
@@ -186,12 +184,10 @@ def _validation(config: TrainConfig) -> str:
     return f"{config.validation_samples} samples every {config.validate_every} steps, {origin}"
 
 
-def _memory(plan: Plan, config: TrainConfig) -> str:
+def _memory(plan: Plan) -> str:
     if plan.memory is None:
         return "not told by this system"
     parts = [f"{plan.memory / GIB:.2f} GiB"]
-    if plan.worker_memory is not None and config.workers:
-        parts.append(f"{plan.worker_memory / GIB:.2f} GiB more in {config.workers} worker(s)")
     if plan.device_memory is not None:
         parts.append(f"{plan.device_memory / GIB:.2f} GiB of the device's")
     return ", ".join(parts)

@@ -1,14 +1,12 @@
 """bfloat16 reaches the convolutions and nothing else."""
 
 import logging
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from support.moving import shifted, texture
 from support.tiny_training import new_run, tiny_config
-from support.together import gradients_of_one_step
 from torch import Tensor, nn
 
 from model.color import mu_law
@@ -18,11 +16,9 @@ from model.pretrained import Network, build_network
 from train.acceleration import (
     Precision,
     autocast,
-    compile_network,
-    computing_type,
-    fast_at_bf16,
-    missing_compiler,
-    recompute_activations,
+    checkpoint_activations,
+    compute_dtype,
+    is_fast_at_bf16,
 )
 
 CPU = torch.device("cpu")
@@ -89,12 +85,12 @@ def test_a_run_computes_in_what_its_config_says(tmp_path: Path, precision: Preci
 def test_auto_takes_bf16_where_the_processor_multiplies_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
-    assert not fast_at_bf16(CPU)
-    assert computing_type("auto", CPU) == torch.float32
-    assert computing_type("bf16", CPU) == torch.bfloat16
+    assert not is_fast_at_bf16(CPU)
+    assert compute_dtype("auto", CPU) == torch.float32
+    assert compute_dtype("bf16", CPU) == torch.bfloat16
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
-    assert computing_type("auto", CPU) == torch.bfloat16
-    assert computing_type("float32", CPU) == torch.float32
+    assert compute_dtype("auto", CPU) == torch.bfloat16
+    assert compute_dtype("float32", CPU) == torch.float32
 
 
 @pytest.mark.parametrize(("capability", "fast"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
@@ -102,7 +98,7 @@ def test_auto_knows_which_gpus_have_bf16(
     capability: tuple[int, int], fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
-    assert fast_at_bf16(torch.device("cuda")) is fast
+    assert is_fast_at_bf16(torch.device("cuda")) is fast
 
 
 LITE = NetworkConfig(design="lite", output="guided", channels=16, pyramid_channels=4)
@@ -139,7 +135,7 @@ def test_gradients_of_base_stay_while_less_is_kept() -> None:
     kept, expected = kept_and_gradients(network(BASE))
     frugal = network(BASE)
     # Four encoders, the aligned decoder, the hallucination and five blocks of the merge.
-    assert recompute_activations(frugal) == 4 + 1 + 1 + 5
+    assert checkpoint_activations(frugal) == 4 + 1 + 1 + 5
     assert list(frugal.state_dict()) == list(network(BASE).state_dict())
     less, found = kept_and_gradients(frugal)
     assert less < 0.35 * kept
@@ -149,36 +145,5 @@ def test_gradients_of_base_stay_while_less_is_kept() -> None:
 
 def test_lite_says_that_nothing_is_saved(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert recompute_activations(network(LITE)) == 0
+        assert checkpoint_activations(network(LITE)) == 0
     assert "--checkpointing saves nothing in this network: pass --accumulate" in caplog.text
-
-
-def test_a_missing_compiler_is_one_line_and_the_run_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))
-    with caplog.at_level(logging.WARNING):
-        compiled = gradients_of_one_step(tmp_path / "compiled", compile=True)
-    (message,) = [record.getMessage() for record in caplog.records]
-    assert message.startswith(f"--compile needs the compiler {tmp_path / 'no-compiler'}, which was not found: ")
-    plain = gradients_of_one_step(tmp_path / "plain")
-    assert all(torch.equal(compiled[name], plain[name]) for name in plain)
-
-
-def test_a_gpu_needs_triton(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    assert missing_compiler(torch.device("cuda")) == "the package triton"
-
-
-def test_a_network_is_traced_and_keeps_the_names_of_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Traced, but run without the code generator, which would take a minute.
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
-    monkeypatch.setattr("shutil.which", lambda name: name)
-    layers = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
-    names, picture = list(layers.state_dict()), torch.rand(1, 3, 8, 8)
-    expected = layers(picture)
-    assert compile_network(layers, CPU)
-    torch.compiler.reset()
-    assert torch.allclose(layers(picture), expected)
-    assert list(layers.state_dict()) == names
-    assert layers._compiled_call_impl is not None

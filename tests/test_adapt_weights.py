@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.recipes import guided_samples
 from torch import Tensor, nn
 
 from model.color import mu_law
@@ -13,13 +14,12 @@ from model.neighbors import candidate_keys
 from model.network import NetworkConfig
 from model.pretrained import Network, build_network, bundled_path, load_network
 from train import run as session
-from train.adapt_weights import transplant
+from train.adapt_weights import adapt_weights
 from train.config import TrainConfig
 from train.data.folder import Sources
 from train.data.loader import Batch
 from train.errors import TrainError
 from train.evaluation.metrics import psnr
-from train.sampling_config import guided_samples
 from train.synthesis.dataset import TrainingSet
 
 # Which frame of a window of 5 (two exposures) stands in each place of a window of 7, by its role: the inner two
@@ -38,7 +38,7 @@ def lite(nexps: int = 2) -> LiteNet:
 
 def test_lite_sees_and_corrects_the_same_where_frames_of_one_role_are_equal() -> None:
     two, random = lite(), torch.Generator().manual_seed(1)
-    three = transplant(two, 3)
+    three = adapt_weights(two, 3)
     assert isinstance(three, LiteNet)
     shared = torch.rand(1, 9, 16, 24, generator=random)  # start, image, reference
     evidence = torch.rand(1, 5, 8, 12, generator=random)
@@ -67,7 +67,7 @@ def test_base_answers_the_same_where_frames_of_one_role_are_equal(output: str) -
     torch.manual_seed(0)
     values = {"nexps": 2, "design": "lanhdr", "output": output, "channels": 8, "pyramid_channels": 4}
     two = build_network(NetworkConfig(**values)).eval()  # type: ignore[arg-type]
-    three = transplant(two, 3)
+    three = adapt_weights(two, 3)
     name = "network.merge" if output == "guided" else "merge"
     features = torch.rand(5, 1, 8, 12, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -90,9 +90,9 @@ def test_there_and_back_is_the_identity(design: str) -> None:
     torch.manual_seed(0)
     config = NetworkConfig(design=design, output="guided", channels=8, pyramid_channels=4)  # type: ignore[arg-type]
     network: Network = lite() if design == "lite" else build_network(config)
-    three = transplant(network, 3)
+    three = adapt_weights(network, 3)
     assert three.config.nexps == 3
-    back = transplant(three, 2)
+    back = adapt_weights(three, 2)
     assert back.config == network.config
     for name, tensor in network.state_dict().items():
         assert torch.allclose(back.state_dict()[name], tensor, atol=1e-7), name
@@ -103,7 +103,7 @@ def test_bundled_weights_for_two_exposures_help_with_three() -> None:
     batch = Batch.of([scenes.sample(0, index) for index in range(6)])
     pretrained = load_network(bundled_path(nexps=2, size="lite")).network
     with torch.no_grad():
-        prediction = transplant(pretrained, 3)(batch.ldr, batch.exposures)
+        prediction = adapt_weights(pretrained, 3)(batch.ldr, batch.exposures)
     assert prediction.start is not None
     start, output = (
         psnr(mu_law(radiance), mu_law(batch.truth)).mean() for radiance in (prediction.start, prediction.radiance)
@@ -118,7 +118,7 @@ def test_a_run_for_three_exposures_begins_with_weights_for_two(tmp_path: Path) -
         tmp_path / "run",
         device=torch.device("cpu"),
     )
-    expected = transplant(load_network(weights).network, 3).state_dict()
+    expected = adapt_weights(load_network(weights).network, 3).state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in trainer.network.state_dict().items())
 
 

@@ -20,8 +20,8 @@ def finished(tmp_path: Path) -> RunFolder:
 def test_sessions_are_kept_in_order_and_a_new_run_begins_anew(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.create(tiny_config())
-    folder.note_session({"torch": "2"}, 0)
-    folder.note_session({"torch": "3"}, 40)
+    folder.add_session({"torch": "2"}, 0)
+    folder.add_session({"torch": "3"}, 40)
     assert folder.sessions() == [{"from_step": 0, "torch": "2"}, {"from_step": 40, "torch": "3"}]
     folder.create(tiny_config())
     assert folder.sessions() == []
@@ -31,7 +31,7 @@ def test_sessions_are_kept_in_order_and_a_new_run_begins_anew(tmp_path: Path) ->
 def test_damaged_sessions_are_begun_anew(tmp_path: Path, content: str) -> None:
     folder = RunFolder(tmp_path)
     folder.environment.write_text(content)
-    folder.note_session({"torch": "2"}, 8)
+    folder.add_session({"torch": "2"}, 8)
     assert folder.sessions() == [{"from_step": 8, "torch": "2"}]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from support.fake_sets import fake_patches, fake_vimeo90k
+from support.recipes import guided_samples
 from torch.utils.data import DataLoader, Dataset
 
 import train.synthesis.dataset
@@ -19,12 +20,10 @@ from train.data.images import Pixels, hdr_picture, ldr_picture
 from train.data.loader import Batch
 from train.data.videos import Video
 from train.sampling_config import (
-    GUIDED_MIXTURE,
     ExposureDraws,
     GuidedSampling,
     PaperSampling,
     SampleRecipe,
-    guided_samples,
 )
 from train.synthesis.capture import LOSSY_GAMMA, Capture, expose, quantise
 from train.synthesis.dataset import (
@@ -35,7 +34,7 @@ from train.synthesis.dataset import (
     draw_rescaling,
     draw_times,
     expose_with_noise,
-    flipped_and_turned,
+    flip_and_turn,
 )
 from train.synthesis.procedural import InverseCurve
 from train.synthesis.scene import CompositeScene, draw_scene
@@ -93,7 +92,7 @@ def test_mix_is_kept_to_and_renormalised_over_what_exists(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(train.synthesis.dataset, "draw_scene", noted)
     everything = _mixed_sources()
-    listed = {kind: weight for kind, weight in asdict(GUIDED_MIXTURE).items() if kind in everything.offered}
+    listed = {kind: weight for kind, weight in asdict(guided_samples(2).mixture).items() if kind in everything.offered}
     for sources, wanted in ((everything, listed), (Sources(videos=everything.videos), {"ldr_video": 0.25 / 0.35})):
         kinds.clear()
         training = TrainingSet(sources, guided_samples(2), patch=16, frames=6, seed=0)
@@ -327,7 +326,7 @@ def test_flips_turns_and_permutations_are_all_alike_often() -> None:
     corners: Counter[tuple[float, ...]] = Counter()
     colors: Counter[tuple[float, ...]] = Counter()
     for _ in range(DRAWS):
-        turned = flipped_and_turned(rng, marked)[0]
+        turned = flip_and_turn(rng, marked)[0]
         corners[tuple((turned[..., 0] // 3).ravel().tolist())] += 1
         colors[tuple((turned[0, 0] % 3).tolist())] += 1
     assert len(corners) == 8 and len(colors) == 6

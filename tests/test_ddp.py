@@ -18,11 +18,11 @@ from support.together import gradients_of_one_step
 from torch import Tensor
 
 from lanhdr_cli.main import cli
-from train import run as session
+from train import run as runs
 from train.checkpoint import Checkpoint, RunFolder
 from train.config import TrainConfig
-from train.data.loader import Share
-from train.distributed import Team, launch, own_device
+from train.data.loader import BatchShard
+from train.distributed import DistributedContext, launch, local_device
 from train.errors import TrainError
 
 SMALL = (
@@ -74,15 +74,15 @@ def test_gradients_of_parts_add_up_to_those_of_the_batch(
 
 def test_every_sample_of_a_batch_falls_to_one_process_and_part() -> None:
     config = tiny_config(batch=12, accumulate=2)
-    shares = [Share.of(config, Team(rank, 3)) for rank in range(3)]
-    indices = [index for share in shares for part in range(share.parts) for index in share.indices(part)]
+    shards = [BatchShard.of(config, DistributedContext(rank, 3)) for rank in range(3)]
+    indices = [index for shard in shards for part in range(shard.parts) for index in shard.indices(part)]
     assert indices == list(range(12))
-    assert sorted(index for rank in range(3) for index in Team(rank, 3).own(7)) == list(range(7))
+    assert sorted(index for rank in range(3) for index in DistributedContext(rank, 3).shard(7)) == list(range(7))
 
 
 def test_a_batch_that_does_not_divide_is_refused() -> None:
     with pytest.raises(TrainError, match=r"batch of 4 samples .* 3 processes with 2 parts .* a multiple of 6"):
-        Share.of(tiny_config(batch=4, accumulate=2), Team(0, 3))
+        BatchShard.of(tiny_config(batch=4, accumulate=2), DistributedContext(0, 3))
 
 
 def test_a_process_without_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,10 +90,10 @@ def test_a_process_without_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(TrainError, match="process 3 has no GPU, 2 were found: start at most 2"):
-        own_device(torch.device("cuda"))
+        local_device(torch.device("cuda"))
     monkeypatch.setenv("LOCAL_RANK", "1")
-    assert own_device(torch.device("cuda")) == torch.device("cuda", 1)
-    assert own_device(torch.device("cpu")) == torch.device("cpu")
+    assert local_device(torch.device("cuda")) == torch.device("cuda", 1)
+    assert local_device(torch.device("cpu")) == torch.device("cpu")
 
 
 def test_a_process_that_fails_ends_the_others_with_its_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
@@ -160,9 +160,9 @@ def test_a_restarted_process_goes_on_with_its_own_run_and_with_no_other(
 ) -> None:
     config = TrainConfig(steps=3, batch=1, patch=32, workers=0, threads=1, validation_samples=0, recipe="guided_2e")
     device = torch.device("cpu")
-    assert session.start(config, tmp_path / "run", device=device).run(lambda _row: None)
+    assert runs.start(config, tmp_path / "run", device=device).run(lambda _row: None)
     for name, value in {"WORLD_SIZE": "2", "RANK": "0", "TORCHELASTIC_RESTART_COUNT": "1"}.items():
         monkeypatch.setenv(name, value)
-    assert session.start(config, tmp_path / "run", device=device).step == 3
+    assert runs.start(config, tmp_path / "run", device=device).step == 3
     with pytest.raises(TrainError, match="holds a run already"):
-        session.start(dataclasses.replace(config, lr=1e-3), tmp_path / "run", device=device)
+        runs.start(dataclasses.replace(config, lr=1e-3), tmp_path / "run", device=device)

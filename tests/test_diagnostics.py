@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig
 from train.data.loader import Batch
-from train.diagnostics import first_not_finite, memory_advised
+from train.diagnostics import find_non_finite, memory_advice
 from train.errors import DatasetError, TrainError
 from train.trainer import Trainer
 
@@ -80,7 +80,7 @@ def test_each_part_of_a_batch_that_is_not_finite_is_named() -> None:
         ("precision", "precision"),
     ):
         wrong = replace(batch, **{name: getattr(batch, name) * float("nan")})
-        assert first_not_finite(TinyNetwork(), wrong, answer=lambda *_: torch.zeros(1)) == f"the samples' {words}"
+        assert find_non_finite(TinyNetwork(), wrong, predict=lambda *_: torch.zeros(1)) == f"the samples' {words}"
 
 
 def test_a_layer_that_is_not_finite_is_named(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ class Greedy(TinyNetwork):
 
 def test_the_end_of_memory_comes_with_advice(tmp_path: Path) -> None:
     trainer = new_run(tmp_path / "run", tiny_config(batch=6, validation_samples=0))
-    trainer.network.__class__ = Greedy
+    trainer.network.__class__ = Greedy  # type: ignore[assignment]
     message = failure(trainer)
     advice = "--accumulate 2, which leaves the results as they are, or a smaller --patch than 8"
     assert message == f"memory does not suffice for 6 samples of 8x8 at once: pass {advice}"
@@ -122,19 +122,19 @@ def test_the_end_of_memory_comes_with_advice(tmp_path: Path) -> None:
 
 def test_base_can_compute_again_what_it_does_not_keep() -> None:
     advice = r"pass --accumulate 3, .*, or --checkpointing, or a smaller --patch"
-    with pytest.raises(TrainError, match=advice), memory_advised(tiny_config(batch=9, size="base"), processes=1):
+    with pytest.raises(TrainError, match=advice), memory_advice(tiny_config(batch=9, size="base"), processes=1):
         raise MemoryError
 
 
 def test_advice_leaves_out_what_is_done_already() -> None:
     config = tiny_config(batch=4, accumulate=2, checkpointing=True, size="base")
     advice = r"the GPU's memory .* for 1 samples of 8x8 at once: pass a smaller --patch"
-    with pytest.raises(TrainError, match=advice), memory_advised(config, processes=2):
+    with pytest.raises(TrainError, match=advice), memory_advice(config, processes=2):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
 def test_other_errors_keep_their_type() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), memory_advised(TrainConfig(), processes=1):
+    with pytest.raises(RuntimeError, match="shapes"), memory_advice(TrainConfig(), processes=1):
         raise RuntimeError("shapes do not match")
 
 
@@ -179,14 +179,14 @@ def test_a_worker_killed_while_it_hands_over_a_batch_is_the_same_line(error: Exc
     config = tiny_config(workers=1)
     with (
         pytest.raises(TrainError, match=r"a process that prepares samples has ended \(.+\): .* fewer --workers than 1"),
-        memory_advised(config, processes=1),
+        memory_advice(config, processes=1),
     ):
         raise error
 
 
 def test_an_error_that_a_worker_met_is_not_taken_for_its_end() -> None:
     error = EOFError("Caught EOFError in DataLoader worker process 0.")
-    with pytest.raises(EOFError), memory_advised(tiny_config(workers=1), processes=1):
+    with pytest.raises(EOFError), memory_advice(tiny_config(workers=1), processes=1):
         raise error
 
 

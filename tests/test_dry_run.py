@@ -15,7 +15,7 @@ from lanhdr_cli.main import cli
 from lanhdr_cli.training import hours, plan_lines
 from train.checkpoint import RunFolder
 from train.data.folder import Sources
-from train.dry_run import Plan, found_in, make_plan
+from train.dry_run import Plan, count_sources, make_plan
 from train.environment import peak_memory
 
 SMALL = ("--nexps=2", "--size=lite", "--batch=2", "--patch=64", "--workers=1", "--threads=1", "--validation-samples=1")
@@ -49,7 +49,7 @@ def test_a_plan_measures_time_and_leaves_nothing(tmp_path: Path, monkeypatch: py
     # Ten validations of 30 samples: a third of 15 steps' work each.
     assert plan.left_s == pytest.approx((1000 + 10 * 30 / 2 / 3) * plan.step_s)
     assert plan.parameters == 15 * 8 * 9 + 8 + 8 * 3 * 9 + 3
-    assert plan.found == {}
+    assert plan.sources == {}
     assert not list(tmp_path.iterdir())
 
 
@@ -83,8 +83,8 @@ def test_what_is_found_is_counted_by_kind() -> None:
     class Holder:
         sources = Sources(panoramas=("a", "b"), videos=("c",))  # type: ignore[arg-type]
 
-    assert found_in(Holder()) == {"panoramas": 2, "videos": 1}
-    assert found_in(TinySource()) == {}
+    assert count_sources(Holder()) == {"panoramas": 2, "videos": 1}
+    assert count_sources(TinySource()) == {}
 
 
 def test_peak_memory_grows_by_what_is_taken() -> None:
@@ -128,7 +128,19 @@ def test_a_dry_run_refuses_a_folder_that_holds_a_run(tmp_path: Path) -> None:
 
 def test_memory_in_words_where_nothing_is_told(tmp_path: Path) -> None:
     config = tiny_config()
-    plan = Plan(config.network_config(), 10, "x", 0, {"videos": 3}, 1.0, 60.0, None, None, None, 2**20, 2**30)
+    plan = Plan(
+        network=config.network_config(),
+        parameters=10,
+        device="x",
+        first_step=0,
+        sources={"videos": 3},
+        step_s=1.0,
+        left_s=60.0,
+        memory=None,
+        device_memory=None,
+        disk=2**20,
+        disk_free=2**30,
+    )
     told = lines_of("\n".join(plan_lines(plan, config, path=tmp_path)))
     assert told["memory"] == "not told by this system"
     assert told["disk"] == f"{tmp_path}: about 1 MiB and pictures, 1.0 GiB are free"

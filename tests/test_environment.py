@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from train.environment import checkout_state, describe_environment, processor_name
+from train.environment import checkout_state, command_line, describe_environment, device_name
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -59,6 +59,12 @@ def test_the_environment_is_told_without_names_of_host_and_user() -> None:
     told = describe_environment(torch.device("cpu"), 3)
     text = json.dumps(told)
     assert (told["torch"], told["python"]) == (torch.__version__, platform.python_version())
-    assert (told["threads"], told["device"]) == (3, processor_name())
+    assert (told["threads"], told["device"]) == (3, device_name(torch.device("cpu")))
     assert socket.gethostname() not in text
     assert str(Path.home()) not in text
+
+
+def test_a_command_is_kept_without_the_program_and_paths() -> None:
+    words = ["/opt/lanhdr_cli/__main__.py", "train", "--data", "/home/someone/my films", "--init=/x/a.safetensors"]
+    expected = "lanhdr train --data 'my films' --init=a.safetensors --lr 0.002"
+    assert command_line([*words, "--lr", "0.002"]) == expected

@@ -9,7 +9,6 @@ import pytest
 import torch
 from support.converting import invoke
 
-from lanhdr_cli.commands.train import training_command
 from model.pretrained import build_network, load_network, save_network
 from train.checkpoint import RunFolder
 from train.config import TrainConfig
@@ -35,7 +34,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "run"
     folder = RunFolder(path)
     folder.create(CONFIG)
-    folder.note_session(SESSION | {"data": {"panoramas": 3, "ldr_videos": 1}}, 0)
+    command = "lanhdr train --data films --init x.safetensors"
+    folder.add_session(SESSION | {"data": {"panoramas": 3, "ldr_videos": 1}, "command": command}, 0)
+    folder.add_session(SESSION | {"command": "lanhdr train --resume run"}, 350)
     for step in range(20, 401, 20):
         folder.append({"step": step, "loss": 1.0 - step / 1000, "psnr_t": 30 + step / 100, "lr": 1e-3})
         if step % 100 == 0:
@@ -72,6 +73,7 @@ def test_the_best_weights_are_exported_with_a_record_and_a_card(run: Path, tmp_p
     assert "PSNR_T 36.50 dB on 16 samples of 96x96 pixels" in card
     assert "commit abc123 with changes, torch 2.9 on a processor" in card
     assert "CC0-1.0" in card and "- No rain." in card
+    assert "```\nlanhdr train --data films --init x.safetensors\n```" in card  # the session after step 350 is not
 
 
 def test_nothing_that_is_given_away_holds_a_path(run: Path, tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_nothing_that_is_given_away_holds_a_path(run: Path, tmp_path: Path) -> N
 
 def test_the_curve_is_that_of_the_rows(run: Path) -> None:
     weights = read_run(run, "last")
-    card = model_card(weights, CardWishes("n", "n.safetensors", None, (), True), command="c")
+    card = model_card(weights, CardWishes("n", "n.safetensors", None, (), True))
     rows = re.findall(r"^\| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", card, re.MULTILINE)
     assert [row[0] for row in rows] == ["100", "200", "300", "400"]
     # Steps 320 to 400 in twenties: mean loss 1 - 0.36, mean PSNR_T 30 + 3.6.
@@ -97,7 +99,7 @@ def test_a_long_curve_is_thinned_and_keeps_its_end(run: Path, tmp_path: Path) ->
     copy = shutil.copytree(run, tmp_path / "copy")
     for step in range(1, 301):
         RunFolder(copy).append({"step": step, "val_psnr_t": 30.0})
-    curve = model_card(read_run(copy, "best"), CardWishes("n", "n", None, (), True), command="c").split("**Curve.**")[1]
+    curve = model_card(read_run(copy, "best"), CardWishes("n", "n", None, (), True)).split("**Curve.**")[1]
     steps = [int(step) for step in re.findall(r"^\| (\d+) \|", curve, re.MULTILINE)]
     assert 6 <= len(steps) <= 12
     assert steps[-1] == 300
@@ -186,13 +188,3 @@ def test_a_newer_config_says_so(run: Path, tmp_path: Path) -> None:
     save_network(loaded.network, copy / "best.safetensors", record=record, half=False)
     with pytest.raises(TrainError, match=r"unknown values \['magic'\]"):
         read_run(copy, None)
-
-
-def test_the_command_is_what_one_would_type() -> None:
-    assert training_command(CONFIG) == (
-        "lanhdr train --init x.safetensors --nexps 2 --size lite --data DATA --steps 500 --lr 0.002 --seed 7 -o RUN"
-    )
-    long = TrainConfig(steps=1_234_567, validation_data="/a b", workers=4)
-    assert training_command(long) == (
-        "lanhdr train --nexps 2 --size lite --validation-data HELD_OUT --steps 1234567 -o RUN"
-    )

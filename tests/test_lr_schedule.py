@@ -8,7 +8,7 @@ import pytest
 from support.tiny_training import new_run, tiny_config, tiny_trainer
 
 from train.checkpoint import Checkpoint, Row, RunFolder
-from train.lr_schedule import StepCourse, Stretch, TimeCourse, learning_rate
+from train.lr_schedule import StepSchedule, TimeBudget, TimeSchedule, learning_rate
 
 CONFIG = tiny_config(lr=1.0, warmup=2, steps=10)
 
@@ -26,30 +26,30 @@ class Clock:
         self.time_s += self.tick_s
         return self.time_s
 
-    def stretch(self, length_s: float, *, reserve_s: float = 0.0) -> Stretch:
-        """A stretch that begins now."""
-        return Stretch(length_s, reserve_s, self.time_s, self)
+    def budget(self, length_s: float, *, reserve_s: float = 0.0) -> TimeBudget:
+        """Make a budget that begins now."""
+        return TimeBudget(length_s=length_s, reserve_s=reserve_s, began=self.time_s, now=self)
 
 
 def test_a_stretch_keeps_its_reserve() -> None:
     clock = Clock()
-    stretch = clock.stretch(60, reserve_s=20)
-    assert (stretch.share, stretch.over) == (0, False)
+    budget = clock.budget(60, reserve_s=20)
+    assert budget.used_share == 0
     clock.time_s += 39
-    assert not stretch.over
+    assert budget.used_share < 1
     clock.time_s += 2
-    assert (stretch.share, stretch.over) == (1, True)
+    assert budget.used_share == 1
 
 
 def test_three_stretches_of_the_clock_are_one_cosine() -> None:
     clock, before, rates = Clock(), 0.0, []
     for number in range(3):
-        course = TimeCourse(CONFIG, clock.stretch(540, reserve_s=40), total_s=1500, before_s=before)
-        while not course.over(5):
-            rates.append(course.rate(5))
+        schedule = TimeSchedule(config=CONFIG, budget=clock.budget(540, reserve_s=40), total_s=1500, before_s=before)
+        while not schedule.should_stop(5):
+            rates.append(schedule.rate(5))
             clock.time_s += 10
-        assert course.finished(5) == (number == 2)
-        before = course.seconds
+        assert schedule.is_finished(5) == (number == 2)
+        before = schedule.elapsed_s
         clock.time_s += 1000  # whatever lies between two stretches does not count
     assert rates == sorted(rates, reverse=True)
     assert rates[0] == 1
@@ -60,27 +60,27 @@ def test_three_stretches_of_the_clock_are_one_cosine() -> None:
 
 def test_the_clock_leaves_the_warm_up_and_constant_rates_alone() -> None:
     clock = Clock()
-    course = TimeCourse(CONFIG, clock.stretch(100), total_s=100)
+    schedule = TimeSchedule(config=CONFIG, budget=clock.budget(100), total_s=100)
     clock.time_s += 50
-    assert [course.rate(step) for step in (0, 1, 2)] == [0.5, 1.0, pytest.approx(0.5)]
+    assert [schedule.rate(step) for step in (0, 1, 2)] == [0.5, 1.0, pytest.approx(0.5)]
     assert learning_rate(tiny_config(schedule="constant", lr=0.3), 50, progress=0.9) == 0.3
 
 
 def test_the_clock_says_how_many_steps_the_run_will_have() -> None:
     clock = Clock()
-    course = TimeCourse(CONFIG, clock.stretch(100), total_s=400)
+    schedule = TimeSchedule(config=CONFIG, budget=clock.budget(100), total_s=400)
     clock.time_s += 100
-    assert course.settled(CONFIG, 33).steps == 132
-    assert StepCourse(CONFIG, clock.stretch(1)).settled(CONFIG, 33) is CONFIG
+    assert schedule.expected_steps(33) == 132
+    assert StepSchedule(config=CONFIG, budget=clock.budget(1)).expected_steps(33) == CONFIG.steps
 
 
 def test_steps_end_a_run_and_a_stretch_interrupts_it() -> None:
     clock = Clock()
-    course = StepCourse(CONFIG, clock.stretch(100))
-    assert (course.over(9), course.over(10), course.finished(10)) == (False, True, True)
+    schedule = StepSchedule(config=CONFIG, budget=clock.budget(100))
+    assert (schedule.should_stop(9), schedule.should_stop(10), schedule.is_finished(10)) == (False, True, True)
     clock.time_s += 100
-    assert (course.over(3), course.finished(3)) == (True, False)
-    assert course.rate(3) == learning_rate(CONFIG, 3)
+    assert (schedule.should_stop(3), schedule.is_finished(3)) == (True, False)
+    assert schedule.rate(3) == learning_rate(CONFIG, 3)
 
 
 def test_a_run_by_the_clock_goes_on_in_a_second_stretch_and_ends(tmp_path: Path) -> None:
@@ -92,7 +92,8 @@ def test_a_run_by_the_clock_goes_on_in_a_second_stretch_and_ends(tmp_path: Path)
         if number:
             trainer.restore(Checkpoint.load(RunFolder(tmp_path).checkpoint))
         clock = Clock(tick_s=1.0)
-        trainer.follow(TimeCourse(config, clock.stretch(30, reserve_s=5), total_s=60, before_s=trainer.seconds))
+        budget = clock.budget(30, reserve_s=5)
+        trainer.schedule = TimeSchedule(config=config, budget=budget, total_s=60, before_s=trainer.elapsed_s)
         assert trainer.run(heard.append) == (number == 1)
         assert "val_psnr_t" in heard[-1]  # each stretch ends with a validation
     steps = [row for row in heard if "loss" in row]
@@ -100,4 +101,4 @@ def test_a_run_by_the_clock_goes_on_in_a_second_stretch_and_ends(tmp_path: Path)
     assert steps[0]["lr"] == pytest.approx(1e-3, rel=0.01)
     assert 0 <= steps[-1]["lr"] < 1e-5
     state = Checkpoint.load(RunFolder(tmp_path).checkpoint)
-    assert (state.seconds, state.train_config().steps, state.step) == (60, len(steps), len(steps))
+    assert (state.elapsed_s, state.train_config().steps, state.step) == (60, len(steps), len(steps))

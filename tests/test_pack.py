@@ -21,7 +21,7 @@ from tools.pack_videos import AS_FRAMES, CUT, ENCODED_ANEW, decoded_alike, pack_
 from train.data.folder import Sources, find_sources
 from train.data.images import read_codes, read_radiance
 from train.data.videos import read_ldr_video
-from train.dry_run import found_in
+from train.dry_run import count_sources
 from train.errors import DatasetError
 
 BIG = 64 * MIB
@@ -90,7 +90,7 @@ def sizes(output: Path) -> list[int]:
 
 
 def kinds(sources: Sources) -> dict[str, int]:
-    return found_in(SimpleNamespace(sources=sources))
+    return count_sources(SimpleNamespace(sources=sources))
 
 
 def names(sources: Sources) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from support.tiny_training import new_run, tiny_config, tiny_trainer
 
-from train.checkpoint import Checkpoint, Row, RunFolder, write_whole
+from train.checkpoint import Checkpoint, Row, RunFolder, write_atomically
 from train.config import TrainConfig
 from train.errors import TrainError
 
@@ -113,7 +113,7 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: py
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_is_one_line_that_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(TrainError, match=r"last\.pt cannot be written"):
-        write_whole(tmp_path / "last.pt", lambda _partial: torch.save({}, "/dev/full"))
+        write_atomically(tmp_path / "last.pt", lambda _partial: torch.save({}, "/dev/full"))
     assert not list(tmp_path.iterdir())
 
 

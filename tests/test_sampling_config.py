@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+from support.recipes import guided_samples
 
 from model.errors import ExposureError
-from train.sampling_config import GUIDED_DRAWS, ExposureDraws
+from train.sampling_config import ExposureDraws
+
+GUIDED_DRAWS = {nexps: guided_samples(nexps).exposures for nexps in (2, 3)}
 
 
 def _three_deviations(share: float, draws: int) -> float:

@@ -17,7 +17,7 @@ from train.config import TrainConfig
 from train.data.loader import Batch
 from train.errors import TrainError
 from train.lr_schedule import learning_rate
-from train.trainer import WeightAverage
+from train.trainer import average_weights
 
 
 def test_a_run_learns_and_leaves_everything_it_promises(tmp_path: Path) -> None:
@@ -89,23 +89,24 @@ def test_learning_rate_rises_then_falls_to_nothing() -> None:
 
 def test_average_follows_quickly_at_first_then_slowly() -> None:
     network = TinyNetwork()
-    average = WeightAverage(network, 0.9)
-    first = next(average.network.parameters()).clone()
+    average = average_weights(network, 0.9)
+    first = next(average.parameters()).clone()
     with torch.no_grad():
         for weights in network.parameters():
             weights.add_(1)
-    average.update(network, 1)  # decay (1 + 1) / (10 + 1)
-    assert torch.allclose(next(average.network.parameters()) - first, torch.tensor(9 / 11), atol=1e-6)
-    average.update(network, 10_000)  # decay 0.9: a tenth of what is left
-    assert torch.allclose(next(average.network.parameters()) - first, torch.tensor(9 / 11 + 2 / 110), atol=1e-6)
+    average.update_parameters(network)  # decay (1 + 1) / (10 + 1)
+    assert torch.allclose(next(average.parameters()) - first, torch.tensor(9 / 11), atol=1e-6)
+    average.n_averaged.fill_(10_000)
+    average.update_parameters(network)  # decay 0.9: a tenth of what is left
+    assert torch.allclose(next(average.parameters()) - first, torch.tensor(9 / 11 + 2 / 110), atol=1e-6)
 
 
 def test_average_copies_buffers() -> None:
     network = nn.BatchNorm2d(2)
-    average = WeightAverage(network, 0.999)
+    average = average_weights(network, 0.999)
     network.running_mean = torch.tensor([3.0, 4.0])
-    average.update(network, 1)
-    assert torch.equal(dict(average.network.named_buffers())["running_mean"], torch.tensor([3.0, 4.0]))
+    average.update_parameters(network)
+    assert torch.equal(dict(average.named_buffers())["module.running_mean"], torch.tensor([3.0, 4.0]))
 
 
 def test_a_batch_holds_both_windows_with_their_truths() -> None:

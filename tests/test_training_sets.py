@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from av.video.stream import VideoStream
 from support.fake_sets import fake_bracket, fake_hdr_frames, fake_patches, fake_vimeo90k, moving_codes
+from support.recipes import guided_samples
 
 from train.data.clips import draw_indices, mirrored
 from train.data.folder import find_sources
 from train.errors import DatasetError
-from train.sampling_config import guided_samples
 from train.synthesis.dataset import TrainingSet
 
 
@@ -240,8 +240,8 @@ def test_time_turns_around_at_the_ends() -> None:
     assert [mirrored(index, 7) for index in range(-2, 10)] == [2, 1, 0, 1, 2, 3, 4, 5, 6, 5, 4, 3]
     assert mirrored(5, 1) == 0
     rng = np.random.default_rng(0)
-    assert {tuple(draw_indices(rng, 7, wanted=8)) for _ in range(20)} == {(0, 1, 2, 3, 4, 5, 6, 5)}
-    starts = [draw_indices(rng, 7, wanted=6) for _ in range(40)]
+    assert {tuple(draw_indices(rng, 7, frames=8)) for _ in range(20)} == {(0, 1, 2, 3, 4, 5, 6, 5)}
+    starts = [draw_indices(rng, 7, frames=6) for _ in range(40)]
     assert {tuple(indices) for indices in starts} == {(0, 1, 2, 3, 4, 5), (1, 2, 3, 4, 5, 6)}
-    strides = [np.diff(draw_indices(rng, 30, wanted=6, longest_stride=3)) for _ in range(60)]
+    strides = [np.diff(draw_indices(rng, 30, frames=6, longest_stride=3)) for _ in range(60)]
     assert {int(steps[0]) for steps in strides} == {1, 2, 3} and all(len(set(steps.tolist())) == 1 for steps in strides)

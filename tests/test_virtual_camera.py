@@ -6,7 +6,7 @@ import pytest
 from train.data.images import Picture, Pixels, hdr_picture, ldr_picture
 from train.data.videos import Video
 from train.synthesis.camera import LIMIT, STILL, Camera, Motion, draw_motion, view_panorama, view_picture, view_video
-from train.synthesis.scene import CompositeScene, Layer, draw_layer
+from train.synthesis.scene import CompositeScene, Foreground, draw_foreground
 
 SIZE = (24, 32)
 
@@ -91,23 +91,23 @@ def test_video_frames_follow_the_order_asked_for() -> None:
     assert [round(float(view.render(time).mean())) for time in (-1.0, 0.0, 1.0)] == [80, 50, 20]
 
 
-def _square(motion: Motion, swell: Pixels | None = None) -> Layer:
+def _square(motion: Motion, swell: Pixels | None = None) -> Foreground:
     pixels = np.concatenate([np.full((8, 8, 3), 0.7, np.float32), np.ones((8, 8, 1), np.float32)], 2)
-    return Layer(pixels, (16.0, 12.0), motion, swell, (1.0, 0.0))
+    return Foreground(pixels, (16.0, 12.0), motion, swell, (1.0, 0.0))
 
 
-def test_layer_covers_its_place_and_nothing_else_and_moves() -> None:
+def test_a_foreground_covers_its_place_and_nothing_else_and_moves() -> None:
     behind = np.full((*SIZE, 3), 0.1, np.float32)
-    layer = _square(_drift(5, 0))
+    foreground = _square(_drift(5, 0))
     for time in (0.0, 1.0):
-        painted = layer.over(behind, time)
+        painted = foreground.over(behind, time)
         shift = int(5 * time)
         np.testing.assert_allclose(painted[10:14, 14 + shift : 18 + shift], 0.7, atol=1e-5)
         np.testing.assert_allclose(painted[:, : 10 + shift], 0.1, atol=1e-5)
     assert (behind == np.float32(0.1)).all()
 
 
-def test_layer_deforms() -> None:
+def test_a_foreground_deforms() -> None:
     behind = np.zeros((*SIZE, 3), np.float32)
     swell = np.random.default_rng(0).normal(0, 2, (2, *SIZE, 2)).astype(np.float32)
     rigid, soft = _square(STILL).over(behind, 1.0), _square(STILL, swell).over(behind, 1.0)
@@ -115,15 +115,17 @@ def test_layer_deforms() -> None:
     assert np.abs(_square(STILL, swell).over(behind, 2.0) - soft).max() > 0.1
 
 
-def test_drawn_layers_are_soft_at_the_edge_and_range_from_dim_to_bright() -> None:
+def test_drawn_foregrounds_are_soft_at_the_edge_and_range_from_dim_to_bright() -> None:
     rng = np.random.default_rng(0)
-    layers = [draw_layer(rng, _noise(100, 100), size=(64, 64), speed=3.0, longest_exposure=8.0) for _ in range(60)]
-    opacities = [layer.pixels[..., 3] for layer in layers]
+    drawn = [draw_foreground(rng, _noise(100, 100), size=(64, 64), speed=3.0, longest_exposure=8.0) for _ in range(60)]
+    opacities = [foreground.pixels[..., 3] for foreground in drawn]
     assert all(((opacity > 0.05) & (opacity < 0.95)).any() for opacity in opacities)
     assert all(opacity.min() >= 0 and opacity.max() <= 1.001 for opacity in opacities)
-    brightness = [float(layer.pixels[..., :3].max()) for layer in layers]
+    brightness = [float(foreground.pixels[..., :3].max()) for foreground in drawn]
     assert min(brightness) < 0.1 and max(brightness) > 1
-    assert any(layer.swell is None for layer in layers) and any(layer.swell is not None for layer in layers)
+    assert any(foreground.swell is None for foreground in drawn) and any(
+        foreground.swell is not None for foreground in drawn
+    )
 
 
 def test_open_shutter_smears_in_the_direction_of_motion() -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from train.checkpoint import RunFolder, write_whole
+from train.checkpoint import RunFolder, write_atomically
 from train.data.clips import shortened
 from train.errors import TrainError
 from train.export import read_run, record_of, write_weights
@@ -71,7 +71,7 @@ def split_file(path: Path, folder: Path, *, part_bytes: int) -> Manifest:
         raise TrainError(f"{path} cannot be split into {folder} ({error}): check free space and permissions") from error
     manifest = Manifest(path.name, sum(part.size for part in parts), parts)
     text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1) + "\n"
-    write_whole(folder / manifest_name(path.name), lambda partial: _write(partial, text.encode()))
+    write_atomically(folder / manifest_name(path.name), text.encode())
     return manifest
 
 
@@ -113,7 +113,7 @@ def join_parts(manifest_path: Path, folder: Path, *, target: Path) -> None:
             f"{len(missing)} of {len(places)} parts of {manifest.file} are not in {folder}: {shortened(missing)}; "
             f"bring them, or remove {manifest_path} to begin anew"
         )
-    write_whole(target, lambda partial: _join(manifest, places, partial))
+    write_atomically(target, lambda partial: _join(manifest, places, partial))
 
 
 def _write_parts(path: Path, folder: Path, part_bytes: int) -> Iterator[Part]:
@@ -158,10 +158,6 @@ def _read_manifest(path: Path) -> Manifest:
 
 def _checksum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
 
 
 WEIGHTS = "weights.safetensors"

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from tools.pack_images import FRAMES_KIND, MIB, Unit, free_name, write_radiance, write_while_it_fits
 from train.data.folder import FEWEST_FRAMES, FRAMES_PER_VIDEO
-from train.data.videos import is_hdr, open_video, read_hdr_video, read_ldr_video, reduced
+from train.data.images import reduced
+from train.data.videos import is_hdr, open_video, read_hdr_video, read_ldr_video
 from train.errors import DatasetError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import click
 if TYPE_CHECKING:
     import torch
 
-    from train.lr_schedule import Course, Stretch
+    from train.lr_schedule import Schedule, TimeBudget
     from train.trainer import Trainer
 
 
@@ -48,11 +48,11 @@ class Terms:
         if self.reserve_s >= 60 * self.minutes:
             raise click.UsageError(f"--reserve {self.reserve_s:g} s leaves nothing of --minutes {self.minutes:g}")
 
-    def stretch(self) -> "Stretch":
-        """The time of this process, which began when it was started."""
-        from train.lr_schedule import Stretch
+    def budget(self) -> "TimeBudget":
+        """Return the time of this process, which began when it was started."""
+        from train.lr_schedule import TimeBudget
 
-        return Stretch(60 * self.minutes, self.reserve_s, BEGAN)
+        return TimeBudget(length_s=60 * self.minutes, reserve_s=self.reserve_s, began=BEGAN)
 
 
 @click.command()
@@ -82,7 +82,6 @@ class Terms:
 @click.option("--threads", type=_POSITIVE, help="Threads of the network's arithmetic on a CPU.")
 @click.option("--accumulate", type=_POSITIVE, help="Parts that a batch is computed in.")
 @click.option("--checkpointing", is_flag=True, default=None, help="Base in less memory, by computing more.")
-@click.option("--compile", is_flag=True, default=None, help="Compile the network.")
 @click.option("--validate-every", type=_POSITIVE, help="Steps between validations.")
 @click.option("--validation-samples", type=click.IntRange(min=0), help="Held-out samples.")
 def main(state: Path, out: Path, *, device: str, **options: Any) -> None:
@@ -110,13 +109,13 @@ def _train(state: Path, out: Path, given: dict[str, Any], *, terms: Terms, devic
     from train.checkpoint import RunFolder
 
     trainer = open_run(state, given, device=_device(device))
-    course = choose_course(trainer, terms, by_steps="steps" in given)
-    trainer.follow(course)
-    finished = course.finished(trainer.step)
+    schedule = choose_schedule(trainer, terms, by_steps="steps" in given)
+    trainer.schedule = schedule
+    finished = schedule.is_finished(trainer.step)
     if not finished:
         config = trainer.config
         _say(f"{_clock()}  step {trainer.step}: {config.workers} workers, batches of {config.batch}")
-        finished = trainer.run(StretchLog(course, config.batch, steps=config.steps, began=BEGAN))
+        finished = trainer.run(StretchLog(schedule, config.batch, steps=config.steps, began=BEGAN))
     most = None if terms.out_mib is None else int(terms.out_mib * MIB)
     for line in deliver(RunFolder(state), out, part_bytes=int(terms.part_mib * MIB), most_bytes=most):
         _say(line)
@@ -135,7 +134,7 @@ def open_run(state: Path, given: dict[str, Any], *, device: "torch.device") -> "
         LanHdrError: If the state is incomplete or damaged, or a value is not possible.
     """
     from tools.delivery import fetch_state
-    from train import run as session
+    from train import run
     from train.checkpoint import RunFolder
     from train.config import resolved_config
 
@@ -144,11 +143,11 @@ def open_run(state: Path, given: dict[str, Any], *, device: "torch.device") -> "
     if fetched:
         _say(f"going on from the parts of {fetched}")
     if RunFolder(state).checkpoint.exists():
-        return session.resume(state, values, device=device)
-    return session.start(resolved_config(values, recipe=given.get("recipe")), state, device=device)
+        return run.resume(state, values, device=device)
+    return run.start(resolved_config(values, recipe=given.get("recipe")), state, device=device)
 
 
-def choose_course(trainer: "Trainer", terms: Terms, *, by_steps: bool) -> "Course":
+def choose_schedule(trainer: "Trainer", terms: Terms, *, by_steps: bool) -> "Schedule":
     """Let the run follow the clock, unless steps are given or it counted steps before.
 
     Args:
@@ -160,17 +159,17 @@ def choose_course(trainer: "Trainer", terms: Terms, *, by_steps: bool) -> "Cours
         TrainError: If the run follows the clock, and nothing is said of its length.
     """
     from train.errors import TrainError
-    from train.lr_schedule import StepCourse, TimeCourse
+    from train.lr_schedule import StepSchedule, TimeSchedule
 
-    counted = trainer.step > 0 and trainer.seconds == 0 and terms.total_minutes is None
+    counted = trainer.step > 0 and trainer.elapsed_s == 0 and terms.total_minutes is None
     if by_steps or counted:
-        return StepCourse(trainer.config, terms.stretch())
-    if trainer.seconds and terms.total_minutes is None:
+        return StepSchedule(config=trainer.config, budget=terms.budget())
+    if trainer.elapsed_s and terms.total_minutes is None:
         raise TrainError(
-            f"the run follows the clock, {trainer.seconds / 60:.4g} minutes so far: say its length by --total-minutes"
+            f"the run follows the clock, {trainer.elapsed_s / 60:.4g} minutes so far: say its length by --total-minutes"
         )
     total = 60 * (terms.total_minutes or terms.minutes)
-    return TimeCourse(trainer.config, terms.stretch(), total_s=total, before_s=trainer.seconds)
+    return TimeSchedule(config=trainer.config, budget=terms.budget(), total_s=total, before_s=trainer.elapsed_s)
 
 
 def _device(name: str) -> "torch.device":

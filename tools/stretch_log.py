@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from train.checkpoint import Row
-from train.lr_schedule import Course, TimeCourse
+from train.lr_schedule import Schedule, TimeSchedule
 
 SECONDS_PER_LINE = 20.0
 
@@ -15,9 +15,9 @@ class StretchLog:
     """Takes the figures of steps and validations, and prints their means since the line before.
 
     Args:
-        course: Decides how much of the run is over.
+        schedule: Decides how much of the run is over.
         batch: Samples per step.
-        steps: Length of the run; shown where the course counts steps.
+        steps: Length of the run; shown where the schedule counts steps.
         began: When the stretch began, by `now`.
         now: A clock in seconds.
         say: Prints a line.
@@ -25,7 +25,7 @@ class StretchLog:
 
     def __init__(
         self,
-        course: Course,
+        schedule: Schedule,
         batch: int,
         *,
         steps: int,
@@ -33,7 +33,7 @@ class StretchLog:
         now: Callable[[], float] = time.monotonic,
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     ) -> None:
-        self._course, self._batch, self._steps = course, batch, steps
+        self._schedule, self._batch, self._steps = schedule, batch, steps
         self._began, self._now, self._say = began, now, say
         self._line_at = -math.inf
         self._rows: list[Row] = []
@@ -61,8 +61,8 @@ class StretchLog:
         )
 
     def _progress(self, row: Row) -> str:
-        course = self._course
-        done = course.progress if isinstance(course, TimeCourse) else row["step"] / self._steps
+        schedule = self._schedule
+        done = schedule.progress if isinstance(schedule, TimeSchedule) else row["step"] / self._steps
         return f"{done:.0%}"
 
     def _time(self) -> str:

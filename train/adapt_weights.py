@@ -18,7 +18,7 @@ from model.pretrained import Network, build_network
 Role = tuple[str, int, bool, int]
 
 
-def transplant(network: Network, nexps: int) -> Network:
+def adapt_weights(network: Network, nexps: int) -> Network:
     """Make a network for another number of exposures from a trained one.
 
     Weights that see all frames alike are copied. A weight of one frame goes to the frames of the same role: on the

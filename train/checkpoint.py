@@ -1,4 +1,4 @@
-"""The state of a run on disk: complete or not there at all, and readable without running what is in it."""
+"""Files of a run: the checkpoint, written atomically and read without running what is in it, and the run's folder."""
 
 import contextlib
 import json
@@ -13,27 +13,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from train.config import TrainConfig, write_config
+from train.config import TrainConfig
 from train.environment import Environment
 from train.errors import TrainError
 
-FORMAT = 1
+FORMAT = 2
+Row = dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """Everything that the next step depends on.
 
     Args:
         step: Number of finished steps.
-        config: Values of the `TrainConfig`, by name.
-        design: Values of the `NetworkConfig`, by name.
+        config: Values of the `TrainConfig`.
+        design: Values of the `NetworkConfig`.
         network: State of the network.
-        average: State of the network with averaged weights.
+        average: State of the averaged weights.
         optimizer: State of the optimizer.
-        pending: Sums for the row of metrics that is not complete yet.
+        means: Sum and count of each figure since the last row of metrics.
         best: Highest validation score so far, in dB; -inf before the first.
-        seconds: Time that counts for a schedule by the clock; 0 where steps count.
+        elapsed_s: Time that a schedule by the clock has counted; 0 where steps count.
     """
 
     step: int
@@ -42,9 +43,9 @@ class Checkpoint:
     network: dict[str, Tensor]
     average: dict[str, Tensor]
     optimizer: dict[str, Any]
-    pending: dict[str, float]
+    means: dict[str, tuple[float, float]]
     best: float
-    seconds: float = 0.0
+    elapsed_s: float
 
     def save(self, path: Path) -> None:
         """Replace the file at `path` by this state; the old file stays if anything fails.
@@ -53,10 +54,10 @@ class Checkpoint:
             TrainError: If the disk refuses.
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        write_whole(path, lambda partial: torch.save({"format": FORMAT, **values}, partial))
+        write_atomically(path, lambda partial: torch.save({"format": FORMAT, **values}, partial))
 
     def train_config(self) -> TrainConfig:
-        """The config of the run that saved this state."""
+        """Return the config of the run that saved this state."""
         return TrainConfig.from_dict(self.config)
 
     @classmethod
@@ -68,31 +69,36 @@ class Checkpoint:
         """
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what torch muses about a foreign file helps nobody
+                warnings.simplefilter("ignore")  # torch's warnings about a foreign file help nobody
                 values = torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError as error:
             raise TrainError(f"there is no checkpoint {path}: pass the folder of a run that saved one") from error
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise TrainError(f"{path} cannot be read as a checkpoint: the file is damaged or foreign") from error
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
-            raise TrainError(f"{path} is not a checkpoint of this trainer (format {FORMAT}): pass a run's folder")
-        values.pop("rng", None)  # the generator's state, which is drawn anew for every step now
+            raise TrainError(
+                f"{path} is not a checkpoint of this trainer (format {FORMAT}): pass the folder of a run that it began"
+            )
         return cls(**values)
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a file that takes the name `path` only when it is complete and on the disk.
+def write_atomically(path: Path, content: bytes | Callable[[Path], object]) -> None:
+    """Write a file that takes the name `path` only when it is complete and on the disk.
 
     Args:
-        path: Final name.
-        write: Called with a partial name in the same folder.
+        path: Final name; its folder is made if need be.
+        content: The bytes, or a function that writes a file of a partial name in the same folder.
 
     Raises:
         TrainError: If the disk refuses; an old file at `path` is left as it was.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        write(partial)
+        path.parent.mkdir(exist_ok=True)
+        if isinstance(content, bytes):
+            partial.write_bytes(content)
+        else:
+            content(partial)
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
@@ -105,16 +111,9 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
             partial.unlink()
 
 
-Row = dict[str, float]
-
-
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run leaves what it makes.
-
-    Args:
-        path: The folder.
-    """
+    """The folder of a run."""
 
     path: Path
 
@@ -130,7 +129,7 @@ class RunFolder:
 
     @property
     def environment(self) -> Path:
-        """Where and with what each session of the run took place, a JSON list."""
+        """Environment and command of each session of the run, a JSON list."""
         return self.path / "environment.json"
 
     @property
@@ -138,20 +137,16 @@ class RunFolder:
         """Folder of TensorBoard's files."""
         return self.path / "tensorboard"
 
-    def sample(self, step: int) -> Path:
-        """Pictures of a validation."""
-        return self.path / "samples" / f"step_{step:06d}.png"
-
     def weights(self, name: str) -> Path:
-        """Averaged weights: `last` or `best`."""
+        """Return the file of averaged weights, `last` or `best`."""
         return self.path / f"{name}.safetensors"
 
-    def demand_free(self) -> None:
-        """Make sure that no run lies here.
+    def sample(self, step: int) -> Path:
+        """Return the file of a validation's contact sheet."""
+        return self.path / "samples" / f"step_{step:06d}.png"
 
-        Raises:
-            TrainError: If one does.
-        """
+    def check_unused(self) -> None:
+        """Raise a TrainError if the folder holds a run or weights."""
         if self.checkpoint.exists():
             raise TrainError(
                 f"{self.path} holds a run already: continue it with --resume {self.path}, or choose another"
@@ -166,47 +161,41 @@ class RunFolder:
         Raises:
             TrainError: If the folder holds a run already, or cannot be made.
         """
-        self.demand_free()
+        self.check_unused()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_config(config, self.path / "config.json")
+            (self.path / "config.json").write_text(config.to_json(), encoding="utf-8")
             self.metrics.write_text("", encoding="utf-8")
             self.environment.unlink(missing_ok=True)
         except OSError as error:
             raise TrainError(f"{self.path} cannot be made ({error}): choose another folder with -o") from error
 
     def reopen(self, config: TrainConfig, checkpoint: Checkpoint) -> None:
-        """Go on with the run here: forget the rows that were written after its last checkpoint.
+        """Continue the run here: drop the rows that were written after its last checkpoint.
 
         Raises:
             TrainError: If the rows are damaged, or the disk refuses.
         """
         rows = [row for row in self.rows() if row["step"] <= checkpoint.step]
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        write_whole(self.metrics, lambda partial: _write(partial, lines.encode()))
-        write_whole(self.path / "config.json", lambda partial: write_config(config, partial))
+        write_atomically(self.metrics, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        write_atomically(self.path / "config.json", config.to_json().encode())
 
-    def note_session(self, environment: Environment, step: int) -> None:
-        """Keep where and with what the run goes on from here.
-
-        Args:
-            environment: What `describe_environment` found, and what else is worth knowing.
-            step: Number of finished steps.
+    def add_session(self, environment: Environment, step: int) -> None:
+        """Record the environment in which the run goes on after `step` finished steps.
 
         Raises:
             TrainError: If the disk refuses.
         """
         sessions = [*self.sessions(), {"from_step": step, **environment}]
-        content = json.dumps(sessions, indent=1) + "\n"
-        write_whole(self.environment, lambda partial: _write(partial, content.encode()))
+        write_atomically(self.environment, (json.dumps(sessions, indent=1) + "\n").encode())
 
     def sessions(self) -> list[Environment]:
-        """Read where each session took place; none if that was never written or is damaged."""
+        """Read the environment of each session; empty if the file is missing or damaged."""
         try:
-            read = json.loads(self.environment.read_text(encoding="utf-8"))
+            values = json.loads(self.environment.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return []
-        return [session for session in read if isinstance(session, dict)] if isinstance(read, list) else []
+        return [session for session in values if isinstance(session, dict)] if isinstance(values, list) else []
 
     def append(self, row: Row) -> None:
         """Add a row of metrics.
@@ -220,41 +209,24 @@ class RunFolder:
         except OSError as error:
             raise TrainError(f"{self.metrics} cannot be written ({error}): free some space, then resume") from error
 
-    def write_sample(self, png: bytes, step: int) -> None:
-        """Write pictures of a validation.
-
-        Args:
-            png: Content of the file.
-            step: Number of finished steps.
-
-        Raises:
-            TrainError: If the disk refuses.
-        """
-        path = self.sample(step)
-        write_whole(path, lambda partial: _write(partial, png))
-
     def rows(self) -> list[Row]:
         """Read all complete rows of metrics.
 
         Raises:
-            TrainError: If there is a row that is none.
+            TrainError: If a row is damaged.
         """
         if not self.metrics.exists():
             return []
-        lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [self._row(line, number) for number, line in enumerate(lines, 1) if line.endswith("\n")]
-
-    def _row(self, line: str, number: int) -> Row:
-        try:
-            row: Row = json.loads(line)
-            float(row["step"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise TrainError(
-                f"{self.metrics}, line {number} is no row of metrics: remove it, then try again"
-            ) from error
-        return row
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(content)
+        rows: list[Row] = []
+        for number, line in enumerate(self.metrics.read_text(encoding="utf-8").splitlines(keepends=True), 1):
+            if not line.endswith("\n"):
+                break  # half written
+            try:
+                row = json.loads(line)
+                float(row["step"])
+            except (ValueError, TypeError, KeyError) as error:
+                raise TrainError(
+                    f"{self.metrics}, line {number} is no row of metrics: remove it, then try again"
+                ) from error
+            rows.append(row)
+        return rows

@@ -1,4 +1,4 @@
-"""What a training run is told: one frozen value, stored beside its results."""
+"""Configuration of a training run, and the TOML recipes that it comes from."""
 
 import dataclasses
 import difflib
@@ -14,20 +14,22 @@ from model.network import NetworkConfig
 from train.acceleration import Precision
 from train.dataclass_io import read_table
 from train.errors import RecipeError, TrainError
-from train.sampling_config import ExposureDraws, GuidedSampling, Mixture, PaperSampling, SampleRecipe, guided_samples
+from train.sampling_config import ExposureDraws, GuidedSampling, Mixture, PaperSampling, SampleRecipe
 
-LossName = Literal["paper", "paper_vgg", "log_mse"]
+LossName = Literal["paper", "log_mse"]
+ScheduleName = Literal["cosine", "constant"]
+Size = Literal["lite", "base"]
+Output = Literal["guided", "direct"]
 
-Schedule = Literal["cosine", "constant"]
-
-_POSITIVE = (
+RECIPES = Path(__file__).with_name("recipes")
+POSITIVE = (
     "steps", "batch", "patch", "lr", "clip_norm", "threads", "log_every", "validate_every", "checkpoint_minutes",
     "accumulate",
 )  # fmt: skip
-_NOT_NEGATIVE = ("warmup", "weight_decay", "workers", "validation_samples")
+NOT_NEGATIVE = ("warmup", "weight_decay", "workers", "validation_samples")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Everything that decides the numbers of a run, and how it is carried out.
 
@@ -35,30 +37,28 @@ class TrainConfig:
         nexps: Number of exposures in the cycle, 2 or 3.
         size: `lite`, for CPUs and real time, or `base`, the published size.
         output: `guided` corrects a merged start, `direct` is the published network; see `NetworkConfig`.
-        loss: `log_mse` (per-sample logarithm of the squared error), `paper` (L1, frequency, temporal) or `paper_vgg`
-            (these and VGG-19's perceptual term).
+        loss: `log_mse` (per-sample logarithm of the squared error) or `paper` (L1, frequency, temporal).
         steps: Length of the run and of its learning-rate schedule, in optimizer steps.
         batch: Samples per step; each brings two consecutive windows.
         patch: Side of the square patches, in pixels.
         lr: Highest learning rate of AdamW, reached after the warm-up.
         warmup: Steps over which the learning rate rises from 0.
-        schedule: What happens to it afterwards: a `cosine` takes it to 0, or it stays `constant`.
+        schedule: Learning rate after the warm-up: a `cosine` to 0, or `constant`.
         weight_decay: Decoupled weight decay of AdamW.
         clip_norm: Largest norm of the gradient of all parameters together.
         ema_decay: Decay per step of the averaged weights, in [0, 1).
         recipe: Name or file of the recipe that the values come from; for the record, all it says is here.
-        samples: How samples are drawn; None means as `guided_samples` says.
+        samples: How samples are drawn; None means as in the guided recipe.
         seed: Every random draw derives from this, the step and the sample's index.
         data: Folder of pictures and clips; None means procedural scenes.
         validation_data: Folder of held-out pictures; None means other draws from the training data.
         init: Weights to start from; None means random ones.
         workers: Processes that prepare samples; 0 prepares them between the steps.
         threads: Threads of the network's arithmetic.
-        precision: What convolutions compute in: `float32`, `bf16`, or `auto`, bf16 where the device is fast at it;
+        precision: Type of the convolutions: `float32`, `bf16`, or `auto`, bf16 where the device is fast at it;
             losses, transforms, the search and the merge stay float32.
         accumulate: Parts of a batch that are computed one after the other, in a fraction of the memory.
-        checkpointing: Compute again in the backward pass what takes much memory to keep.
-        compile: Compile the network by torch.compile.
+        checkpointing: Recompute activations in the backward pass instead of keeping them.
         log_every: Steps per row of metrics.jsonl.
         validate_every: Steps between validations.
         validation_samples: Number of fixed held-out samples; 0 turns validation off.
@@ -66,15 +66,15 @@ class TrainConfig:
     """
 
     nexps: int = 2
-    size: Literal["lite", "base"] = "lite"
-    output: Literal["guided", "direct"] = "guided"
+    size: Size = "lite"
+    output: Output = "guided"
     loss: LossName = "log_mse"
     steps: int = 20_000
     batch: int = 8
     patch: int = 96
     lr: float = 8e-4
     warmup: int = 200
-    schedule: Schedule = "cosine"
+    schedule: ScheduleName = "cosine"
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     ema_decay: float = 0.999
@@ -89,33 +89,36 @@ class TrainConfig:
     precision: Precision = "auto"
     accumulate: int = 1
     checkpointing: bool = False
-    compile: bool = False
     log_every: int = 20
     validate_every: int = 500
     validation_samples: int = 16
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
-        for name in _POSITIVE + _NOT_NEGATIVE:
+        for name in POSITIVE + NOT_NEGATIVE:
             value = getattr(self, name)
-            if not (value > 0 or (value == 0 and name in _NOT_NEGATIVE)):
-                raise TrainError(f"{name} is {value}: pass {'0 or more' if name in _NOT_NEGATIVE else 'more than 0'}")
+            if not (value > 0 or (value == 0 and name in NOT_NEGATIVE)):
+                raise TrainError(f"{name} is {value}: pass {'0 or more' if name in NOT_NEGATIVE else 'more than 0'}")
         if not 0 <= self.ema_decay < 1:
             raise TrainError(f"ema_decay is {self.ema_decay}: pass 0 or more and less than 1")
 
     def network_config(self) -> NetworkConfig:
-        """The network that this run trains: `lite`, or the published one, by itself or beside a guided start."""
+        """Return the config of the network that this run trains."""
         if self.size == "base":
             return NetworkConfig(nexps=self.nexps, design="lanhdr", output=self.output)
         return NetworkConfig(nexps=self.nexps, design="lite", output=self.output, channels=48)
 
     def sample_recipe(self) -> SampleRecipe:
-        """How this run draws its samples."""
-        return self.samples or guided_samples(self.nexps)
+        """Return how this run draws its samples."""
+        return self.samples or read_recipe(f"guided_{self.nexps}e").samples
 
     def as_dict(self) -> dict[str, Any]:
-        """All values by name, as JSON can hold them."""
+        """Return all values by name, as JSON can hold them."""
         return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        """Return all values as readable JSON."""
+        return json.dumps(self.as_dict(), indent=2) + "\n"
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
@@ -128,50 +131,33 @@ class TrainConfig:
         if unknown:
             raise TrainError(f"the stored config has unknown values {unknown}: it is from another version, start anew")
         samples = values.get("samples")
-        return cls(**values | {"samples": SampleRecipe.from_dict(samples) if isinstance(samples, dict) else samples})
+        if isinstance(samples, dict):
+            values = values | {"samples": read_table(SampleRecipe, samples, place="the stored recipe")}
+        return cls(**values)
 
 
-def write_config(config: TrainConfig, path: Path) -> None:
-    """Write a config as readable JSON."""
-    path.write_text(json.dumps(config.as_dict(), indent=2) + "\n", encoding="utf-8")
-
-
-FOLDER = Path(__file__).with_name("recipes")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """The numbers of the descent; each means what it means in `TrainConfig`."""
+    """The table `[optimizer]` of a recipe; each value means what it means in `TrainConfig`."""
 
     steps: int
     batch: int
     patch: int
     lr: float
-    schedule: Schedule
+    schedule: ScheduleName
     warmup: int
     weight_decay: float
     clip_norm: float
     ema_decay: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One file of `train/recipes`, or of the user.
-
-    Args:
-        nexps: Number of exposures in the cycle, 2 or 3.
-        size: `lite` or `base`.
-        output: `guided` corrects a merged start, `direct` is the published network.
-        loss: Recipe of the loss.
-        optimizer: Numbers of the descent.
-        exposures: Which exposures samples have.
-        sampling: How samples are made.
-        mixture: Of what they are made.
-    """
+    """One file of `train/recipes`, or of the user."""
 
     nexps: int
-    size: Literal["lite", "base"]
-    output: Literal["guided", "direct"]
+    size: Size
+    output: Output
     loss: LossName
     optimizer: Optimizer
     exposures: ExposureDraws
@@ -179,26 +165,33 @@ class Recipe:
     mixture: Mixture
 
     def __post_init__(self) -> None:
-        """Refuse cycles of another length than the number of exposures."""
         if self.exposures.nexps != self.nexps:
             raise RecipeError(f"nexps is {self.nexps}, the cycles have {self.exposures.nexps} exposures: correct one")
 
+    @property
+    def samples(self) -> SampleRecipe:
+        """The part that decides what a sample looks like."""
+        return SampleRecipe(exposures=self.exposures, sampling=self.sampling, mixture=self.mixture)
+
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come with lanhdr."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+    """Return the names of the recipes that come with lanhdr."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
 def read_recipe(name: str) -> Recipe:
-    """Read a recipe by its name, or a file.
-
-    Args:
-        name: A name without suffix, as `lanhdr_2e`, or the path of a .toml file.
+    """Read a recipe by its name, such as `lanhdr_2e`, or the path of a .toml file.
 
     Raises:
         RecipeError: If there is no such recipe, or something is wrong in it; the message names the file and the key.
     """
-    path = _path(name)
+    path, names = Path(name), recipe_names()
+    if path.suffix != ".toml":
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise RecipeError(f"there is no recipe {name!r}: {hint}known are {', '.join(names)}, or pass a file .toml")
+        path = RECIPES / f"{name}.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -211,39 +204,27 @@ def read_recipe(name: str) -> Recipe:
         raise RecipeError(str(error) if str(error).startswith(path.name) else f"{path.name}: {error}") from error
 
 
-def _path(name: str) -> Path:
-    if name.endswith(".toml"):
-        return Path(name)
-    known = recipe_names()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise RecipeError(f"there is no recipe {name!r}: {hint}known are {', '.join(known)}, or pass a file .toml")
-    return FOLDER / f"{name}.toml"
-
-
 def default_recipe(given: Mapping[str, Any]) -> str:
     """Name the recipe of a run that names none: `guided_2e`, or `guided_3e` where 3 exposures are given."""
     return f"guided_{given.get('nexps', 2)}e"
 
 
 def resolved_config(given: Mapping[str, Any], *, recipe: str | None = None) -> TrainConfig:
-    """Make the config of a run: what is given, and for the rest what the recipe says.
+    """Make the config of a run: the given values, and for the rest those of the recipe.
 
     Args:
         given: Values of `TrainConfig` by name.
         recipe: Name or file; None means `default_recipe`.
 
     Raises:
-        LanHdrError: If the recipe cannot be read or does not fit what is given, or a value is out of range.
+        LanHdrError: If the recipe cannot be read or does not fit the given values, or a value is out of range.
     """
     name = recipe or default_recipe(given)
-    read = read_recipe(name)
-    wanted = given.get("nexps", read.nexps)
-    if wanted != read.nexps:
-        other = name.replace(f"_{read.nexps}e", f"_{wanted}e")
+    base = read_recipe(name)
+    nexps = given.get("nexps", base.nexps)
+    if nexps != base.nexps:
+        other = name.replace(f"_{base.nexps}e", f"_{nexps}e")
         hint = f"pass --recipe {other}" if other in recipe_names() else "leave --nexps out, or pass another recipe"
-        raise RecipeError(f"the recipe {name} trains {read.nexps} exposures, --nexps says {wanted}: {hint}")
-    values = {"nexps": read.nexps, "size": read.size, "output": read.output, "loss": read.loss, "recipe": name}
-    samples = SampleRecipe(read.exposures, read.sampling, read.mixture)
-    return TrainConfig(**(values | dataclasses.asdict(read.optimizer) | {"samples": samples} | dict(given)))
+        raise RecipeError(f"the recipe {name} trains {base.nexps} exposures, --nexps says {nexps}: {hint}")
+    values = {"nexps": nexps, "size": base.size, "output": base.output, "loss": base.loss, "recipe": name}
+    return TrainConfig(**(values | dataclasses.asdict(base.optimizer) | {"samples": base.samples} | dict(given)))

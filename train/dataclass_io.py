@@ -1,4 +1,4 @@
-"""Reads tables of names and values, as TOML and JSON have them, into frozen dataclasses; strictly."""
+"""Strict reading of TOML and JSON tables into frozen dataclasses."""
 
 import dataclasses
 import difflib
@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from train.errors import RecipeError
 
 T = TypeVar("T")
+KIND_NAMES = {int: "a whole number", float: "a number", str: "a text in quotes", bool: "true or false"}
 
 
 def read_table(kind: type[T], table: Mapping[str, Any], *, place: str) -> T:
@@ -27,61 +28,55 @@ def read_table(kind: type[T], table: Mapping[str, Any], *, place: str) -> T:
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for key in table:
         if key not in fields:
-            raise RecipeError(f"{place} has the unknown key {key!r}{_suggestion(key, fields)}")
-    missing = [name for name, field in fields.items() if name not in table and _is_required(field)]
+            near = difflib.get_close_matches(key, fields, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise RecipeError(f"{place} has the unknown key {key!r}: {hint}known are {', '.join(fields)}")
+    missing = [
+        name
+        for name, field in fields.items()
+        if name not in table and field.default is field.default_factory is dataclasses.MISSING
+    ]
     if missing:
         raise RecipeError(f"{place} lacks {', '.join(missing)}: add it")
     hints = get_type_hints(kind)
-    return kind(**{key: _value(hints[key], value, place=place, key=key) for key, value in table.items()})
+    return kind(**{key: _read_value(hints[key], value, place=place, key=key) for key, value in table.items()})
 
 
-def _is_required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-
-
-def _suggestion(key: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
-    return (f": did you mean {near[0]!r}? " if near else ": ") + f"known are {', '.join(known)}"
-
-
-def _value(hint: Any, value: Any, *, place: str, key: str) -> Any:
-    origin = get_origin(hint)
+def _read_value(hint: Any, value: Any, *, place: str, key: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return _one_of(get_args(hint), value, place=place, key=key)
+        if value is None and type(None) in arguments:
+            return None
+        kinds = [kind for kind in arguments if dataclasses.is_dataclass(kind)]
+        if len(kinds) > 1:
+            by_protocol = {get_args(get_type_hints(kind)["protocol"])[0]: kind for kind in kinds}
+            protocol = _check_table(value, place=place, key=key).get("protocol")
+            hint = by_protocol[_read_word(tuple(by_protocol), protocol, place=f"{place} [{key}]", key="protocol")]
+        else:
+            hint = next(kind for kind in arguments if kind is not type(None))
+        return _read_value(hint, value, place=place, key=key)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return read_table(hint, _table(value, place=place, key=key), place=f"{place} [{key}]")
-    if origin is Literal:
-        return _word(get_args(hint), value, place=place, key=key)
+        return read_table(hint, _check_table(value, place=place, key=key), place=f"{place} [{key}]")
     if origin is dict:
-        inner = get_args(hint)[1]
-        return {
-            name: _value(inner, item, place=place, key=f"{key}.{name}")
-            for name, item in _table(value, place=place, key=key).items()
-        }
+        items = _check_table(value, place=place, key=key).items()
+        return {name: _read_value(arguments[1], item, place=place, key=f"{key}.{name}") for name, item in items}
+    if origin is Literal:
+        return _read_word(arguments, value, place=place, key=key)
     if origin is tuple:
-        return _tuple(get_args(hint), value, place=place, key=key)
-    return _plain(hint, value, place=place, key=key)
-
-
-def _table(value: Any, *, place: str, key: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise RecipeError(f"{place}: {key} is {value!r}: make it a table, [{key}]")
+        is_endless = len(arguments) == 2 and arguments[1] is Ellipsis
+        if not isinstance(value, list | tuple) or not (is_endless or len(value) == len(arguments)):
+            count = "" if is_endless else f"{len(arguments)} "
+            raise RecipeError(f"{place}: {key} is {value!r}: make it a list of {count}values")
+        hints = [arguments[0]] * len(value) if is_endless else arguments
+        return tuple(_read_value(*pair, place=place, key=key) for pair in zip(hints, value, strict=True))
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise RecipeError(f"{place}: {key} is {value!r}: make it {KIND_NAMES[hint]}")
     return value
 
 
-def _one_of(kinds: tuple[Any, ...], value: Any, *, place: str, key: str) -> Any:
-    if value is None and type(None) in kinds:
-        return None
-    tables = [kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
-    if len(tables) <= 1:
-        return _value(next(kind for kind in kinds if kind is not type(None)), value, place=place, key=key)
-    by_word = {get_args(get_type_hints(kind)["protocol"])[0]: kind for kind in tables}
-    word = _table(value, place=place, key=key).get("protocol")
-    chosen = by_word[_word(tuple(by_word), word, place=f"{place} [{key}]", key="protocol")]
-    return read_table(chosen, value, place=f"{place} [{key}]")
-
-
-def _word(words: tuple[Any, ...], value: Any, *, place: str, key: str) -> Any:
+def _read_word(words: tuple[Any, ...], value: Any, *, place: str, key: str) -> Any:
     if value not in words:
         near = difflib.get_close_matches(str(value), words, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -89,20 +84,7 @@ def _word(words: tuple[Any, ...], value: Any, *, place: str, key: str) -> Any:
     return value
 
 
-def _tuple(hints: tuple[Any, ...], value: Any, *, place: str, key: str) -> tuple[Any, ...]:
-    endless = len(hints) == 2 and hints[1] is Ellipsis
-    if not isinstance(value, list | tuple) or not (endless or len(value) == len(hints)):
-        count = "" if endless else f"{len(hints)} "
-        raise RecipeError(f"{place}: {key} is {value!r}: make it a list of {count}values")
-    wanted = [hints[0]] * len(value) if endless else hints
-    return tuple(_value(hint, item, place=place, key=key) for hint, item in zip(wanted, value, strict=True))
-
-
-def _plain(hint: type, value: Any, *, place: str, key: str) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is float and is_number:
-        return float(value)
-    if type(value) is not hint:
-        words = {int: "a whole number", float: "a number", str: "a text in quotes", bool: "true or false"}
-        raise RecipeError(f"{place}: {key} is {value!r}: make it {words[hint]}")
+def _check_table(value: Any, *, place: str, key: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise RecipeError(f"{place}: {key} is {value!r}: make it a table, [{key}]")
     return value

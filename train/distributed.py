@@ -1,6 +1,6 @@
-"""Processes that train one network together: which of them this one is, and what they agree on.
+"""Distributed data-parallel training: rank, process group and launcher.
 
-`torchrun` starts them and says so in the environment; without it a run has one process and nothing is exchanged.
+`torchrun` describes the process group in the environment; without it a run has one process and nothing is exchanged.
 """
 
 import logging
@@ -20,15 +20,16 @@ from train.errors import TrainError
 
 CPU = torch.device("cpu")
 # What gloo and NCCL say when the process at the other end is gone; neither has a type of its own for it.
-LOST = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe", "connection to be closed")
+LOST_PEER = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe", "connection to be closed")
+SHUTDOWN_S = 300  # time that processes have to finish their step and save after an interruption
 
 
 @dataclass(frozen=True)
-class Team:
-    """The processes of a run, as seen from one of them.
+class DistributedContext:
+    """The process group of a run, as seen from one process.
 
     Args:
-        rank: Number of this process; process 0 leads: it alone writes files and talks.
+        rank: Number of this process.
         size: Number of processes, on all machines together.
         device: Where this process computes.
     """
@@ -38,113 +39,92 @@ class Team:
     device: torch.device = CPU
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes files and talks."""
+    def is_main(self) -> bool:
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
-    def own(self, count: int) -> range:
-        """Say which of `count` things fall to this process; each falls to one."""
+    def shard(self, count: int) -> range:
+        """Return this process's share of `count` indices; each falls to one process."""
         return range(self.rank, count, self.size)
 
-    def sums(self, values: Sequence[float]) -> list[float]:
-        """Add up values over the processes, place by place; all get the same sums."""
+    def all_reduce_sum(self, values: Sequence[float]) -> list[float]:
+        """Add values over the processes, index by index; all get the same sums."""
         if self.size == 1:
             return list(values)
         totals = torch.tensor(values, dtype=torch.float64, device=self.device)
         distributed.all_reduce(totals)
         return [float(total) for total in totals]
 
-    def wait(self) -> None:
-        """Go on when all processes have come here."""
-        self.sums([0.0])
-
     def wrap(self, network: nn.Module) -> nn.Module:
-        """Return what must be called in place of `network`, so that its gradients are means over the processes."""
+        """Return the module to call in place of `network`, whose gradients are means over the processes."""
         if self.size == 1:
             return network
-        places = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=places, gradient_as_bucket_view=True)
+        device_ids = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(network, device_ids=device_ids, gradient_as_bucket_view=True)
 
 
-ALONE = Team()
+SINGLE = DistributedContext()
 
 
-def keeping_gradients(called: nn.Module) -> AbstractContextManager[None]:
-    """Make a context in which backward passes keep their gradients to their process, to be sent with later ones."""
+def local_gradients(wrapped: nn.Module, *, enabled: bool) -> AbstractContextManager[None]:
+    """Make a context in which backward passes accumulate gradients without exchanging them."""
     # Without types: a context manager that DistributedDataParallel defines.
-    return called.no_sync() if isinstance(called, DistributedDataParallel) else nullcontext()
+    return wrapped.no_sync() if enabled and isinstance(wrapped, DistributedDataParallel) else nullcontext()
 
 
-def launched() -> bool:
-    """Say whether `torchrun`, or a launcher like it, started this process as one of several."""
+def is_distributed() -> bool:
+    """Return whether `torchrun`, or a launcher like it, started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
 
 
-def restarted() -> bool:
-    """Say whether `torchrun` started this process in place of one that failed."""
-    return launched() and _restarts() > 0
+def restart_count() -> int:
+    """Return how often `torchrun` has replaced the processes of this run after a failure."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) if is_distributed() else 0
 
 
-def own_device(device: torch.device) -> torch.device:
-    """Return which device is this process's: of several GPUs each process of a machine takes its own.
+def local_device(device: torch.device) -> torch.device:
+    """Return this process's device: of several GPUs each process of a machine takes its own.
 
     Raises:
         TrainError: If there are fewer GPUs than processes.
     """
-    if not launched() or device.type != "cuda" or device.index is not None:
+    if not is_distributed() or device.type != "cuda" or device.index is not None:
         return device
-    place, found = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-    if place >= found:
-        raise TrainError(f"process {place} has no GPU, {found} were found: start at most {found} processes here")
-    return torch.device("cuda", place)
+    rank, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if rank >= count:
+        raise TrainError(f"process {rank} has no GPU, {count} were found: start at most {count} processes here")
+    return torch.device("cuda", rank)
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Team]:
-    """Join the processes that `torchrun` started, over NCCL for GPUs, over gloo for CPUs; alone where it did not.
+def init_distributed(device: torch.device) -> Iterator[DistributedContext]:
+    """Join the process group that `torchrun` describes, over NCCL for GPUs, over gloo for CPUs; else be alone.
 
     Args:
-        device: This process's own, see `own_device`.
-
-    Yields:
-        The team.
+        device: This process's own, see `local_device`.
 
     Raises:
         TrainError: If another process ends before its time.
     """
-    if not launched():
-        yield Team(device=device)
+    if not is_distributed():
+        yield DistributedContext(device=device)
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    with _peers_needed():
+    try:
         store, rank, size = next(rendezvous("env://"))
         # The store outlives processes that failed, and so do the addresses that they left there.
-        store = distributed.PrefixStore(f"start{_restarts()}", store)  # type: ignore[attr-defined]
+        store = distributed.PrefixStore(f"start{restart_count()}", store)  # type: ignore[attr-defined]
         backend = "nccl" if device.type == "cuda" else "gloo"
         distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
-        yield Team(rank, size, device)
+        yield DistributedContext(rank, size, device)
         distributed.destroy_process_group()
-
-
-def _restarts() -> int:
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-
-
-@contextmanager
-def _peers_needed() -> Iterator[None]:
-    try:
-        yield
     except RuntimeError as error:
-        if not any(sign in str(error) for sign in LOST):
+        if not any(sign in str(error) for sign in LOST_PEER):
             raise
         raise TrainError(
             "another process of this run has ended: see what it said, then go on with --resume RUN"
         ) from error
-
-
-# Time in seconds that processes have to finish their step and save after an interruption.
-TIME_TO_SAVE = 300
 
 
 def launch(command: Sequence[str], processes: int) -> int:
@@ -154,7 +134,7 @@ def launch(command: Sequence[str], processes: int) -> int:
 
     Args:
         command: Arguments of Python, such as `-m lanhdr_cli train ...`.
-        processes: How many.
+        processes: Number of processes.
 
     Returns:
         Exit code of the first process that failed, 0 if none did, 128 + N after signal N.
@@ -163,7 +143,7 @@ def launch(command: Sequence[str], processes: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # What a process has to say of its end it says itself.
+    # A process reports its own end.
     logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,
@@ -173,17 +153,13 @@ def launch(command: Sequence[str], processes: int) -> int:
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         max_restarts=0,
-        shutdown_timeout=TIME_TO_SAVE,
+        shutdown_timeout=SHUTDOWN_S,
     )
     try:
         elastic_launch(config, sys.executable)(*command)
     except ChildFailedError as error:
-        return _exit_code(error.get_first_failure()[1].exitcode)
+        code = error.get_first_failure()[1].exitcode
+        return 128 - code if code < 0 else code  # a child's code is negative for a signal, a shell's 128 + N
     except SignalException as interruption:
         return 128 + int(interruption.sigval)
     return 0
-
-
-def _exit_code(code: int) -> int:
-    """Turn the exit code of a child, negative for a signal, into that of a shell."""
-    return 128 - code if code < 0 else code

@@ -1,7 +1,6 @@
-"""What a run would take, found by taking a few of its steps: time, memory, space on the disk."""
+"""Time, memory and disk space that a run would take, measured on a few of its steps."""
 
 import dataclasses
-import multiprocessing
 import shutil
 import time
 from collections.abc import Mapping, Sized
@@ -12,56 +11,51 @@ from pathlib import Path
 import torch
 
 from model.network import NetworkConfig
-from train.environment import device_name, peak_memory, process_bytes
+from train.environment import device_name, peak_memory
 from train.trainer import Trainer
 
-# Workers prepare this many batches ahead, so the first steps are fed faster than all others.
-BATCHES_AHEAD = 2
+BATCHES_AHEAD = 2  # workers prepare so many batches, so the first steps are fed faster than all others
 TIMED_STEPS, TIMED_S = 20, 10.0
 LONGEST_S, FEWEST_STEPS = 90.0, 3
-# Forward, backward and update take about three times as long as forward alone.
-FORWARD_SHARE = 1 / 3
+FORWARD_SHARE = 1 / 3  # forward, backward and update take about three times as long as forward alone
 # Weights, their average and two moments in the checkpoint; its successor is whole before it goes; two files of weights.
 WEIGHTS_ON_DISK = 4 + 4 + 2
 BYTES = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A run that has not begun.
 
     Args:
-        network: What is trained.
+        network: Config of the network.
         parameters: Number of its weights.
-        device: Name of what computes.
+        device: Name of the GPU or processor.
         first_step: Number of finished steps.
-        found: Pictures and clips to make samples of, by kind; empty for procedural scenes alone.
+        sources: Number of pictures and clips by kind; empty for procedural scenes alone.
         step_s: Seconds per step, waiting for samples included.
         left_s: Seconds of all steps and validations that are left.
         memory: Peak of this process's memory in bytes; None if the system does not tell.
-        worker_memory: What all workers together took besides, not counting what they share with this process, in
-            bytes; None if the system does not tell.
         device_memory: Peak of a CUDA device's memory in bytes; None on a CPU.
-        disk: Bytes that checkpoint and weights will take, pictures aside.
-        disk_free: Bytes that are free where they would go.
+        disk: Bytes of checkpoint and weights, pictures aside.
+        disk_free: Free bytes where they would go.
     """
 
     network: NetworkConfig
     parameters: int
     device: str
     first_step: int
-    found: dict[str, int]
+    sources: dict[str, int]
     step_s: float
     left_s: float
     memory: int | None
-    worker_memory: int | None
     device_memory: int | None
     disk: int
     disk_free: int
 
 
 def make_plan(trainer: Trainer, path: Path) -> Plan:
-    """Take steps of a run that will not be saved, until their pace is known: a few seconds, or three slow steps.
+    """Take steps of a run without saving until their pace is known: a few seconds, or three slow steps.
 
     Args:
         trainer: Of the run; of no use afterwards.
@@ -72,32 +66,28 @@ def make_plan(trainer: Trainer, path: Path) -> Plan:
     """
     config, weights = trainer.config, list(trainer.network.parameters())
     device, parameters = weights[0].device, sum(values.numel() for values in weights)
-    step_s, worker_memory = _pace(trainer)
-    left = config.steps - trainer.step
-    validations = config.steps // config.validate_every - trainer.step // config.validate_every
-    in_steps = FORWARD_SHARE * validations * config.validation_samples / config.batch
+    first_step = trainer.step
+    step_s = _step_seconds(trainer)
+    validations = config.steps // config.validate_every - first_step // config.validate_every
+    validation_steps = FORWARD_SHARE * validations * config.validation_samples / config.batch
+    path = path.resolve()
     return Plan(
         network=getattr(trainer.network, "config", config.network_config()),
         parameters=parameters,
         device=device_name(device),
-        first_step=trainer.step,
-        found=found_in(trainer.source),
+        first_step=first_step,
+        sources=count_sources(trainer.source),
         step_s=step_s,
-        left_s=(left + in_steps) * step_s,
+        left_s=(config.steps - first_step + validation_steps) * step_s,
         memory=peak_memory(),
-        worker_memory=worker_memory,
-        device_memory=_device_memory(device),
+        device_memory=torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None,
         disk=WEIGHTS_ON_DISK * BYTES * parameters,
-        disk_free=shutil.disk_usage(_existing(path)).free,
+        disk_free=shutil.disk_usage(next(place for place in (path, *path.parents) if place.is_dir())).free,
     )
 
 
-def found_in(source: object) -> dict[str, int]:
-    """Count what samples are made of, by kind; kinds that are missing are left out.
-
-    Args:
-        source: A `TrainingSet`, or another source of samples, which has nothing to count.
-    """
+def count_sources(source: object) -> dict[str, int]:
+    """Count the pictures and clips of a `TrainingSet` by kind; other sources of samples have none."""
     sources = getattr(source, "sources", None)
     if not dataclasses.is_dataclass(sources):
         return {}
@@ -105,50 +95,23 @@ def found_in(source: object) -> dict[str, int]:
     return {name: len(items) for name, items in kinds.items() if isinstance(items, Sized) and len(items)}
 
 
-def kinds_in_words(found: Mapping[str, int]) -> str:
-    """List what was found, `34 panoramas, 11 HDR photos`."""
-    names = {kind: kind.replace("_", " ").replace("hdr", "HDR").replace("ldr", "LDR") for kind in found}
-    return ", ".join(f"{count} {names[kind]}" for kind, count in found.items())
+def format_sources(counts: Mapping[str, int]) -> str:
+    """List counts by kind, `34 panoramas, 11 HDR photos`."""
+    names = {kind: kind.replace("_", " ").replace("hdr", "HDR").replace("ldr", "LDR") for kind in counts}
+    return ", ".join(f"{count} {names[kind]}" for kind, count in counts.items())
 
 
-def _pace(trainer: Trainer) -> tuple[float, int | None]:
-    """Return seconds per step once workers are no longer ahead, and the largest memory of the workers."""
+def _step_seconds(trainer: Trainer) -> float:
+    """Time steps once the workers are no longer ahead."""
     ahead = 1 + BATCHES_AHEAD * trainer.config.workers
-    ends, workers = [time.monotonic()], [_workers_memory()]
+    times = [time.monotonic()]
     with closing(trainer.rehearse()) as steps:
         for _ in steps:
-            ends.append(time.monotonic())
-            workers.append(_workers_memory())
-            if _known(ends, ahead=ahead):
+            times.append(time.monotonic())
+            count = len(times) - 1
+            if count >= FEWEST_STEPS and times[-1] - times[0] > LONGEST_S:
                 break
-    first = min(ahead, len(ends) - 2)
-    told = [memory for memory in workers if memory is not None]
-    return (ends[-1] - ends[first]) / (len(ends) - 1 - first), max(told, default=None)
-
-
-def _known(ends: list[float], *, ahead: int) -> bool:
-    steps = len(ends) - 1
-    if steps >= FEWEST_STEPS and ends[-1] - ends[0] > LONGEST_S:
-        return True
-    timed = steps - ahead
-    return timed >= 1 and (timed >= TIMED_STEPS or ends[-1] - ends[ahead] > TIMED_S)
-
-
-def _workers_memory() -> int | None:
-    """Memory that the living workers do not share with anyone, in bytes."""
-    workers = [
-        [process_bytes(f"{child.pid}/smaps_rollup", name) for name in ("Private_Clean", "Private_Dirty")]
-        for child in multiprocessing.active_children()
-    ]
-    told = [sizes for sizes in workers if None not in sizes]
-    return sum(size or 0 for sizes in told for size in sizes) if len(told) == len(workers) else None
-
-
-def _device_memory(device: torch.device) -> int | None:
-    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
-
-
-def _existing(path: Path) -> Path:
-    """Return the nearest folder that exists."""
-    path = path.resolve()
-    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+            if count > ahead and (count - ahead >= TIMED_STEPS or times[-1] - times[ahead] > TIMED_S):
+                break
+    first = min(ahead, len(times) - 2)
+    return (times[-1] - times[first]) / (len(times) - 1 - first)

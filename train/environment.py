@@ -1,27 +1,24 @@
-"""Where a run takes place: versions, commit and device, and nothing that gives away the machine's name or user.
+"""The environment of a run: versions, commit, device and memory, without the names of host and user.
 
-Light to import, for the command line asks it for the version.
+Light to import, since the command line asks for the version.
 """
 
 import os
-import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
-
-# Values that JSON can hold.
-Environment = dict[str, Any]
-
-GIT_SECONDS = 10.0
+Environment = dict[str, Any]  # values that JSON can hold
+GIT_TIMEOUT_S = 10.0
 
 
 def lanhdr_version() -> str:
-    """Version of the installed package; `unknown` in a checkout that is not installed."""
+    """Return the version of the installed package; `unknown` in a checkout that is not installed."""
     import importlib.metadata  # slow to import, seldom needed
 
     try:
@@ -31,14 +28,11 @@ def lanhdr_version() -> str:
 
 
 def describe_environment(device: "torch.device", threads: int) -> Environment:
-    """Tell what computes here.
+    """Describe software and hardware; `commit` and `modified` are None outside of a checkout.
 
     Args:
         device: Where the network computes.
         threads: Threads of its arithmetic on a CPU.
-
-    Returns:
-        Values that JSON can hold; `commit` and `modified` are None outside of a checkout.
     """
     import platform
 
@@ -63,33 +57,13 @@ def describe_environment(device: "torch.device", threads: int) -> Environment:
 
 
 def device_name(device: "torch.device") -> str:
-    """Name of what computes."""
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
-
-
-def checkout_state(root: Path) -> tuple[str | None, bool | None]:
-    """Ask git which commit is checked out.
-
-    Args:
-        root: Folder that holds the packages.
-
-    Returns:
-        The commit, and whether tracked files differ from it; None for both if `root` is not the top of a checkout, or
-        there is no git to ask.
-    """
-    if not (root / ".git").exists():
-        return None, None
-    commit = _git(root, "rev-parse", "HEAD")
-    changes = _git(root, "status", "--porcelain", "--untracked-files=no")
-    return (commit, bool(changes)) if commit is not None and changes is not None else (None, None)
-
-
-def processor_name() -> str:
-    """Name of the processor, as far as the system tells it."""
+    """Return the name of a GPU, or of the processor as far as the system tells it."""
     import platform
 
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -98,42 +72,41 @@ def processor_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _git(root: Path, *arguments: str) -> str | None:
+def checkout_state(root: Path) -> tuple[str | None, bool | None]:
+    """Ask git for the commit, and whether tracked files differ from it; None for both if `root` is not a checkout."""
+    if not (root / ".git").exists():
+        return None, None
     # Variables such as GIT_DIR, set while git runs a hook, would point elsewhere.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = ["git", "-C", str(root), *arguments]
+    command = ["git", "-C", str(root), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=GIT_SECONDS, check=False
+        result = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=True
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+    headers = [line for line in result.stdout.splitlines() if line.startswith("#")]
+    commit = next((line.split()[-1] for line in headers if line.startswith("# branch.oid ")), "(initial)")
+    return (None, None) if commit == "(initial)" else (commit, len(result.stdout.splitlines()) > len(headers))
 
 
-PROCESSES = Path("/proc")
+def command_line(arguments: Sequence[str]) -> str:
+    """Write a command as it was typed, with the names of files and folders in place of their paths.
+
+    Args:
+        arguments: As in `sys.argv`; the program is called `lanhdr`.
+    """
+    import shlex
+
+    words = []
+    for word in arguments[1:]:
+        option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+        words.append(f"{option}{equals}{Path(value).name}" if os.sep in value else word)
+    return shlex.join(["lanhdr", *words])
 
 
 def peak_memory() -> int | None:
-    """Largest part of the machine's memory that this process has had at once, in bytes; None if it is not told."""
-    return process_bytes("self/status", "VmHWM") or _peak_by_rusage()
-
-
-def process_bytes(file: str, name: str) -> int | None:
-    """Read a size of Linux's files of processes, `NAME:   123 kB`; None if it is not told.
-
-    Args:
-        file: Below /proc, e.g. `self/status`.
-        name: The size.
-    """
-    try:
-        match = re.search(rf"^{name}:\s+(\d+) kB$", (PROCESSES / file).read_text(encoding="utf-8"), re.MULTILINE)
-    except OSError:
-        return None
-    return 1024 * int(match[1]) if match else None
-
-
-def _peak_by_rusage() -> int | None:
+    """Return the largest resident size of this process so far, in bytes; None where the system does not tell."""
     try:
         import resource
     except ModuleNotFoundError:  # Windows

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from model.pretrained import Network, load_network, save_network
-from train.checkpoint import Row, RunFolder, write_whole
+from train.checkpoint import Row, RunFolder, write_atomically
 from train.config import TrainConfig
-from train.dry_run import kinds_in_words
+from train.dry_run import format_sources
 from train.errors import TrainError
 
 Which = Literal["best", "last"]
@@ -29,7 +29,7 @@ class RunWeights:
         scores: Held-out scores of these weights, by name; empty if they were not validated.
         curve: Rows of metrics up to that step.
         data: Pictures and clips that were found, by kind; None if that was not kept.
-        session: Where and with what the run took place when these weights were made.
+        sessions: Environment and command of each session up to that step.
     """
 
     source: Path
@@ -39,7 +39,12 @@ class RunWeights:
     scores: Row
     curve: Sequence[Row]
     data: dict[str, int] | None
-    session: Mapping[str, Any]
+    sessions: Sequence[Mapping[str, Any]]
+
+    @property
+    def session(self) -> Mapping[str, Any]:
+        """The session that made these weights; empty if it is not known."""
+        return self.sessions[-1] if self.sessions else {}
 
     @property
     def samples(self) -> int:
@@ -56,7 +61,7 @@ class RunWeights:
         """What the samples were made of."""
         if self.data is None:
             return "not kept" if self.config.data else "procedural scenes"
-        return ", ".join(part for part in (kinds_in_words(self.data), "procedural scenes") if part)
+        return ", ".join(part for part in (format_sources(self.data), "procedural scenes") if part)
 
 
 def read_run(path: Path, which: Which | None) -> RunWeights:
@@ -84,7 +89,7 @@ def read_run(path: Path, which: Which | None) -> RunWeights:
         scores=next((scores for row in curve if row["step"] == step and (scores := _row_scores(row))), {}),
         curve=curve,
         data=found[-1] if found else None,
-        session=sessions[-1] if sessions else {},
+        sessions=sessions,
     )
 
 
@@ -182,20 +187,21 @@ class CardWishes:
     half: bool
 
 
-def model_card(weights: RunWeights, wishes: CardWishes, *, command: str) -> str:
+def model_card(weights: RunWeights, wishes: CardWishes) -> str:
     """Write a card as Markdown.
 
     Args:
         weights: What it is about.
         wishes: What is to be said besides.
-        command: What was typed to train them.
     """
+    commands = [session["command"] for session in weights.sessions if "command" in session]
+    code = "\n\n```\n" + "\n".join(commands) + "\n```" if commands else ""
     parts = [
         f"# {wishes.name}",
         _table(_facts(weights, wishes)),
         f"**Scores.** {_score_table(weights)}",
         f"**Data.** Made on the fly of: {weights.data_in_words}.",
-        f"**Training.** {_circumstances(weights)}\n\n```\n{command}\n```",
+        f"**Training.** {_circumstances(weights)}{code}",
         f"**Curve.** PSNR_T in dB, of the training a mean since the row before.\n\n{_table(_curve(weights.curve))}",
         f"**Licence.** {wishes.licence or 'Not stated.'}",
         "**Known limits.**" + ("".join(f"\n- {note}" for note in wishes.notes) or " None are noted."),
@@ -209,11 +215,7 @@ def write_card(text: str, path: Path) -> None:
     Raises:
         TrainError: If the disk refuses.
     """
-    write_whole(path, lambda partial: _write(partial, text))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_atomically(path, text.encode())
 
 
 def _facts(weights: RunWeights, wishes: CardWishes) -> list[list[str]]:

@@ -2,13 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
 
 from model.errors import ExposureError
-from train.dataclass_io import read_table
 from train.errors import RecipeError
 
 
@@ -73,24 +72,6 @@ class ExposureDraws:
         steps = np.exp(rng.uniform(smallest, largest, self.nexps - 1))
         return (1.0, *np.cumprod(steps).tolist())
 
-
-# Most cameras keep to no round number: cinema cameras go six stops apart, phones one.
-GUIDED_DRAWS = {
-    2: ExposureDraws(
-        cycles=((1, 4), (1, 8), (1, 16)),
-        shares=(0.33, 0.34, 0.33),
-        free_share=0.6,
-        free_step=(2, 64),
-        backward_share=0.2,
-    ),
-    3: ExposureDraws(
-        cycles=((1, 4, 16), (1, 2, 4), (1, 8, 64)),
-        shares=(0.8, 0.1, 0.1),
-        free_share=0.5,
-        free_step=(2, 8),
-        backward_share=0.2,
-    ),
-}
 
 Range = tuple[float, float]
 
@@ -224,7 +205,7 @@ class PaperSampling:
             raise RecipeError(f"noise {self.noise}, quantise_bits {self.quantise_bits}: give 0 or more, 0 to 16")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SampleRecipe:
     """Everything that decides what a sample looks like, given the data.
 
@@ -237,33 +218,6 @@ class SampleRecipe:
     exposures: ExposureDraws
     sampling: GuidedSampling | PaperSampling
     mixture: Mixture
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "SampleRecipe":
-        """Make it of stored values.
-
-        Raises:
-            LanHdrError: If a name is unknown or a value is wrong.
-        """
-        return read_table(cls, values, place="the stored recipe")
-
-
-GUIDED_MIXTURE = Mixture(
-    panorama=0.35,
-    hdr_photo=0.15,
-    ldr_photo=0.15,
-    ldr_video=0.25,
-    hdr_video=0.3,
-    hdr_clip=0.4,
-    hdr_patch=0.3,
-    vimeo90k=0.4,
-    procedural=0.1,
-)
-
-
-def guided_samples(nexps: int) -> SampleRecipe:
-    """Return how samples are drawn where no recipe says so, for 2 or 3 exposures."""
-    return SampleRecipe(GUIDED_DRAWS[nexps], GuidedSampling(), GUIDED_MIXTURE)
 
 
 def _demand_shares(values: GuidedSampling | PaperSampling) -> None:

@@ -1,191 +1,116 @@
-"""The training loop: exact resume, averaged weights, held-out validation; alone or with other processes."""
+"""The training loop: steps, averaged weights, validation and exact resume; in one process or in several."""
 
-import copy
 import dataclasses
+import json
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.random import SeedSequence
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from model.color import mu_law
-from train.acceleration import autocast, compile_network, computing_type, recompute_activations
+from model.pretrained import Network, save_network
+from train.acceleration import autocast, checkpoint_activations, compute_dtype
 from train.checkpoint import Checkpoint, Row, RunFolder
 from train.config import TrainConfig
-from train.data.loader import Batch, Sample, SampleSource, Share, Waited, batches, on_device
-from train.diagnostics import NotFiniteError, first_not_finite, gradient_not_finite, memory_advised
-from train.distributed import ALONE, Team, keeping_gradients
+from train.data.loader import Batch, BatchShard, Sample, SampleSource, TimedIterator, batches, prefetch_to_device
+from train.diagnostics import find_non_finite, find_non_finite_gradient, memory_advice
+from train.distributed import SINGLE, DistributedContext, local_gradients
 from train.errors import TrainError
 from train.evaluation.metrics import psnr
-from train.logger import Journal
-from train.losses import load_vgg, loss_weights
-from train.lr_schedule import Course, StepCourse
+from train.logger import RunLogger
+from train.losses import loss_weights
+from train.lr_schedule import Schedule, StepSchedule
 from train.montage import SHEET_ROWS
 
-
-class Descent:
-    """Moves a network down the gradient of its loss.
-
-    Args:
-        network: What is trained, on its device.
-        config: Decides loss, optimizer and arithmetic.
-        team: The processes that train it together; gradients are means over all of them.
-    """
-
-    def __init__(self, network: nn.Module, config: TrainConfig, team: Team) -> None:
-        self._network = network
-        self._clip_norm = config.clip_norm
-        self._loss = loss_weights(config.loss)
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-        self.device = next(network.parameters()).device
-        self._perceptual = load_vgg().to(self.device) if self._loss.perceptual else None
-        self._dtype = computing_type(config.precision, self.device)
-        if config.checkpointing:
-            recompute_activations(network)
-        if config.compile:
-            compile_network(network, self.device)
-        # Nothing else may be called in training: what wraps the network is what averages its gradients.
-        self._called = team.wrap(network)
-
-    def step(self, parts: Sequence[Batch], rate: float) -> tuple[float, float]:
-        """Take one step.
-
-        Args:
-            parts: This process's share of the batch, all of one size.
-            rate: Learning rate.
-
-        Returns:
-            Mean loss and PSNR_T of this process's share, before the step.
-
-        Raises:
-            NotFiniteError: If the loss or the gradient is not finite; the weights are left as they were.
-        """
-        self.optimizer.zero_grad(set_to_none=True)
-        figures = torch.zeros(2, device=self.device)
-        for part in parts[:-1]:
-            with keeping_gradients(self._called):
-                figures += self._add_gradient(part, 1 / len(parts))
-        figures += self._add_gradient(parts[-1], 1 / len(parts))
-        loss, psnr_t = figures.tolist()
-        self._clip(parts, loss)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        return loss, psnr_t
-
-    def _add_gradient(self, batch: Batch, share: float) -> Tensor:
-        """Add a part's gradient to those before it; return its share of the mean loss and PSNR_T, (2,)."""
-        output, truth = self._values(self._called, batch), mu_law(batch.truth)
-        first, second = output.chunk(2)
-        first_truth, second_truth = truth.chunk(2)
-        loss = self._loss.total(first, second, truth=first_truth, next_truth=second_truth, perceptual=self._perceptual)
-        (loss * share).backward()  # type: ignore[no-untyped-call]
-        return share * torch.stack((loss.detach(), psnr(output.detach(), truth).mean()))
-
-    def _values(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Let a network answer, in mu-law values, (2B, 3, H, W)."""
-        with autocast(self.device, self._dtype):
-            radiance: Tensor = network(batch.ldr, batch.exposures, batch.precision).radiance
-        return mu_law(radiance.float())
-
-    def _clip(self, parts: Sequence[Batch], loss: float) -> None:
-        """Limit the gradient's length, unless it or the loss that it belongs to is not finite."""
-        if not math.isfinite(loss):
-            places = (first_not_finite(self._network, part, answer=self._values) for part in parts)
-            raise NotFiniteError("loss", loss, next((place for place in places if place), "the loss itself"))
-        weights = list(self._network.parameters())
-        try:
-            nn.utils.clip_grad_norm_(weights, self._clip_norm, error_if_nonfinite=True)
-        except RuntimeError as error:
-            if (place := gradient_not_finite(self._network)) is None:
-                raise
-            raise NotFiniteError("gradient", math.nan, place) from error
+Listener = Callable[[Row], None]
 
 
-class WeightAverage:
-    """A copy of a network whose weights follow it slowly.
+@dataclass
+class Mean:
+    """A running mean, kept as sum and count."""
+
+    total: float = 0.0
+    count: float = 0.0
+
+    @property
+    def value(self) -> float:
+        """The mean so far; NaN before the first value."""
+        return self.total / self.count if self.count else math.nan
+
+    def add(self, values: Tensor | float) -> None:
+        """Add a value, or all values of a tensor."""
+        values = values if isinstance(values, Tensor) else torch.tensor(values, dtype=torch.float64)
+        self.total += values.sum().item()
+        self.count += values.numel()
+
+    def reduced(self, context: DistributedContext) -> "Mean":
+        """Return the mean over the values of all processes, each of which must call this."""
+        return Mean(*context.all_reduce_sum((self.total, self.count)))
+
+
+def average_weights(network: nn.Module, decay: float) -> AveragedModel:
+    """Copy a network into an exponential moving average of its weights; early steps move it more.
 
     Args:
         network: The network that is trained.
-        decay: Share of the old average kept per step, in [0, 1), reached gradually.
+        decay: Share of the old average kept per step, in [0, 1): min(decay, (1 + n) / (10 + n)) at step n.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        self._decay = decay
-
     @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
-        """Move the average towards `network`; early steps move it more: decay = min(decay, (1 + n) / (10 + n)).
+    def update(averages: list[Tensor], weights: list[Tensor], count: Tensor | int) -> None:
+        step = int(count)
+        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + step) / (10 + step)))
 
-        Args:
-            network: The network after its step.
-            step: Number n of finished steps.
-        """
-        decay = min(self._decay, (1 + step) / (10 + step))
-        averages: list[Tensor] = list(self.network.parameters())
-        torch._foreach_lerp_(averages, list(network.parameters()), 1 - decay)
-        for average, current in zip(self.network.buffers(), network.buffers(), strict=True):
-            average.copy_(current)
+    average = AveragedModel(network, multi_avg_fn=cast(Any, update))
+    average.n_averaged.fill_(1)  # the initial weights count, else the first step would replace them
+    return average.eval().requires_grad_(False)
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+@contextmanager
+def catch_interrupt() -> Iterator[threading.Event]:
+    """Let the first SIGINT or SIGTERM set the event that this yields; the second acts as ever."""
+    interrupted = threading.Event()
+    handlers: dict[signal.Signals, Any] = {}
 
+    def restore() -> None:
+        while handlers:
+            signal.signal(*handlers.popitem())
 
-class Interrupt:
-    """A context in which the first SIGINT or SIGTERM sets `requested`; the second acts as ever."""
+    def request(_number: int, _frame: FrameType | None) -> None:
+        interrupted.set()
+        restore()
 
-    def __init__(self) -> None:
-        self.requested = False
-        self._former: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> "Interrupt":
-        # Python lets only the main thread set handlers; elsewhere nobody asks.
-        if threading.current_thread() is threading.main_thread():
-            self._former = {number: signal.signal(number, self._request) for number in _SIGNALS}
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._restore()
-
-    def _request(self, _number: int, _frame: FrameType | None) -> None:
-        self.requested = True
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
-        self._former = {}
-
-
-Export = Callable[[nn.Module, TrainConfig, Row, Path], None]
-Listener = Callable[[Row], None]
+    # Python lets only the main thread set handlers.
+    if threading.current_thread() is threading.main_thread():
+        handlers.update({number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)})
+    try:
+        yield interrupted
+    finally:
+        restore()
 
 
 class Trainer:
     """Trains one network into one folder.
 
     Args:
-        network: Called with (ldr (B, N, 3, H, W), exposures (B, N)); its answer has `radiance` (B, 3, H, W).
-        config: What the run is told.
-        source: Where samples come from.
-        validation: Fixed held-out samples, those of them that fall to this process.
-        folder: Where everything goes.
-        export: Writes averaged weights; called with the network, the config, its figures and the file.
-        design: Values of the network's config, for the checkpoint.
-        journal: Takes rows and pictures; by default one into the folder, without TensorBoard.
-        team: The processes that train together; the first of them alone writes anything.
+        network: On its device; called with ldr (B, N, 3, H, W), exposures (B, N) and precision (B, 6).
+        config: Decides loss, optimizer, arithmetic and schedule.
+        source: Training samples.
+        validation: Held-out samples, this process's shard of them.
+        folder: Where checkpoint, weights, metrics and sheets go.
+        tensorboard: Whether to write curves and pictures for TensorBoard too.
+        context: The processes that train together; the main one alone writes files.
 
     Raises:
         TrainError: If the batch does not divide among the processes.
@@ -193,201 +118,235 @@ class Trainer:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Network,
         config: TrainConfig,
         *,
         source: SampleSource,
         validation: Sequence[Sample],
         folder: RunFolder,
-        export: Export,
-        design: dict[str, Any],
-        journal: Journal | None = None,
-        team: Team = ALONE,
+        tensorboard: bool = False,
+        context: DistributedContext = SINGLE,
     ) -> None:
         self.network = network.train()
         self.config = config
-        self.step, self.seconds = 0, 0.0
-        self._course: Course = StepCourse(config)
         self.source = source
-        self._folder, self._export = folder, export
+        self.schedule: Schedule = StepSchedule(config=config)  # of several processes all must follow the same
+        self.step = 0
+        self.elapsed_s = 0.0
+        self._context = context
+        self._shard = BatchShard.of(config, context)
         self._validation = [Batch.of([sample]) for sample in validation]
-        self._average = WeightAverage(network, config.ema_decay)
-        self._team, self._share = team, Share.of(config, team)
-        self._descent = Descent(network, config, team)
-        self._design = design
-        self._journal = journal or Journal(folder)
-        self._listener: Listener = _nobody
-        self._device = self._descent.device
-        self._pending: Row = _NOTHING_PENDING.copy()
+        self._folder = folder
+        self._logger = RunLogger(folder, tensorboard=tensorboard and context.is_main)
+        self._listener: Listener = lambda _row: None
+        self._device = next(network.parameters()).device
+        self._dtype = compute_dtype(config.precision, self._device)
+        self._loss = loss_weights(config.loss)
+        self._optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        self._average = average_weights(network, config.ema_decay)
+        if config.checkpointing:
+            checkpoint_activations(network)
+        # Nothing else may be called in training: the wrapper averages the gradients over the processes.
+        self._wrapped = context.wrap(network)
+        self._means = {"loss": Mean(), "psnr_t": Mean()}  # since the last row of metrics
         self._waited_s = 0.0
         self._best = -math.inf
         self._saved_at = self._row_at = time.monotonic()
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Take up the state of a checkpoint; the next steps are those of the run that was never stopped."""
-        self.step, self.seconds = checkpoint.step, checkpoint.seconds
-        self._best, self._pending = checkpoint.best, dict(checkpoint.pending)
+        """Load the state of a checkpoint; the next steps are those of the run that was never stopped."""
+        self.step, self.elapsed_s, self._best = checkpoint.step, checkpoint.elapsed_s, checkpoint.best
+        self._means = {name: Mean(*sums) for name, sums in checkpoint.means.items()}
         self.network.load_state_dict(checkpoint.network)
-        self._average.network.load_state_dict(checkpoint.average)
-        self._descent.optimizer.load_state_dict(checkpoint.optimizer)
-
-    def follow(self, course: Course) -> None:
-        """Take another course than the config's number of steps; of several processes all must see it alike."""
-        self._course = course
+        self._average.load_state_dict(checkpoint.average)
+        self._optimizer.load_state_dict(checkpoint.optimizer)
 
     def run(self, listener: Listener) -> bool:
-        """Train until the course is over, or until interrupted; save either way.
+        """Train until the schedule ends or an interruption, and save either way.
 
         Args:
-            listener: Told the figures of every step, and of every validation (then `val_psnr_t` is among them).
+            listener: Called with the figures of every step, and of every validation (with `val_psnr_t` among them).
 
         Returns:
-            Whether the end of the run was reached.
+            Whether the run is finished.
 
         Raises:
             TrainError: If the loss is not finite (the last checkpoint is left as it was), or the disk refuses.
         """
-        self._listener = listener if self._team.leads else _nobody
+        if self._context.is_main:
+            self._listener = listener
         self._saved_at = self._row_at = time.monotonic()
         if self.step == 0:
             self.save()  # a folder that cannot be written shows now, and a divergence finds a state to return to
-        with self._journal.opened(self.step), Interrupt() as interrupt, self._memory_advised():
-            steps = self._steps()
+        memory = memory_advice(self.config, processes=self._context.size)
+        with self._logger.open(self.step), catch_interrupt() as interrupted, memory:
+            steps = self._batches()
             for parts in steps:
-                if self._advance(parts, waited_s=steps.seconds, interrupt=interrupt):
+                began = time.monotonic()
+                figures = [*self.train_step(parts), steps.waited_s, float(interrupted.is_set())]
+                loss, psnr_t, waited_s, requests = (
+                    total / self._context.size for total in self._context.all_reduce_sum(figures)
+                )
+                waiting = waited_s / (waited_s + time.monotonic() - began)
+                self._log_step(loss, psnr_t, waited_s=waited_s, waiting=waiting)
+                is_over = self.schedule.should_stop(self.step)
+                if self.config.validation_samples and (is_over or self.step % self.config.validate_every == 0):
+                    self._validate()
+                if time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes:
+                    self.save()
+                # All processes must stop at the same step, so what they agreed on above counts.
+                if is_over or (requests > 0 if self._context.size > 1 else interrupted.is_set()):
                     break
-        self.config = self._course.settled(self.config, self.step)
+        self.config = dataclasses.replace(self.config, steps=self.schedule.expected_steps(self.step))
         self.save()
-        return self._course.finished(self.step)
+        return self.schedule.is_finished(self.step)
 
     def rehearse(self) -> Generator[None, None, None]:
-        """Take steps of the run without saving or telling anything, to see what they cost; yields after each.
+        """Take steps without saving or logging, to measure them; yields after each.
 
         The network learns from them all the same, so the trainer is of no use for the run afterwards.
         """
-        with self._memory_advised():
-            for parts in self._steps():
-                self._descend(parts, self._course.rate(self.step))
-                self._average.update(self.network, self.step + 1)
+        with memory_advice(self.config, processes=self._context.size):
+            for parts in self._batches():
+                self.train_step(parts)
                 yield
 
-    def _memory_advised(self) -> AbstractContextManager[None]:
-        return memory_advised(self.config, processes=self._team.size)
+    def train_step(self, parts: Sequence[Batch]) -> tuple[float, float]:
+        """Take one optimizer step and move the averaged weights.
 
-    def _steps(self) -> Waited[list[Batch]]:
-        pinned = self._device.type == "cuda"
-        endless = dataclasses.replace(self.config, steps=self._course.most_steps)
-        steps = batches(self.source, endless, share=self._share, first_step=self.step, pinned=pinned)
-        return Waited(on_device(steps, self._device))
+        Args:
+            parts: This process's shard of the batch, in parts of one size.
 
-    def _advance(self, parts: Sequence[Batch], *, waited_s: float, interrupt: Interrupt) -> bool:
-        """Take a step and do what is due after it; return whether to stop, which all processes answer alike."""
-        rate, began = self._course.rate(self.step), time.monotonic()
-        figures = [*self._descend(parts, rate), waited_s, float(interrupt.requested)]
-        loss, psnr_t, waited_s, requests = (total / self._team.size for total in self._team.sums(figures))
-        self.step += 1
-        self._average.update(self.network, self.step)
-        waiting = waited_s / (waited_s + time.monotonic() - began)
-        self._listener({"step": self.step, "loss": loss, "psnr_t": psnr_t, "lr": rate, "waiting": waiting})
-        self._waited_s += waited_s
-        self._log(loss, psnr_t, rate=rate)
-        over = self._course.over(self.step)
-        if self.step % self.config.validate_every == 0 or over:
-            self._validate()
-        if time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes:
-            self.save()
-        return over or (requests > 0 if self._team.size > 1 else interrupt.requested)
+        Returns:
+            Mean loss and PSNR_T of the shard, before the step.
 
-    def _descend(self, parts: Sequence[Batch], rate: float) -> tuple[float, float]:
-        # What a network draws at random depends on seed, step and process alone, so nothing of it need be kept.
-        seeds = SeedSequence([self.config.seed, self.step, self._team.rank])
+        Raises:
+            TrainError: If loss or gradient is not finite; the weights are left as they were.
+        """
+        # What a network draws at random depends on seed, step and process alone, so no generator need be saved.
+        seeds = SeedSequence([self.config.seed, self.step, self._context.rank])
         torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
-        try:
-            return self._descent.step(parts, rate)
-        except NotFiniteError as error:
-            raise TrainError(
-                f"the {error.name} is {error.value} at step {self.step + 1}, it began in {error.place}; "
-                f"{self._folder.checkpoint} keeps the last good state: start again with --init "
-                f"{self._folder.weights('last')} and a lower --lr than {self.config.lr:g}"
-            ) from error
+        rate = self.schedule.rate(self.step)
 
-    def _log(self, loss: float, psnr_t: float, *, rate: float) -> None:
-        pending = self._pending
-        for name, value in {"loss": loss, "psnr_t": psnr_t, "steps": 1.0}.items():
-            pending[name] += value
-        if self.step % self.config.log_every == 0 or self._course.finished(self.step):
-            means = {name: pending[name] / pending["steps"] for name in ("loss", "psnr_t")}
-            seconds = time.monotonic() - self._row_at
-            pace = {
-                "samples_per_s": self.config.batch * pending["steps"] / seconds,
-                "waiting": self._waited_s / seconds,
-            }
-            self._append({"step": self.step, **means, **{name: round(pace[name], 3) for name in pace}, "lr": rate})
-            self._pending, self._row_at, self._waited_s = _NOTHING_PENDING.copy(), time.monotonic(), 0.0
+        self._optimizer.zero_grad(set_to_none=True)
+        figures = torch.zeros(2, device=self._device)
+        for index, batch in enumerate(parts):
+            with local_gradients(self._wrapped, enabled=index < len(parts) - 1):
+                output, truth = self._predict(self._wrapped, batch), mu_law(batch.truth)
+                first, second = output.chunk(2)
+                first_truth, second_truth = truth.chunk(2)
+                loss = self._loss.total(first, second, truth=first_truth, next_truth=second_truth)
+                (loss / len(parts)).backward()  # type: ignore[no-untyped-call]
+            figures += torch.stack((loss.detach(), psnr(output.detach(), truth).mean())) / len(parts)
 
-    def _append(self, row: Row) -> None:
-        if self._team.leads:
-            self._journal.append(row)
-
-    def _validate(self) -> None:
-        if self.config.validation_samples == 0:
-            return
-        started = time.monotonic()
-        row = {"step": self.step, **self._scores()}
-        self._append(row)
-        self._listener(row)
-        if self._team.leads:
-            shown = [batch.to(self._device) for batch in self._validation[:SHEET_ROWS]]
-            self._journal.show(self._average.network, shown, step=self.step)
-        if row["val_psnr_t"] > self._best:
-            self._best = row["val_psnr_t"]
-            self._write_weights("best", row)
-        self._row_at += time.monotonic() - started  # validating is not training: it does not count as slowness
-
-    @torch.no_grad()
-    def _scores(self) -> Row:
-        """Mean PSNR_T of the averaged weights, and of the start that they correct."""
-        sums = [0.0, 0.0, 0.0, 0.0]  # of each: the sum and the number of windows
-        for batch in self._validation:
-            batch = batch.to(self._device)
-            prediction = self._average.network(batch.ldr, batch.exposures, batch.precision)
-            for place, radiance in enumerate((prediction.radiance, getattr(prediction, "start", None))):
-                if radiance is not None:
-                    sums[place] += psnr(mu_law(radiance), mu_law(batch.truth)).sum().item()
-                    sums[place + 2] += len(batch.truth)
-        output, start, outputs, starts = self._team.sums(sums)
-        return {"val_psnr_t": output / outputs} | ({"val_start_psnr_t": start / starts} if starts else {})
+        mean_loss, mean_psnr_t = figures.tolist()
+        self._clip_gradients(parts, mean_loss)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._average.update_parameters(self.network)
+        self.step += 1
+        return mean_loss, mean_psnr_t
 
     def save(self) -> None:
-        """Write the state to resume from, and the averaged weights; the leading process does, the others have none to.
+        """Write the state to resume from, and the averaged weights, in the main process.
 
         Raises:
             TrainError: If the disk refuses; the former files are left as they were.
         """
-        self._saved_at, self.seconds = time.monotonic(), self._course.seconds
-        if not self._team.leads:
+        self._saved_at, self.elapsed_s = time.monotonic(), self.schedule.elapsed_s
+        if not self._context.is_main:
             return
         checkpoint = Checkpoint(
             step=self.step,
             config=self.config.as_dict(),
-            design=self._design,
+            design=dataclasses.asdict(self.network.config),
             network=self.network.state_dict(),
-            average=self._average.network.state_dict(),
-            optimizer=self._descent.optimizer.state_dict(),
-            pending=self._pending,
+            average=self._average.state_dict(),
+            optimizer=self._optimizer.state_dict(),
+            means={name: (mean.total, mean.count) for name, mean in self._means.items()},
             best=self._best,
-            seconds=self.seconds,
+            elapsed_s=self.elapsed_s,
         )
         checkpoint.save(self._folder.checkpoint)
         self._write_weights("last", {"step": self.step})
 
+    def _batches(self) -> TimedIterator[list[Batch]]:
+        config = dataclasses.replace(self.config, steps=self.schedule.max_steps)
+        is_cuda = self._device.type == "cuda"
+        steps = batches(self.source, config, shard=self._shard, first_step=self.step, pinned=is_cuda)
+        return TimedIterator(prefetch_to_device(steps, self._device))
+
+    def _predict(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return a network's radiance in mu-law values, (2B, 3, H, W)."""
+        with autocast(self._device, self._dtype):
+            radiance: Tensor = network(batch.ldr, batch.exposures, batch.precision).radiance
+        return mu_law(radiance.float())
+
+    def _clip_gradients(self, parts: Sequence[Batch], loss: float) -> None:
+        """Limit the norm of the gradient, unless it or the loss is not finite."""
+        place: str | None
+        if not math.isfinite(loss):
+            places = (find_non_finite(self.network, part, predict=self._predict) for part in parts)
+            name, value, place = "loss", loss, next((place for place in places if place), "the loss itself")
+        else:
+            try:
+                nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm, error_if_nonfinite=True)
+                return
+            except RuntimeError:
+                name, value, place = "gradient", math.nan, find_non_finite_gradient(self.network)
+                if place is None:
+                    raise
+        raise TrainError(
+            f"the {name} is {value} at step {self.step + 1}, it began in {place}; {self._folder.checkpoint} keeps the "
+            f"last good state: start again with --init {self._folder.weights('last')} and a lower --lr than "
+            f"{self.config.lr:g}"
+        )
+
+    def _log_step(self, loss: float, psnr_t: float, *, waited_s: float, waiting: float) -> None:
+        """Report a step to the listener, and the mean of several to the log."""
+        rate = self._optimizer.param_groups[0]["lr"]
+        self._listener({"step": self.step, "loss": loss, "psnr_t": psnr_t, "lr": rate, "waiting": waiting})
+        self._means["loss"].add(loss)
+        self._means["psnr_t"].add(psnr_t)
+        self._waited_s += waited_s
+        if self.step % self.config.log_every and not self.schedule.is_finished(self.step):
+            return
+        seconds = time.monotonic() - self._row_at
+        pace = self.config.batch * self._means["loss"].count / seconds
+        row = {"step": self.step, **{name: mean.value for name, mean in self._means.items()}}
+        row |= {"samples_per_s": round(pace, 3), "waiting": round(self._waited_s / seconds, 3), "lr": rate}
+        if self._context.is_main:
+            self._logger.log(row)
+        self._means = {name: Mean() for name in self._means}
+        self._row_at, self._waited_s = time.monotonic(), 0.0
+
+    @torch.no_grad()
+    def _validate(self) -> None:
+        """Score the averaged weights and the start that they correct, and keep the weights if they are the best."""
+        began = time.monotonic()
+        means = {"val_psnr_t": Mean(), "val_start_psnr_t": Mean()}
+        for batch in self._validation:
+            batch = batch.to(self._device)
+            prediction, truth = self._average(batch.ldr, batch.exposures, batch.precision), mu_law(batch.truth)
+            means["val_psnr_t"].add(psnr(mu_law(prediction.radiance), truth))
+            if getattr(prediction, "start", None) is not None:
+                means["val_start_psnr_t"].add(psnr(mu_law(prediction.start), truth))
+        means = {name: mean.reduced(self._context) for name, mean in means.items()}
+        row = {"step": self.step, **{name: mean.value for name, mean in means.items() if mean.count}}
+        self._listener(row)
+        if self._context.is_main:
+            self._logger.log(row)
+            examples = [batch.to(self._device) for batch in self._validation[:SHEET_ROWS]]
+            self._logger.show(self._average, examples, step=self.step)
+        if row["val_psnr_t"] > self._best:
+            self._best = row["val_psnr_t"]
+            self._write_weights("best", row)
+        self._row_at += time.monotonic() - began  # validating is not training: it does not count as slowness
+
     def _write_weights(self, name: str, figures: Row) -> None:
-        if self._team.leads:
-            self._export(self._average.network, self.config, figures, self._folder.weights(name))
-
-
-def _nobody(_row: Row) -> None:
-    pass
-
-
-_NOTHING_PENDING: Row = {"loss": 0.0, "psnr_t": 0.0, "steps": 0.0}
+        if self._context.is_main:
+            record = {"name": self._folder.path.resolve().name, "training": json.dumps(self.config.as_dict())}
+            record |= {key: f"{value:.10g}" for key, value in figures.items()}
+            average = cast(Network, self._average.module)
+            save_network(average, self._folder.weights(name), record=record, half=False)

@@ -1,6 +1,5 @@
 """`lanhdr train`: learn weights from pictures, clips, or from nothing but procedural scenes."""
 
-import shlex
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +8,10 @@ import click
 
 from lanhdr_cli.console import opencv_needed, set_verbosity
 from lanhdr_cli.options import DEVICE
-from lanhdr_cli.training import tell, training_team
-from train.config import TrainConfig
+from lanhdr_cli.training import report, training_context
 
 if TYPE_CHECKING:
-    from train.distributed import Team
+    from train.distributed import DistributedContext
     from train.trainer import Trainer
 
 
@@ -38,7 +36,7 @@ _POSITIVE = click.IntRange(min=1)
     "--lr", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate.  [default: the recipe's]"
 )
 @click.option("--warmup", type=click.IntRange(min=0), help="Steps until the highest rate.  [default: the recipe's]")
-@click.option("--loss", type=click.Choice(["log_mse", "paper", "paper_vgg"]), help="[default: the recipe's]")
+@click.option("--loss", type=click.Choice(["log_mse", "paper"]), help="[default: the recipe's]")
 @click.option(
     "--precision", type=click.Choice(["auto", "float32", "bf16"]), help="Of the convolutions.  [default: auto]"
 )
@@ -53,7 +51,6 @@ _POSITIVE = click.IntRange(min=1)
     "--accumulate", type=_POSITIVE, help="Parts that a batch is computed in, to need less memory.  [default: 1]"
 )
 @click.option("--checkpointing", is_flag=True, default=None, help="Base in less memory, by computing more.")
-@click.option("--compile", is_flag=True, default=None, help="Compile the network: minutes at first; for GPUs.")
 @click.option("--processes", type=_POSITIVE, default=1, help="Train together in so many, one per GPU.  [default: 1]")
 @click.option("--device", type=DEVICE, default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--tensorboard/--no-tensorboard", default=True, help="Curves and pictures to look at.  [default: on]")
@@ -85,26 +82,27 @@ def train(
             given[name] = str(Path(given[name]).resolve())  # a run may be resumed from another folder
     named = output or resume
     folder = named or _new_folder(given)
-    with training_team(device, processes=processes, more=[] if named else ["-o", str(folder)]) as team:
-        trainer = _trainer(folder, given, resumed=resume is not None, team=team, tensorboard=tensorboard, dry=dry_run)
+    with training_context(device, processes=processes, more=[] if named else ["-o", str(folder)]) as context:
+        curves = tensorboard and context.is_main and not dry_run and _tensorboard_usable()
+        trainer = _trainer(folder, given, resumed=resume is not None, context=context, tensorboard=curves, dry=dry_run)
         if dry_run:
             _print_plan(trainer, folder)
             return
         going_on = f"going on after step {trainer.step} of {trainer.config.steps}"
-        tell(team, f"{going_on if resume else 'training'}: {folder}")
-        finished = _run(trainer, team)
+        report(context, f"{going_on if resume else 'training'}: {folder}")
+        finished = _run(trainer, context)
     if not finished:
         way_on = f"saved at step {trainer.step}, go on with: lanhdr train --resume {folder}"
-        raise KeyboardInterrupt(way_on if team.leads else "")
-    tell(team, f"finished at step {trainer.step}: {folder}")
+        raise KeyboardInterrupt(way_on if context.is_main else "")
+    report(context, f"finished at step {trainer.step}: {folder}")
 
 
 def _new_folder(given: dict[str, Any]) -> Path:
     """Name a folder after the recipe, with a number if there is one already."""
     from train.config import default_recipe
-    from train.distributed import launched
+    from train.distributed import is_distributed
 
-    if launched():  # each process would choose its own, and one that is started anew a new one
+    if is_distributed():  # each process would choose its own, and one that is started anew a new one
         raise click.UsageError("processes that torchrun starts need to be told the folder of their run: pass -o FOLDER")
     name = Path(given.get("recipe") or default_recipe(given)).stem
     choices = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in count(1))
@@ -112,17 +110,16 @@ def _new_folder(given: dict[str, Any]) -> Path:
 
 
 def _trainer(
-    folder: Path, given: dict[str, Any], *, resumed: bool, team: "Team", tensorboard: bool, dry: bool
+    folder: Path, given: dict[str, Any], *, resumed: bool, context: "DistributedContext", tensorboard: bool, dry: bool
 ) -> "Trainer":
     with opencv_needed("training"):
-        from train import run as session
+        from train import run
     from train.config import resolved_config
 
-    curves = tensorboard and team.leads and not dry and _tensorboard_usable()
-    place: Any = {"device": team.device, "team": team, "tensorboard": curves, "dry": dry}
+    options: Any = {"device": context.device, "context": context, "tensorboard": tensorboard, "dry": dry}
     if resumed:
-        return session.resume(folder, given, **place)
-    return session.start(resolved_config(given, recipe=given.get("recipe")), folder, **place)
+        return run.resume(folder, given, **options)
+    return run.start(resolved_config(given, recipe=given.get("recipe")), folder, **options)
 
 
 def _tensorboard_usable() -> bool:
@@ -146,37 +143,10 @@ def _print_plan(trainer: "Trainer", folder: Path) -> None:
         click.echo(line)
 
 
-def _run(trainer: "Trainer", team: "Team") -> bool:
+def _run(trainer: "Trainer", context: "DistributedContext") -> bool:
     from lanhdr_cli.training import TrainingConsole
 
-    if not team.leads:
+    if not context.is_main:
         return trainer.run(lambda _row: None)
     with TrainingConsole(trainer.config.batch, trainer.step, steps=trainer.config.steps) as console:
         return trainer.run(console)
-
-
-# Folders of the user's own, which the reader has elsewhere.
-PLACES = {"data": "DATA", "validation_data": "HELD_OUT"}
-ALWAYS = ("nexps", "size", "steps")
-# They change how a run is carried out and told, not what is learned.
-WITHOUT_EFFECT = frozenset(
-    {"workers", "threads", "log_every", "validate_every", "validation_samples", "checkpoint_minutes"}
-)
-
-
-def training_command(config: TrainConfig) -> str:
-    """Write what to type for a run of this config, with names in place of paths.
-
-    Args:
-        config: What the run was told; whatever no option says is left to the defaults.
-    """
-    values, defaults = config.as_dict(), TrainConfig().as_dict()
-    words = ["lanhdr", "train"]
-    for parameter in train.params:
-        name = str(parameter.name)
-        value = values.get(name)
-        if value is None or name in WITHOUT_EFFECT or (value == defaults[name] and name not in ALWAYS):
-            continue
-        said = PLACES.get(name) or (Path(value).name if isinstance(value, str) else f"{value:.10g}")
-        words += [parameter.opts[-1], shlex.quote(said)]
-    return " ".join([*words, "-o", "RUN"])

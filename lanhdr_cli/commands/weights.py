@@ -71,7 +71,6 @@ def export(
     overwrite: bool,
 ) -> None:
     """Turn the averaged weights of a RUN's folder into a file to give away, with a model card beside it."""
-    from lanhdr_cli.commands.train import training_command
     from lanhdr_cli.media.paths import check_weights, prepare_folder, refuse_existing, refuse_sources
     from train.export import CardWishes, model_card, read_run, record_of, write_card, write_weights
 
@@ -86,7 +85,7 @@ def export(
     write_weights(
         found, output, record=record_of(found, name=wishes.name, licence=licence, notes=notes), half=not float32
     )
-    write_card(model_card(found, wishes, command=training_command(found.config)), card)
+    write_card(model_card(found, wishes), card)
     click.echo(f"{output}: {found.source.stem} of {run}, step {found.step}; {card}")
 
 

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from model.color import mu_law_inverse
-from train.checkpoint import Row, RunFolder
+from model.network import NetworkConfig
+from model.pretrained import Network
+from train.checkpoint import RunFolder
 from train.config import TrainConfig
 from train.trainer import Trainer
 
@@ -52,6 +55,8 @@ class TinyPrediction:
 class TinyNetwork(nn.Module):
     """Two convolutions and a dropout, so that a resumed run also needs the generator's state."""
 
+    config = NetworkConfig()
+
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(7)
@@ -76,13 +81,11 @@ def tiny_config(**values: object) -> TrainConfig:
 def tiny_trainer(path: Path, config: TrainConfig, *, source: TinySource | None = None) -> Trainer:
     """A trainer into an existing folder."""
     return Trainer(
-        TinyNetwork(),
+        cast(Network, TinyNetwork()),
         config,
         source=source or TinySource(),
         validation=[TinySource(seed=1).sample(0, index) for index in range(2)],
         folder=RunFolder(path),
-        export=export_state,
-        design={},
     )
 
 
@@ -90,7 +93,3 @@ def new_run(path: Path, config: TrainConfig, *, source: TinySource | None = None
     """A trainer into a new folder."""
     RunFolder(path).create(config)
     return tiny_trainer(path, config, source=source)
-
-
-def export_state(network: nn.Module, _config: TrainConfig, record: Row, path: Path) -> None:
-    torch.save({"record": record, "state": network.state_dict()}, path)

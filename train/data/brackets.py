@@ -1,4 +1,4 @@
-"""Exposure brackets: pictures of a still scene that one camera took at several exposures, its curve, their merge.
+"""Exposure brackets: reading, response curve by Debevec's method, alignment and merge.
 
 A folder is a bracket if it holds two JPEG or PNG pictures or more whose exposures differ, by their EXIF or by a list,
 `image_list.txt` or `exposures.txt`, of lines `NAME EXPOSURE` (linear, any unit; its inverse is noticed).
@@ -8,7 +8,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.data.exif import ShotExposure, read_shot
-from train.data.images import Picture, Pixels, hdr_picture, read_codes
+from train.data.exif import read_shot
+from train.data.images import Picture, Pixels, hdr_picture, read_codes, reduced
 from train.errors import DatasetError
 
 Codes = NDArray[np.uint8]
@@ -61,7 +61,11 @@ class Bracket:
         together at code 128 only. Where nothing can be measured, above code 240, the logarithm goes on straight; below
         code 4 light falls to 0 in line, for there cameras crush it.
         """
-        usable = [n for n, picture in enumerate(self.pictures) if _informative(picture)]
+        usable = [
+            n
+            for n, picture in enumerate(self.pictures)
+            if (picture.max(2) > 20).mean() > 0.01 and (picture.min(2) < 235).mean() > 0.05  # neither black nor white
+        ]
         chosen = usable if len(usable) > 1 else range(len(self.pictures))
         times = np.array([self.exposures[n] for n in chosen], np.float32)
         calibration = cv2.createCalibrateDebevec(samples=SAMPLES, lambda_=SMOOTHNESS, random=False)
@@ -101,18 +105,18 @@ class Bracket:
         return self.light.astype(np.float32)[picture]
 
     def disagreement(self) -> float:
-        """How neighboring exposures differ in what they say of the light: the worst pair's median, in stops.
+        """Measure how neighboring exposures differ in the light that they state: the worst pair's median, in stops.
 
         A wrong exposure, a scene that moved and a curve that does not fit show in it; 0 if nothing can be compared.
         """
         return max((float(np.median(abs(first - second)[well])) for first, second, well in self._compared()), default=0)
 
     def largest_shift(self) -> float:
-        """Largest shift between neighboring exposures by phase correlation, in pixels; 0 if none can be compared."""
+        """Measure the largest shift between neighboring exposures by phase correlation, in pixels; 0 without any."""
         return max((_shift(first, second, well) for first, second, well in self._compared()), default=0.0)
 
     def _compared(self) -> list[tuple[Pixels, Pixels, NDArray[np.bool_]]]:
-        """Log2 of green light by each pair of neighboring exposures, and where both expose well, (H, W) each."""
+        """Return log2 of green light by each pair of neighboring exposures, and where both expose well, (H, W) each."""
         compared = []
         logs = np.log2(np.maximum(self.light, 1e-6)).astype(np.float32)
         for number in range(len(self.pictures) - 1):
@@ -127,11 +131,11 @@ class Bracket:
 def find_brackets(folder: Path) -> tuple[Path, ...]:
     """Find the brackets among a folder and those directly in it, by name."""
     children = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
-    return tuple(place for place in (folder, *children) if is_bracket(place))
+    return tuple(child for child in (folder, *children) if is_bracket(child))
 
 
 def is_bracket(folder: Path) -> bool:
-    """Tell whether a folder holds nothing but pictures of different exposures; only their headers are read."""
+    """Return whether a folder holds nothing but pictures of different exposures; only their headers are read."""
     paths = bracket_files(folder)
     try:
         exposures = stated_exposures(folder, paths)
@@ -141,7 +145,7 @@ def is_bracket(folder: Path) -> bool:
 
 
 def bracket_files(folder: Path) -> tuple[Path, ...]:
-    """Pictures directly in a folder, by name."""
+    """List the pictures directly in a folder, by name."""
     return tuple(
         path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     )
@@ -164,7 +168,7 @@ def read_bracket(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Bracket:
             f"{folder} is no bracket: put pictures of different exposures into it, with EXIF or {LISTS[0]} "
             "of lines NAME EXPOSURE"
         )
-    pictures = [_reduced(read_codes(path), longest_side) for path in paths]
+    pictures = [reduced(read_codes(path), longest_side) for path in paths]
     if len({picture.shape for picture in pictures}) > 1:
         raise DatasetError(f"{folder}: pictures differ in size: a bracket is one scene by one camera, standing still")
     if np.corrcoef(np.log(exposures), [picture.mean() for picture in pictures])[0, 1] < 0:
@@ -172,7 +176,18 @@ def read_bracket(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Bracket:
     order = np.argsort(exposures)
     relative = tuple(float(f"{exposures[n] / min(exposures):.6g}") for n in order)
     bracket = Bracket(folder.name, tuple(_aligned([pictures[n] for n in order])), relative)
-    _check(bracket, folder)
+    if np.divide(bracket.exposures[1:], bracket.exposures[:-1]).min() < LEAST_RATIO:
+        raise DatasetError(f"{folder} has two pictures of equal exposure: leave one of them")
+    shift, disagreement = bracket.largest_shift(), bracket.disagreement()
+    if shift > LARGEST_SHIFT:
+        raise DatasetError(
+            f"{folder}: pictures have moved by {shift:.1f} pixels against each other: align them or take them out"
+        )
+    if disagreement > LARGEST_DISAGREEMENT:
+        raise DatasetError(
+            f"{folder}: pictures differ by {disagreement:.2f} stops in the median where both are well exposed: "
+            "the scene moved or the exposures are wrong, take it out"
+        )
     return bracket
 
 
@@ -200,8 +215,13 @@ def stated_exposures(folder: Path, paths: Sequence[Path]) -> list[float] | None:
     shots = [read_shot(path) for path in paths]
     if not all(shot.time_s for shot in shots):
         return None
-    known = [all(values) for values in ([shot.iso for shot in shots], [shot.f_number for shot in shots])]
-    return [_exposure(shot, iso=known[0], f_number=known[1]) for shot in shots]
+    # Time x ISO / f-number^2 (ISO 2721, reciprocity), of what all pictures state.
+    exposures = [nominal(shot.time_s or 1.0) for shot in shots]
+    if all(shot.iso for shot in shots):
+        exposures = [value * nominal((shot.iso or 100) / 100) for value, shot in zip(exposures, shots, strict=True)]
+    if all(shot.f_number for shot in shots):
+        exposures = [value / nominal((shot.f_number or 1) ** 2) for value, shot in zip(exposures, shots, strict=True)]
+    return exposures
 
 
 def nominal(value: float) -> float:
@@ -210,22 +230,16 @@ def nominal(value: float) -> float:
     return third if abs(value / third - 1) < NOMINAL else value
 
 
-def _exposure(shot: ShotExposure, *, iso: bool, f_number: bool) -> float:
-    """Time x ISO / f-number^2 (ISO 2721, reciprocity)."""
-    sensitivity = nominal((shot.iso or 100) / 100) if iso else 1.0
-    aperture = nominal((shot.f_number or 1) ** 2) if f_number else 1.0
-    return nominal(shot.time_s or 1.0) * sensitivity / aperture
-
-
 def _listed(path: Path) -> dict[str, float]:
-    """Exposures by name of picture; empty if it is a list of another kind, as of stops."""
+    """Read exposures by name of picture; empty if it is a list of another kind, as of stops."""
     try:
         rows = [line.split("#")[0].split() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} cannot be read ({error}): it should hold lines NAME EXPOSURE") from error
     named = [row for row in rows if len(row) > 1 and Path(row[0]).suffix.lower() in SUFFIXES]
     try:
-        found = {row[0]: _number(row[1]) for row in named}
+        parts = [(name, *number.partition("/")) for name, number, *_ in named]
+        found = {name: float(numerator) / float(denominator or 1) for name, numerator, _, denominator in parts}
     except (ValueError, ZeroDivisionError) as error:
         raise DatasetError(f"{path} can't be understood ({error}): it should hold lines NAME EXPOSURE") from error
     wrong = [name for name, value in found.items() if not 0 < value < math.inf]
@@ -234,25 +248,15 @@ def _listed(path: Path) -> dict[str, float]:
     return found
 
 
-def _number(word: str) -> float:
-    numerator, _, denominator = word.partition("/")
-    return float(numerator) / float(denominator or 1)
-
-
-def _reduced(codes: Codes, longest_side: int) -> Codes:
-    scale = longest_side / max(codes.shape[:2])
-    if scale >= 1:
-        return codes
-    size = (round(codes.shape[1] * scale), round(codes.shape[0] * scale))
-    return np.asarray(cv2.resize(codes, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
 def _aligned(pictures: Sequence[Codes]) -> list[Codes]:
     """Undo what a hand moved between pictures, by homographies to the middle one, and cut off what not all show."""
     middle = len(pictures) // 2
     steps = [_homography(first, second) for first, second in itertools.pairwise(pictures)]
     back: list[Table] = [np.asarray(np.linalg.inv(step), np.float64) for step in steps]
-    to_middle = [_chain(steps[n:middle]) if n < middle else _chain(back[middle:n][::-1]) for n in range(len(pictures))]
+    to_middle = []
+    for index in range(len(pictures)):
+        chain = steps[index:middle] if index < middle else back[middle:index][::-1]
+        to_middle.append(reduce(lambda total, step: step @ total, chain, np.eye(3)))
     height, width = pictures[0].shape[:2]
     corners: Pixels = np.array([[[0, 0], [width, 0], [0, height], [width, height]]], np.float32)
     moved = max(float(abs(cv2.perspectiveTransform(corners, found) - corners).max()) for found in to_middle)
@@ -264,13 +268,6 @@ def _aligned(pictures: Sequence[Codes]) -> list[Codes]:
     ]
     inner = (slice(margin, height - margin), slice(margin, width - margin))
     return [np.ascontiguousarray(picture[inner], np.uint8) for picture in warped]
-
-
-def _chain(steps: Sequence[Table]) -> Table:
-    total = np.eye(3)
-    for step in steps:
-        total = step @ total
-    return total
 
 
 def _homography(picture: Codes, other: Codes) -> Table:
@@ -289,28 +286,6 @@ def _homography(picture: Codes, other: Codes) -> Table:
     found, inliers = cv2.findHomography(source, target, cv2.RANSAC, REPROJECTED)
     sure = found is not None and int(inliers.sum()) >= FEWEST_MATCHES
     return np.asarray(found, np.float64) if sure else np.eye(3)
-
-
-def _check(bracket: Bracket, folder: Path) -> None:
-    ratios = np.divide(bracket.exposures[1:], bracket.exposures[:-1])
-    if ratios.min() < LEAST_RATIO:
-        raise DatasetError(f"{folder} has two pictures of equal exposure: leave one of them")
-    shift = bracket.largest_shift()
-    if shift > LARGEST_SHIFT:
-        raise DatasetError(
-            f"{folder}: pictures have moved by {shift:.1f} pixels against each other: align them or take them out"
-        )
-    disagreement = bracket.disagreement()
-    if disagreement > LARGEST_DISAGREEMENT:
-        raise DatasetError(
-            f"{folder}: pictures differ by {disagreement:.2f} stops in the median where both are well exposed: "
-            "the scene moved or the exposures are wrong, take it out"
-        )
-
-
-def _informative(picture: Codes) -> bool:
-    """Tell whether a picture is neither black nor white nearly everywhere."""
-    return bool((picture.max(2) > 20).mean() > 0.01 and (picture.min(2) < 235).mean() > 0.05)
 
 
 def _shift(first: Pixels, second: Pixels, well: NDArray[np.bool_]) -> float:

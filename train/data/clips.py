@@ -1,4 +1,4 @@
-"""What all clips have in common, wherever their frames come from."""
+"""Clips: the protocol, folders of clips, numbered HDR frames, and lists of what is complete."""
 
 import re
 from collections import defaultdict
@@ -6,20 +6,27 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol, overload
+from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.random import Generator
 
-from train.data.images import HALF_MAX, Stored, read_radiance
+from train.data.images import HALF_MAX, Stored, read_radiance, reduced
 from train.errors import DatasetError
+
+FEWEST_FRAMES = 7
+LONGEST_SIDE = 960
+# Samples follow no order, so this serves small sets; 64 frames of 960x540 are 200 MB.
+REMEMBERED = 64
+NAMED = 3  # items of a list in a message
+
+_NUMBERED = re.compile(r"^(.*?)(\d+)$")
 
 
 def evenly(count: int, *, limit: int | None) -> list[int]:
     """Choose at most `limit` of 0..count - 1, evenly spread; all without a limit."""
-    wanted = min(limit or count, count)
-    return [place * count // wanted for place in range(wanted)]
+    chosen = min(limit or count, count)
+    return [index * count // chosen for index in range(chosen)]
 
 
 class Clip(Protocol):
@@ -42,13 +49,21 @@ class Clip(Protocol):
 
 
 @dataclass(frozen=True)
-class ClipFolders(Sequence[Clip]):
-    """Many clips, each in a folder of its own, of which only the names are in memory.
+class SevenFrameClip:
+    """A clip of seven frames in a folder of its own, `SET/CLIP`, as published sets for training have them."""
 
-    Args:
-        kind: Makes a clip of its folder.
-        folders: One per clip.
-    """
+    folder: Path
+    count: int = 7
+
+    @property
+    def name(self) -> str:
+        """Name as the lists have it."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+
+@dataclass(frozen=True)
+class ClipFolders(Sequence[Clip]):
+    """Many clips, each in a folder of its own, of which only the names are in memory."""
 
     kind: Callable[[Path], Clip]
     folders: tuple[str, ...]
@@ -56,11 +71,7 @@ class ClipFolders(Sequence[Clip]):
     def __len__(self) -> int:
         return len(self.folders)
 
-    @overload
-    def __getitem__(self, index: int) -> Clip: ...
-    @overload
-    def __getitem__(self, index: slice) -> "ClipFolders": ...
-    def __getitem__(self, index: int | slice) -> "Clip | ClipFolders":
+    def __getitem__(self, index: Any) -> Any:  # a clip by its number, others by a slice
         if isinstance(index, slice):
             return ClipFolders(self.kind, self.folders[index])
         return self.kind(Path(self.folders[index]))
@@ -69,16 +80,7 @@ class ClipFolders(Sequence[Clip]):
 def frames_of_one_size(
     paths: Sequence[Path], indices: Sequence[int], *, read: Callable[[Path], Stored]
 ) -> list[Stored]:
-    """Read frames by index, each file once.
-
-    Args:
-        paths: The files of a clip in order of time.
-        indices: Frames in the order that is asked for.
-        read: Reads one file.
-
-    Raises:
-        DatasetError: If a file is missing, damaged or of another size than the others.
-    """
+    """Read frames of a clip by index, each file once, or raise a DatasetError if their sizes differ."""
     frames = {index: read(paths[index]) for index in dict.fromkeys(indices)}
     height, width = frames[indices[0]].shape[:2]
     for index, frame in frames.items():
@@ -101,35 +103,27 @@ def mirrored(index: int, count: int) -> int:
     return min(index, period - index)
 
 
-def draw_indices(rng: Generator, count: int, *, wanted: int, longest_stride: int = 1) -> list[int]:
+def draw_indices(rng: Generator, count: int, *, frames: int, longest_stride: int = 1) -> list[int]:
     """Draw consecutive frames, or every second or third, of a clip; one that is too short is mirrored in time.
 
     Args:
         rng: Source of all randomness.
-        count: Frames that the clip has.
-        wanted: Frames to choose.
-        longest_stride: Largest distance in frames from one to the next.
+        count: Length of the clip.
+        frames: Number of frames to draw.
+        longest_stride: Largest distance from one to the next.
     """
-    longest = max(1, (count - 1) // max(1, wanted - 1))
+    longest = max(1, (count - 1) // max(1, frames - 1))
     stride = min(int(rng.integers(1, longest_stride + 1)), longest)
-    start = int(rng.integers(max(1, count - stride * (wanted - 1))))
-    return [mirrored(start + stride * step, count) for step in range(wanted)]
-
-
-NAMED = 3
+    start = int(rng.integers(max(1, count - stride * (frames - 1))))
+    return [mirrored(start + stride * step, count) for step in range(frames)]
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a folder of training data was found to hold.
+    """What a folder of training data holds, and what is missing in it."""
 
-    Args:
-        found: One line per kind.
-        missing: One line per kind of problem: what is listed but absent, empty, or left out.
-    """
-
-    found: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()  # a line per kind
+    missing: tuple[str, ...] = ()  # a line per kind of problem: listed but absent, empty, or left out
 
     def __add__(self, other: "Findings") -> "Findings":
         return Findings(self.found + other.found, self.missing + other.missing)
@@ -151,12 +145,7 @@ def read_list(path: Path) -> list[str]:
 
 
 def complete_clips(names: Sequence[str], fault: Callable[[str], str | None]) -> tuple[tuple[str, ...], list[str]]:
-    """Split names into those of complete clips, and words about the others.
-
-    Args:
-        names: Names as the list has them.
-        fault: Says what a clip lacks, or None.
-    """
+    """Split names into those of complete clips, and those of others with what `fault` says is lacking."""
     faults = {name: fault(name) for name in names}
     wrong = [f"{name} ({lack})" for name, lack in faults.items() if lack]
     return tuple(name for name, lack in faults.items() if not lack), wrong
@@ -169,7 +158,7 @@ def shortened(items: Sequence[str]) -> str:
 
 
 def describe_list(title: str, *, listed: int, complete: int, wrong: Sequence[str], list_name: str) -> Findings:
-    """Say how many clips of a list are there, and which are not."""
+    """Count the clips of a list that are there, and name those that are not."""
     missing = (
         f"{title}: {len(wrong):,} of {listed:,} clips of {list_name} are absent or incomplete and left out: "
         f"{shortened(wrong)}"
@@ -177,21 +166,9 @@ def describe_list(title: str, *, listed: int, complete: int, wrong: Sequence[str
     return Findings((f"{title}: {complete:,} clips, by {list_name}",), (missing,) if wrong else ())
 
 
-FEWEST_FRAMES = 7
-LONGEST_SIDE = 960
-# Samples follow no order, so this serves small sets; 64 frames of 960x540 are 200 MB.
-REMEMBERED = 64
-
-_NUMBERED = re.compile(r"^(.*?)(\d+)$")
-
-
 @dataclass(frozen=True)
 class FrameRun:
-    """Consecutively numbered frames of one folder.
-
-    Args:
-        paths: Files in order of number.
-    """
+    """Consecutively numbered frames of one folder, in order of number."""
 
     paths: tuple[Path, ...]
 
@@ -215,69 +192,46 @@ class FrameRun:
 
 
 def split_runs(paths: Iterable[Path]) -> tuple[list[FrameRun], list[Path], Findings]:
-    """Tell numbered frames from single pictures.
+    """Separate HDR files into clips of numbered frames and single pictures.
 
     Seven or more files of one folder, name and suffix with consecutive numbers are a clip; a missing number parts it.
     Pictures twice as wide as high are panoramas, whatever they are called.
 
-    Args:
-        paths: HDR files.
-
     Returns:
-        Clips, the files that are none, and what is missing.
+        Clips, single pictures, and what is missing.
     """
-    numbered, singles = _by_name(paths)
-    runs: list[FrameRun] = []
-    broken: list[str] = []
-    for (folder, prefix, suffix), files in numbered.items():
-        if len(files) < FEWEST_FRAMES or _is_panorama(next(iter(files.values()))):
-            singles += files.values()
-            continue
-        parts = _consecutive(files)
-        whole = [part for part in parts if len(part) >= FEWEST_FRAMES]
-        runs += [FrameRun(tuple(part)) for part in whole]
-        if len(parts) > 1:
-            left = sum(map(len, parts)) - sum(map(len, whole))
-            broken.append(f"{folder / prefix}*{suffix} (parted into {len(parts)}, {left} frames left out)")
-    return runs, sorted(singles), Findings(missing=_words(broken))
-
-
-def _by_name(paths: Iterable[Path]) -> tuple[dict[tuple[Path, str, str], dict[int, Path]], list[Path]]:
-    """Group files by folder, name without number, and suffix; files without a number are single."""
     numbered: dict[tuple[Path, str, str], dict[int, Path]] = defaultdict(dict)
-    singles = []
+    singles: list[Path] = []
     for path in paths:
         match = _NUMBERED.match(path.stem)
         if match:
             numbered[path.parent, match[1], path.suffix.lower()][int(match[2])] = path
         else:
             singles.append(path)
-    return numbered, singles
-
-
-def _words(broken: list[str]) -> tuple[str, ...]:
-    return (f"numbers are missing in {len(broken):,} sequences of HDR frames: {shortened(broken)}",) if broken else ()
-
-
-def _consecutive(files: dict[int, Path]) -> list[list[Path]]:
-    parts: list[list[Path]] = []
-    for number in sorted(files):
-        if number - 1 not in files:
-            parts.append([])
-        parts[-1].append(files[number])
-    return parts
-
-
-def _is_panorama(path: Path) -> bool:
-    height, width = _read_frame(path).shape[:2]
-    return bool(width == 2 * height)
+    runs: list[FrameRun] = []
+    broken: list[str] = []
+    for (folder, prefix, suffix), files in numbered.items():
+        height, width = _read_frame(next(iter(files.values()))).shape[:2] if len(files) >= FEWEST_FRAMES else (1, 2)
+        if width == 2 * height:
+            singles += files.values()
+            continue
+        parts: list[list[Path]] = []
+        for number in sorted(files):
+            if number - 1 not in files:
+                parts.append([])
+            parts[-1].append(files[number])
+        whole = [part for part in parts if len(part) >= FEWEST_FRAMES]
+        runs += [FrameRun(tuple(part)) for part in whole]
+        if len(parts) > 1:
+            left = sum(map(len, parts)) - sum(map(len, whole))
+            broken.append(f"{folder / prefix}*{suffix} (parted into {len(parts)}, {left} frames left out)")
+    if not broken:
+        return runs, sorted(singles), Findings()
+    line = f"numbers are missing in {len(broken):,} sequences of HDR frames: {shortened(broken)}"
+    return runs, sorted(singles), Findings(missing=(line,))
 
 
 @lru_cache(maxsize=REMEMBERED)
 def _read_frame(path: Path) -> Stored:
     pixels = np.nan_to_num(read_radiance(path).astype(np.float32), nan=0.0, posinf=HALF_MAX, neginf=0.0)
-    scale = LONGEST_SIDE / max(pixels.shape[:2])
-    if scale < 1:
-        size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
-        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.float32)
-    return np.asarray(pixels.clip(0, HALF_MAX), np.float16)
+    return np.asarray(reduced(pixels, LONGEST_SIDE).clip(0, HALF_MAX), np.float16)

@@ -1,11 +1,10 @@
-"""Finds what a folder of training pictures offers."""
+"""Discovery of the pictures and clips in a folder of training data."""
 
 import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -53,7 +52,7 @@ class Listing:
     partial: list[str] = field(default_factory=list)
 
     def findings(self) -> Findings:
-        """Say what is empty or unfinished."""
+        """Report what is empty or unfinished."""
         lines = {
             "empty folders": self.empty,
             "files not downloaded to the end, or not unpacked": self.partial,
@@ -62,7 +61,7 @@ class Listing:
             missing=tuple(f"{what} ({len(names):,}): {shortened(names)}" for what, names in lines.items() if names)
         )
 
-    def take(self, path: Path) -> None:
+    def add(self, path: Path) -> None:
         """Sort a file in by its suffix."""
         suffix = path.suffix.lower()
         for suffixes, paths in (
@@ -80,30 +79,25 @@ def list_folder(folder: Path) -> Listing:
     """Walk a folder; large sets of a known layout are named, not walked through."""
     listing = Listing()
     for name, folders, files in os.walk(folder):
-        place = Path(name)
+        path = Path(name)
         folders[:] = sorted(child for child in folders if not child.startswith("."))
-        if is_vimeo90k(place):
-            listing.vimeo90k.append(place)
+        if is_vimeo90k(path):
+            listing.vimeo90k.append(path)
             folders[:] = []
-        elif is_patch_tree(place):
-            listing.patches.append(place)
+        elif is_patch_tree(path):
+            listing.patches.append(path)
             folders[:] = []
         elif not folders and not files:
-            listing.empty.append(str(place))
-        bracketed = _bracketed(place) if files else frozenset()
-        if bracketed:
-            listing.brackets.append(place)
+            listing.empty.append(str(path))
+        pictures = bracket_files(path) if files else ()
+        if 1 < len(pictures) <= MOST_IN_A_BRACKET and is_bracket(path):
+            listing.brackets.append(path)
+        else:
+            pictures = ()
         for file in sorted(files):
-            if file not in bracketed and not file.startswith("."):
-                listing.take(place / file)
+            if path / file not in pictures and not file.startswith("."):
+                listing.add(path / file)
     return listing
-
-
-def _bracketed(folder: Path) -> frozenset[str]:
-    """Names of the files of a bracket; none if the folder is no bracket."""
-    paths = bracket_files(folder)
-    whole = 1 < len(paths) <= MOST_IN_A_BRACKET and is_bracket(folder)
-    return frozenset(path.name for path in paths) if whole else frozenset()
 
 
 CLIP_KINDS = ("ldr_video", "hdr_video", "hdr_clip", "hdr_patch", "vimeo90k")
@@ -120,7 +114,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Sources:
-    """What scenes are made of; empty ones leave procedural scenes alone.
+    """Pictures and clips by kind; without any, scenes are procedural.
 
     Args:
         panoramas: Equirectangular HDR pictures.
@@ -131,7 +125,7 @@ class Sources:
         hdr_clips: Folders of numbered HDR frames.
         hdr_patches: Patches of HDR video.
         vimeo90k: Septuplets.
-        findings: What there is to say about the folder.
+        findings: Counts and problems.
     """
 
     panoramas: tuple[Picture, ...] = ()
@@ -172,7 +166,7 @@ def find_sources(data_dir: Path | None, split: Split = "train") -> Sources:
     """Find every picture and clip below a folder, by suffix and layout; several sets may lie side by side.
 
     Pictures and video files are loaded into memory; of Vimeo-90K, HDR patches and folders of HDR frames only names are.
-    What is found is logged, and what is missing as warnings.
+    Counts are logged, and problems as warnings.
 
     Args:
         data_dir: The folder, or None for procedural scenes alone.
@@ -186,22 +180,24 @@ def find_sources(data_dir: Path | None, split: Split = "train") -> Sources:
     if not data_dir.is_dir():
         raise DatasetError(f"{data_dir} is not a folder: pass one that holds .hdr, .exr, .jpg, .png or .mp4 files")
     listing = list_folder(data_dir)
-    found = _load(listing, split)
-    if found.offered == {"procedural"}:
+    sources = _load(listing, split)
+    if sources.offered == {"procedural"}:
         suffixes = ", ".join(sorted(HDR_SUFFIXES | LDR_SUFFIXES | VIDEO_SUFFIXES))
-        problems = "".join(f" ({line})" for line in found.findings.missing)
+        problems = "".join(f" ({line})" for line in sources.findings.missing)
         raise DatasetError(f"{data_dir} holds no usable picture or video{problems}: put files with {suffixes} into it")
-    _tell(data_dir, found.findings)
-    return found
+    log.info("%s holds %s", data_dir, "; ".join(sources.findings.found))
+    for line in sources.findings.missing:
+        log.warning("%s", line)
+    return sources
 
 
 def _load(listing: Listing, split: Split) -> Sources:
-    runs, singles, findings = split_runs(listing.hdr)
+    runs, singles, of_runs = split_runs(listing.hdr)
     hdr = _read_all(singles, read=read_hdr_picture)
     merged, unmerged, of_brackets = _merge_brackets(listing.brackets)
-    videos, more = _read_videos(listing.videos)
-    septuplets, of_vimeo = _joined([find_septuplets(folder, split) for folder in listing.vimeo90k])
-    patches, of_patches = _joined([find_patches(folder, split) for folder in listing.patches])
+    videos, of_videos = _read_videos(listing.videos)
+    septuplets, of_vimeo = _join([find_septuplets(folder, split) for folder in listing.vimeo90k])
+    patches, of_patches = _join([find_patches(folder, split) for folder in listing.patches])
     sources = Sources(
         panoramas=tuple(picture for picture in hdr if picture.panorama),
         hdr_photos=(*(picture for picture in hdr if not picture.panorama), *merged),
@@ -212,11 +208,6 @@ def _load(listing: Listing, split: Split) -> Sources:
         hdr_patches=patches,
         vimeo90k=septuplets,
     )
-    of_stills = _counted(sources) + of_brackets
-    return replace(sources, findings=of_stills + of_vimeo + of_patches + findings + more + listing.findings())
-
-
-def _counted(sources: Sources) -> Findings:
     counts = {
         "HDR panoramas": len(sources.panoramas),
         "HDR photos": len(sources.hdr_photos),
@@ -225,16 +216,12 @@ def _counted(sources: Sources) -> Findings:
         "HDR videos": len(sources.hdr_videos),
         "sequences of HDR frames": len(sources.hdr_clips),
     }
-    return Findings(found=tuple(f"{what}: {count:,}" for what, count in counts.items() if count))
+    stills = Findings(found=tuple(f"{what}: {count:,}" for what, count in counts.items() if count))
+    findings = (stills, of_brackets, of_vimeo, of_patches, of_runs, of_videos, listing.findings())
+    return replace(sources, findings=sum(findings, NOTHING))
 
 
-def _tell(data_dir: Path, findings: Findings) -> None:
-    log.info("%s holds %s", data_dir, "; ".join(findings.found))
-    for line in findings.missing:
-        log.warning("%s", line)
-
-
-def _joined(found: list[tuple[ClipFolders, Findings]]) -> tuple[Sequence[Clip], Findings]:
+def _join(found: list[tuple[ClipFolders, Findings]]) -> tuple[Sequence[Clip], Findings]:
     if not found:
         return (), NOTHING
     folders = tuple(folder for clips, _ in found for folder in clips.folders)
@@ -249,7 +236,14 @@ def _read_all(paths: Sequence[Path], *, read: Callable[[Path], T]) -> tuple[T, .
 
 def _merge_brackets(folders: Sequence[Path]) -> tuple[list[Picture], list[Path], Findings]:
     """Merge exposure brackets; what cannot be merged, as photos that are only kept in one folder, is LDR photos."""
-    read = _read_all(folders, read=_merged)
+
+    def read_or_fail(folder: Path) -> Picture | DatasetError:
+        try:
+            return read_bracket_picture(folder)
+        except DatasetError as error:
+            return error
+
+    read = _read_all(folders, read=read_or_fail)
     merged = [picture for picture in read if isinstance(picture, Picture)]
     reasons = [str(reason) for reason in read if isinstance(reason, DatasetError)]
     failed = [folder for folder, result in zip(folders, read, strict=True) if isinstance(result, DatasetError)]
@@ -258,16 +252,16 @@ def _merge_brackets(folders: Sequence[Path]) -> tuple[list[Picture], list[Path],
     return merged, [path for folder in failed for path in bracket_files(folder)], Findings(found, missing)
 
 
-def _merged(folder: Path) -> Picture | DatasetError:
-    try:
-        return read_bracket_picture(folder)
-    except DatasetError as error:
-        return error
-
-
 def _read_videos(paths: Sequence[Path]) -> tuple[list[Video], Findings]:
     most_frames = max(FEWEST_FRAMES, min(FRAMES_PER_VIDEO, FRAMES_IN_ALL // max(1, len(paths))))
-    videos = _read_all(paths, read=partial(_read_video, most_frames=most_frames))
+
+    def read_video(path: Path) -> Video:
+        if pyav_available() and is_hdr(path):
+            video = read_hdr_video(path, most_frames=most_frames)
+            return replace(video, frames=video.frames.astype(np.float16))
+        return read_ldr_video(path, most_frames=most_frames)
+
+    videos = _read_all(paths, read=read_video)
     short = [f"{video.name} ({video.count})" for video in videos if video.count < FEWEST_FRAMES]
     lines = {
         f"{len(short)} videos of less than {FEWEST_FRAMES} frames are left out: {shortened(short)}": short,
@@ -275,10 +269,3 @@ def _read_videos(paths: Sequence[Path]) -> tuple[list[Video], Findings]:
     }
     missing = tuple(line for line, holds in lines.items() if holds)
     return [video for video in videos if video.count >= FEWEST_FRAMES], Findings(missing=missing)
-
-
-def _read_video(path: Path, *, most_frames: int) -> Video:
-    if pyav_available() and is_hdr(path):
-        video = read_hdr_video(path, most_frames=most_frames)
-        return replace(video, frames=video.frames.astype(np.float16))
-    return read_ldr_video(path, most_frames=most_frames)

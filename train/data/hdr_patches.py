@@ -6,7 +6,6 @@ of a frame's name and a number that is not used any more, and the frames `name.n
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from train.data.clips import (
     ClipFolders,
     Findings,
+    SevenFrameClip,
     complete_clips,
     describe_list,
     frames_of_one_size,
@@ -27,25 +27,8 @@ FRAMES = 7
 LISTS = {"train": ("train_list.txt", "list.txt"), "validation": ("val_list.txt", "list.txt")}
 
 
-@dataclass(frozen=True)
-class PatchClip:
-    """One patch over seven frames.
-
-    Args:
-        folder: Where its frames are.
-    """
-
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """Name as the lists have it."""
-        return f"{self.folder.parent.name}/{self.folder.name}"
-
-    @property
-    def count(self) -> int:
-        """Seven."""
-        return FRAMES
+class PatchClip(SevenFrameClip):
+    """One patch over seven frames."""
 
     def load(self, indices: Sequence[int]) -> list[Stored]:
         """Read frames by index, linear, 0..1 of the brightest of the middle frame, float16.
@@ -61,7 +44,7 @@ class PatchClip:
 
 
 def is_patch_tree(folder: Path) -> bool:
-    """Whether a folder is laid out as HdM-HDR-2014 and LiU HDRv are for training."""
+    """Return whether a folder is laid out as HdM-HDR-2014 and LiU HDRv are for training."""
     lists = {name for names in LISTS.values() for name in names}
     return (folder / "Images").is_dir() and any((folder / name).is_file() for name in lists)
 

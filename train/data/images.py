@@ -1,4 +1,4 @@
-"""Still pictures in memory: linear HDR in half floats, LDR in bytes, each with smaller copies of itself."""
+"""Still pictures in memory: linear HDR as half floats, LDR as bytes, each as an image pyramid."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 
 from train.errors import DatasetError
 
-# What a whole file of a kind has in its last bytes; some writers pad a few zeros behind it.
+# Last bytes of a complete file; some writers pad a few zeros behind it.
 ENDINGS = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
 TAIL = 64
+HALF_MAX = 65504.0
+LEVEL_STEP = 2.0**0.5
+SMALLEST_SIDE = 160
+
+Pixels = NDArray[np.float32]
+Stored = NDArray[Any]
 
 
 def demand_whole(path: Path) -> None:
-    """Look at the end of a PNG or JPEG file, and whether any other is empty.
-
-    Raises:
-        DatasetError: If there is no such file, or it is cut short.
-    """
+    """Raise a DatasetError if a file is missing or empty, or a PNG or JPEG has no end."""
     ending = ENDINGS.get(path.suffix.lower(), b"")
     try:
         with path.open("rb") as file:
@@ -33,17 +35,18 @@ def demand_whole(path: Path) -> None:
         raise DatasetError(f"{path} is cut short ({size} bytes): fetch it again, or take it out of the folder and list")
 
 
-HALF_MAX = 65504.0
-LEVEL_STEP = 2.0**0.5
-SMALLEST_SIDE = 160
-
-Pixels = NDArray[np.float32]
-Stored = NDArray[Any]
+def reduced(pixels: Stored, longest_side: int) -> Stored:
+    """Reduce a picture (H, W, ...) by area averaging to at most `longest_side`, wide or high."""
+    scale = longest_side / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), pixels.dtype)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture and its area-averaged smaller copies, each 1/sqrt(2) of the one before.
+    """One picture and its area-averaged smaller levels, each 1/sqrt(2) of the one before.
 
     Args:
         name: File name without suffix.
@@ -61,26 +64,23 @@ class Picture:
         return self.levels[0].dtype == np.uint8
 
     def level_for(self, pixels_per_pixel: float) -> tuple[Stored, float]:
-        """Choose the copy whose pixels come closest to, but not coarser than, the pixels asked for.
+        """Choose the coarsest level that has no fewer pixels than asked for.
 
         Args:
             pixels_per_pixel: Full-size pixels per output pixel; above 1 is a reduction.
 
         Returns:
-            The copy and its size relative to the full one, in (0, 1].
+            The level and its size relative to the full one, in (0, 1].
         """
-        wanted = int(np.log(max(pixels_per_pixel, 1.0)) / np.log(LEVEL_STEP))
-        level = self.levels[min(wanted, len(self.levels) - 1)]
+        index = int(np.log(max(pixels_per_pixel, 1.0)) / np.log(LEVEL_STEP))
+        level = self.levels[min(index, len(self.levels) - 1)]
         return level, level.shape[1] / self.levels[0].shape[1]
 
 
 def hdr_picture(name: str, radiance: NDArray[np.floating[Any]], *, panorama: bool = False) -> Picture:
-    """Hold linear pixels: negatives become 0, the median becomes 1, what half floats cannot hold is clipped.
+    """Make a picture of linear R, G, B of any scale, (H, W, 3).
 
-    Args:
-        name: Name for messages.
-        radiance: Linear R, G, B of any scale, (H, W, 3).
-        panorama: Whether it is an equirectangular view of all directions.
+    Negatives become 0, the median becomes 1, what half floats cannot hold is clipped.
     """
     finite = np.nan_to_num(radiance.astype(np.float32), nan=0.0, posinf=HALF_MAX, neginf=0.0).clip(min=0)
     positive = finite[finite > 0]
@@ -90,36 +90,24 @@ def hdr_picture(name: str, radiance: NDArray[np.floating[Any]], *, panorama: boo
 
 
 def ldr_picture(name: str, codes: NDArray[np.uint8]) -> Picture:
-    """Hold 8-bit R, G, B, (H, W, 3)."""
+    """Make a picture of 8-bit R, G, B, (H, W, 3)."""
     return Picture(name, tuple(_levels(codes)))
 
 
 def read_hdr_picture(path: Path) -> Picture:
-    """Read a Radiance .hdr or an OpenEXR picture; one that is exactly twice as wide as high is a panorama.
-
-    Raises:
-        DatasetError: If the file cannot be read or has no color.
-    """
+    """Read a Radiance .hdr or an OpenEXR picture; one that is exactly twice as wide as high is a panorama."""
     pixels = read_radiance(path)
     height, width = pixels.shape[:2]
     return hdr_picture(path.stem, pixels, panorama=width == 2 * height)
 
 
 def read_ldr_picture(path: Path) -> Picture:
-    """Read a JPEG, PNG or other 8-bit picture.
-
-    Raises:
-        DatasetError: If the file cannot be read.
-    """
+    """Read a JPEG, PNG or other 8-bit picture, or raise a DatasetError."""
     return ldr_picture(path.stem, read_codes(path))
 
 
 def read_radiance(path: Path) -> Stored:
-    """Read linear R, G, B of a Radiance .hdr or an OpenEXR picture as it is, (H, W, 3).
-
-    Raises:
-        DatasetError: If the file cannot be read or has no color.
-    """
+    """Read linear R, G, B of a Radiance .hdr or an OpenEXR picture as it is, (H, W, 3), or raise a DatasetError."""
     return _read_exr(path) if path.suffix.lower() == ".exr" else _read_with_opencv(path)
 
 

@@ -1,4 +1,4 @@
-"""From samples to batches of windows, prepared beside the training step."""
+"""Batches of windows, prepared by worker processes beside the training step."""
 
 import signal
 import time
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from model.errors import LanHdrError
 from train.config import TrainConfig
-from train.distributed import Team
+from train.distributed import DistributedContext
 from train.errors import TrainError
 
 T = TypeVar("T")
@@ -23,31 +23,26 @@ class Sample(Protocol):
 
     @property
     def ldr(self) -> Tensor:
-        """Encoded frames, 0..1, (T, 3, P, P)."""
-        ...
+        """Frames encoded with 1/2.2, 0..1, (T, 3, P, P)."""
 
     @property
     def exposures(self) -> Tensor:
         """Linear exposure of every frame relative to the shortest, (T)."""
-        ...
 
     @property
     def radiance(self) -> Tensor:
         """True radiance of every frame, 1.0 = clip level of the shortest exposure, (T, 3, P, P)."""
-        ...
 
     @property
     def precision(self) -> Tensor:
-        """How precisely the camera's codes state light, as `CodePrecision.tensor` lays it out, (6)."""
-        ...
+        """Precision of the camera's codes, as `CodePrecision.tensor` lays it out, (6)."""
 
 
 class SampleSource(Protocol):
-    """Samples as a function of the step and the place in the batch, and of nothing else."""
+    """Samples as a function of the step and the index in its batch, and of nothing else."""
 
     def sample(self, step: int, index: int) -> Sample:
         """Make sample `index` of the batch of `step`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +53,7 @@ class Batch:
         ldr: Encoded frames, 0..1, (2B, N, 3, H, W).
         exposures: Linear exposures relative to the shortest, (2B, N).
         truth: True radiance of the middle frames, (2B, 3, H, W).
-        precision: How precisely the camera's codes state light, as `CodePrecision.tensor` lays it out, (2B, 6).
+        precision: As in `Sample`, (2B, 6).
     """
 
     ldr: Tensor
@@ -83,7 +78,7 @@ class Batch:
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """All that it holds."""
+        """All tensors, in the order of the fields."""
         return self.ldr, self.exposures, self.truth, self.precision
 
     def to(self, device: torch.device) -> "Batch":
@@ -91,13 +86,13 @@ class Batch:
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self.tensors))
 
     def pin_memory(self) -> "Batch":
-        """Copy to memory from which a GPU can fetch by itself."""
+        """Copy to pinned memory, from which a GPU can fetch by itself."""
         return Batch(*(tensor.pin_memory() for tensor in self.tensors))
 
 
 @dataclass(frozen=True)
-class Share:
-    """Which samples of every batch one process works on, and in how many parts, one after the other.
+class BatchShard:
+    """The samples of every batch that one process works on, in parts one after the other.
 
     Args:
         first: Index of its first sample.
@@ -110,60 +105,61 @@ class Share:
     parts: int
 
     @classmethod
-    def of(cls, config: TrainConfig, team: Team) -> "Share":
+    def of(cls, config: TrainConfig, context: DistributedContext) -> "BatchShard":
         """Divide a run's batch evenly, so that a mean of means is the mean.
 
         Raises:
             TrainError: If it does not divide.
         """
-        pieces = team.size * config.accumulate
+        pieces = context.size * config.accumulate
         if config.batch % pieces:
             raise TrainError(
-                f"a batch of {config.batch} samples does not divide among {team.size} processes with "
+                f"a batch of {config.batch} samples does not divide among {context.size} processes with "
                 f"{config.accumulate} parts each: pass a --batch that is a multiple of {pieces}"
             )
         part = config.batch // pieces
-        return cls(team.rank * part * config.accumulate, part, config.accumulate)
+        return cls(context.rank * part * config.accumulate, part, config.accumulate)
 
     def indices(self, part: int) -> range:
-        """Places in the batch of the samples of one part."""
+        """Return the indices in the batch of the samples of one part."""
         start = self.first + part * self.part
         return range(start, start + self.part)
 
 
+@dataclass(frozen=True)
 class _Parts(Dataset[Batch | LanHdrError]):
-    """Item n is part n % parts of the batch of step n // parts; nothing else decides what is in it."""
+    """A map from n to part n % parts of the batch of step n // parts."""
 
-    def __init__(self, source: SampleSource, share: Share) -> None:
-        self._source, self._share = source, share
+    source: SampleSource
+    shard: BatchShard
 
     def __getitem__(self, item: int) -> Batch | LanHdrError:
-        step, part = divmod(item, self._share.parts)
+        step, part = divmod(item, self.shard.parts)
         try:
-            return Batch.of([self._source.sample(step, index) for index in self._share.indices(part)])
+            return Batch.of([self.source.sample(step, index) for index in self.shard.indices(part)])
         except LanHdrError as error:
             return error  # raised in a worker, it would come with the worker's traceback in its message
 
 
 def batches(
-    source: SampleSource, config: TrainConfig, *, share: Share, first_step: int, pinned: bool = False
+    source: SampleSource, config: TrainConfig, *, shard: BatchShard, first_step: int, pinned: bool = False
 ) -> Iterator[list[Batch]]:
-    """Yield a process's parts of the batches of the steps from `first_step` to the end of the run, in order.
+    """Yield a process's parts of the batches from `first_step` to the end of the run.
 
     Args:
-        source: Where samples come from; copied to worker processes.
+        source: Copied to worker processes.
         config: Decides the number of steps and of workers.
-        share: Which samples of each batch, in how many parts.
-        first_step: Number of steps already done.
-        pinned: Whether to leave them in memory from which a GPU can fetch by itself.
+        shard: Which samples of each batch, in how many parts.
+        first_step: Number of finished steps.
+        pinned: Whether to leave them in pinned memory.
 
     Raises:
         LanHdrError: If the source cannot make a sample.
     """
     loader: DataLoader[Batch | LanHdrError] = DataLoader(
-        _Parts(source, share),
+        _Parts(source, shard),
         batch_size=None,
-        sampler=range(first_step * share.parts, config.steps * share.parts),
+        sampler=range(first_step * shard.parts, config.steps * shard.parts),
         num_workers=config.workers,
         prefetch_factor=2 if config.workers else None,
         worker_init_fn=_ignore_signals,
@@ -176,37 +172,37 @@ def batches(
         if isinstance(part, LanHdrError):
             raise part
         parts.append(part)
-        if len(parts) == share.parts:
+        if len(parts) == shard.parts:
             yield parts
             parts = []
 
 
-def on_device(steps: Iterator[list[Batch]], device: torch.device) -> Iterator[list[Batch]]:
-    """Copy what the next step needs while a GPU works on this one; a CPU has it where it is.
+def prefetch_to_device(steps: Iterator[list[Batch]], device: torch.device) -> Iterator[list[Batch]]:
+    """Copy the next step's batches while a GPU works on this one; a CPU has them where they are.
 
     Args:
         steps: Parts of the batches in the order of steps, in pinned memory for a GPU.
-        device: Where they are needed.
+        device: Where the network computes.
     """
     if device.type != "cuda":
         yield from ([part.to(device) for part in parts] for parts in steps)
         return
-    copying, ready = torch.cuda.Stream(device), None  # type: ignore[no-untyped-call]
+    stream, ready = torch.cuda.Stream(device), None  # type: ignore[no-untyped-call]
     for parts in steps:
-        with torch.cuda.stream(copying):
-            coming = [part.to(device) for part in parts]
+        with torch.cuda.stream(stream):
+            copies = [part.to(device) for part in parts]
         if ready is not None:
             yield ready
-        torch.cuda.current_stream(device).wait_stream(copying)
-        for tensor in (tensor for part in coming for tensor in part.tensors):
+        torch.cuda.current_stream(device).wait_stream(stream)
+        for tensor in (tensor for part in copies for tensor in part.tensors):
             tensor.record_stream(torch.cuda.current_stream(device))
-        ready = coming
+        ready = copies
     if ready is not None:
         yield ready
 
 
-class Waited(Iterator[T]):
-    """Passes items on and measures how long each was waited for.
+class TimedIterator(Iterator[T]):
+    """An iterator that measures how long each item was waited for.
 
     Args:
         items: What to pass on.
@@ -214,13 +210,13 @@ class Waited(Iterator[T]):
 
     def __init__(self, items: Iterator[T]) -> None:
         self._items = items
-        self.seconds = 0.0
+        self.waited_s = 0.0
 
     def __next__(self) -> T:
-        """Return the next item; `seconds` then is what it took."""
-        asked = time.monotonic()
+        """Return the next item; `waited_s` then is the time it took."""
+        began = time.monotonic()
         item = next(self._items)
-        self.seconds = time.monotonic() - asked
+        self.waited_s = time.monotonic() - began
         return item
 
 

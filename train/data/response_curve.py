@@ -21,7 +21,7 @@ _BOUNDS = re.compile(r"^\s*(DOMAIN_MIN|DOMAIN_MAX|LUT_1D_INPUT_RANGE)\s+(.+)$", 
 
 
 def read_curve(path: Path) -> Tensor:
-    """Read light over codes; what kind of file it is follows from its content.
+    """Read light over codes; the kind of file follows from its content.
 
     A MATLAB file (version 5) holds one row per code, as BaslerCRF.mat of Kalantari et al. 2013 does. A CSV holds
     light in one column, light in three (R, G, B), or two or four with codes in the first; a heading is skipped. Codes
@@ -43,15 +43,11 @@ def read_curve(path: Path) -> Tensor:
     except OSError as error:
         raise ResponseError(f"can't read {path} ({error.strerror}): check the file") from error
     if data.startswith(MAGIC):
-        table = _matlab(data, path)
+        table = read_table(data, str(path))
     else:
         text = data.decode("utf-8-sig", errors="replace")
         table = _cube(text, path) if _SIZE.search(text) else _csv(text, path)
     return torch.from_numpy(np.ascontiguousarray(table[:, 0] if table.shape[1] == 1 else table))
-
-
-def _matlab(data: bytes, path: Path) -> Table:
-    return read_table(data, str(path))
 
 
 def _csv(text: str, path: Path) -> Table:
@@ -62,14 +58,14 @@ def _csv(text: str, path: Path) -> Table:
 
 
 def _rows(lines: list[str], path: Path) -> Table:
-    """Numbers in lines; comments, empty lines and one heading are skipped."""
+    """Read numbers in lines; comments, empty lines and one heading are skipped."""
     filled = [(number, line.split("#")[0].strip()) for number, line in enumerate(lines, 1)]
     parsed: list[list[float]] = []
-    for place, (number, line) in enumerate((number, line) for number, line in filled if line):
+    for index, (number, line) in enumerate((number, line) for number, line in filled if line):
         try:
             parsed.append([float(cell) for cell in _COLUMNS.split(line.strip(",; "))])
         except ValueError:
-            if place == 0:
+            if index == 0:
                 continue
             raise ResponseError(f"{path} line {number} holds {line[:40]!r}: numbers are needed") from None
         if len(parsed[-1]) != len(parsed[0]) or len(parsed[0]) > 4:
@@ -80,7 +76,7 @@ def _rows(lines: list[str], path: Path) -> Table:
 
 
 def _unit_codes(codes: Table, path: Path) -> Table:
-    """Codes as 0..1; whole numbers are over the greatest code of 8, 10, 12, 14 or 16 bits."""
+    """Scale codes to 0..1; whole numbers are over the greatest code of 8, 10, 12, 14 or 16 bits."""
     if not (np.diff(codes) > 0).all() or codes[0] < 0:
         raise ResponseError(f"{path}: codes in the first column must grow from row to row, from 0 or more")
     tops = (1.0, *((1 << bits) - 1.0 for bits in (8, 10, 12, 14, 16)))
@@ -91,7 +87,7 @@ def _unit_codes(codes: Table, path: Path) -> Table:
 
 
 def _cube(text: str, path: Path) -> Table:
-    """Adobe's .cube (specification 1.0), and Resolve's way to say the input's range."""
+    """Read Adobe's .cube (specification 1.0), and Resolve's way to say the input's range."""
     size = _SIZE.search(text)
     if size is None or size[1] != "1D":
         raise ResponseError(f"{path} is a table of three dimensions: a response is a LUT_1D")
@@ -105,6 +101,6 @@ def _cube(text: str, path: Path) -> Table:
 
 
 def _resampled(codes: Table, light: Table) -> Table:
-    """Light at equally spaced codes from 0 to 1, by linear interpolation."""
-    wanted = np.linspace(0, 1, RESAMPLED)
-    return np.stack([np.interp(wanted, codes, column) for column in light.T], axis=1)
+    """Return light at equally spaced codes from 0 to 1, by linear interpolation."""
+    targets = np.linspace(0, 1, RESAMPLED)
+    return np.stack([np.interp(targets, codes, column) for column in light.T], axis=1)

@@ -1,6 +1,6 @@
-"""Videos in memory; LDR ones are decoded once into bytes."""
+"""Videos in memory: LDR as bytes, PQ and HLG as linear light."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.color import hlg_oetf_inverse
-from train.data.images import Stored
+from train.data.images import Stored, reduced
 from train.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def pyav_available() -> bool:
-    """Whether PyAV is installed, which nothing else in training needs."""
+    """Return whether PyAV is installed, which nothing else in training needs."""
     try:
         import av  # noqa: F401
     except ImportError:
@@ -83,17 +83,7 @@ def read_ldr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest
     return Video(path.stem, np.stack(frames))
 
 
-def reduced(frame: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
-    """Reduce a frame by area averaging to at most `longest_side`, wide or high."""
-    scale = longest_side / max(frame.shape[:2])
-    if scale >= 1:
-        return frame
-    size = (round(frame.shape[1] * scale), round(frame.shape[0] * scale))
-    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
 PQ, HLG, BT2020 = 16, 18, 9  # code points of ITU-T H.273 for the transfers, and for primaries and matrix
-Transfer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 LIMITED, FULL = 1, 2  # FFmpeg's color_range
 
 # ITU-R BT.2087: linear BT.2020 to linear BT.709
@@ -101,20 +91,12 @@ BT2020_TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.008
 
 
 def is_pq(path: Path) -> bool:
-    """Whether a video's stream says SMPTE ST 2084 transfer and BT.2020 primaries.
-
-    Raises:
-        DatasetError: If the file cannot be opened as a video.
-    """
+    """Return whether a video is tagged with SMPTE ST 2084 transfer and BT.2020 primaries."""
     return _tags(path) == (PQ, BT2020)
 
 
 def is_hdr(path: Path) -> bool:
-    """Whether a video's stream says PQ or HLG transfer and BT.2020 primaries.
-
-    Raises:
-        DatasetError: If the file cannot be opened as a video.
-    """
+    """Return whether a video is tagged with PQ or HLG transfer and BT.2020 primaries."""
     return _tags(path) in ((PQ, BT2020), (HLG, BT2020))
 
 
@@ -137,20 +119,14 @@ def read_hdr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest
     frames: list[NDArray[np.float32]] = []
     with open_video(path) as container:
         is_hlg = container.streams.video[0].codec_context.color_trc == HLG
-        to_linear = hlg_to_linear if is_hlg else pq_to_linear
         for index, frame in enumerate(container.decode(video=0)):
             if index >= first:
-                frames.append(_reduced(_linear(frame, to_linear), longest_side))
+                frames.append(reduced(_linear(frame, is_hlg=is_hlg), longest_side))
             if len(frames) == most_frames:
                 break
     if not frames:
         raise DatasetError(f"{path} has no frame from {first} on: pass a longer video")
     return Video(path.stem, np.stack(frames))
-
-
-def hlg_to_linear(code: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Undo the OETF of HLG (ITU-R BT.2100): 0..1 to linear light of the scene, 0..1."""
-    return np.asarray(hlg_oetf_inverse(torch.from_numpy(np.clip(code, 0, 1))).numpy(), np.float32)
 
 
 def pq_to_linear(code: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -187,11 +163,11 @@ def open_video(path: Path) -> "av.container.InputContainer":
     return container
 
 
-def _linear(frame: "av.VideoFrame", to_linear: Transfer) -> NDArray[np.float32]:
+def _linear(frame: "av.VideoFrame", *, is_hlg: bool) -> NDArray[np.float32]:
     """Undo 4:2:0, quantisation, matrix and transfer of one frame."""
     from av.video.reformatter import Interpolation
 
-    # FFmpeg only for the chroma samples, which it places as the file says; its own matrix is off by a code
+    # FFmpeg only for the chroma samples, which it places as the file says; its own matrix is off by a code.
     wide: NDArray[Any] = frame.reformat(format="yuv444p16le", interpolation=Interpolation.BICUBIC).to_ndarray()
     codes = wide.astype(np.float32) / 64  # 10 bits
     offset, luma, chroma = (0, 1023, 1023) if frame.color_range == FULL else (64, 876, 896)
@@ -199,13 +175,9 @@ def _linear(frame: "av.VideoFrame", to_linear: Transfer) -> NDArray[np.float32]:
     # ITU-R BT.2020: 0.2627 R + 0.6780 G + 0.0593 B
     red, blue = y + 1.4746 * cr, y + 1.8814 * cb
     green = (y - 0.2627 * red - 0.0593 * blue) / 0.6780
-    linear = to_linear(np.stack([red, green, blue], -1))
+    code = np.asarray(np.stack([red, green, blue], -1), np.float32)
+    if is_hlg:  # the OETF of ITU-R BT.2100 undone: light of the scene, 0..1
+        linear = hlg_oetf_inverse(torch.from_numpy(np.clip(code, 0, 1))).numpy().astype(np.float32, copy=False)
+    else:
+        linear = pq_to_linear(code)
     return np.maximum(linear @ BT2020_TO_BT709.T.astype(np.float32), 0)
-
-
-def _reduced(frame: NDArray[np.float32], longest_side: int) -> NDArray[np.float32]:
-    scale = longest_side / max(frame.shape[:2])
-    if scale >= 1:
-        return frame
-    size = (round(frame.shape[1] * scale), round(frame.shape[0] * scale))
-    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.float32)

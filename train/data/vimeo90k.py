@@ -6,12 +6,12 @@ Xue et al., "Video Enhancement with Task-Oriented Flow", IJCV 2019.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from train.data.clips import (
     ClipFolders,
     Findings,
+    SevenFrameClip,
     complete_clips,
     describe_list,
     frames_of_one_size,
@@ -25,25 +25,8 @@ FRAMES = tuple(f"im{number}.png" for number in range(1, 8))
 LISTS = {"train": "sep_trainlist.txt", "validation": "sep_testlist.txt"}
 
 
-@dataclass(frozen=True)
-class Septuplet:
-    """One clip of seven frames.
-
-    Args:
-        folder: Where `im1.png` to `im7.png` are.
-    """
-
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """Name as the lists have it."""
-        return f"{self.folder.parent.name}/{self.folder.name}"
-
-    @property
-    def count(self) -> int:
-        """Seven."""
-        return len(FRAMES)
+class Septuplet(SevenFrameClip):
+    """One clip, `im1.png` to `im7.png`."""
 
     def load(self, indices: Sequence[int]) -> list[Stored]:
         """Decode frames by index, (256, 448, 3) uint8 each as published.
@@ -55,7 +38,7 @@ class Septuplet:
 
 
 def is_vimeo90k(folder: Path) -> bool:
-    """Whether a folder is laid out as Vimeo-90K's septuplets are."""
+    """Return whether a folder is laid out as Vimeo-90K's septuplets are."""
     if not (folder / "sequences").is_dir():
         return False
     listed = any((folder / name).is_file() for name in LISTS.values())

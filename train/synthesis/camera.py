@@ -1,4 +1,4 @@
-"""What a moving camera sees of a picture, a panorama or a video."""
+"""Virtual cameras that move over pictures and videos or inside panoramas."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +12,19 @@ from numpy.typing import NDArray
 from train.data.images import Picture, Pixels, Stored
 
 Point = NDArray[np.float64]
+Size = tuple[int, int]
+Box = tuple[int, int, int, int]
 
-# pixels per frame, and how often; still ones aside
-SPEEDS = ((0.0, 2.0, 0.45), (2.0, 8.0, 0.4), (8.0, 24.0, 0.15))
+SPEEDS = ((0.0, 2.0, 0.45), (2.0, 8.0, 0.4), (8.0, 24.0, 0.15))  # pixels per frame, and share of the draws
+# Brighter than this times the clip level of the shortest exposure is of no consequence; limiting it before
+# interpolation keeps the ringing around a sun within reason.
+LIMIT = 3.0
+MARGIN = 3
 
 
 @dataclass(frozen=True)
 class Motion:
-    """Position, angle and zoom as functions of time; time 0 is where it is at home.
+    """Position, angle and zoom as functions of time, zero at time 0: a steady motion and three sines.
 
     Args:
         velocity: Pixels per frame, (2,) x and y.
@@ -45,10 +50,6 @@ class Motion:
         sines = np.sin(self.frequency * time + self.phase) - np.sin(self.phase)
         return np.asarray(drift + (self.shake * sines).sum(0))
 
-    def angle(self, time: float) -> float:
-        """Return the turn in radians at a time in frames."""
-        return self.spin * time
-
     def zoom(self, time: float) -> float:
         """Return the magnification relative to time 0."""
         return float(np.exp(self.growth * time))
@@ -64,13 +65,7 @@ def draw_speed(rng: Generator) -> float:
 
 
 def draw_motion(rng: Generator, speed: float, *, turning: float = 1.0) -> Motion:
-    """Draw a motion of about `speed` pixels per frame.
-
-    Args:
-        rng: Source of all randomness.
-        speed: Pixels per frame.
-        turning: How much it turns and grows beside moving; 0 is a pure translation.
-    """
+    """Draw a motion of about `speed` pixels per frame; `turning` scales spin and zoom, 0 is a pure translation."""
     heading = rng.uniform(0, 2 * np.pi)
     velocity = speed * np.array([np.cos(heading), np.sin(heading)])
     return Motion(
@@ -84,25 +79,14 @@ def draw_motion(rng: Generator, speed: float, *, turning: float = 1.0) -> Motion
     )
 
 
-# Brighter than this times the clip level of the shortest exposure is of no consequence; limiting it before
-# interpolation keeps the ringing around a sun within reason.
-LIMIT = 3.0
-MARGIN = 3
-
-Size = tuple[int, int]
-Box = tuple[int, int, int, int]
-
-
 class View(Protocol):
     """Anything that can be rendered at a time."""
 
     def render(self, time: float) -> Pixels:
         """Return linear radiance at a time in frames, (H, W, 3)."""
-        ...
 
     def exposed(self, gain: Pixels) -> "View":
         """Return the same view times a gain per channel, (3,), limited to `LIMIT`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -110,7 +94,7 @@ class Camera:
     """A moving rectangle over a plane.
 
     Args:
-        center: Where it looks at time 0, in pixels of the plane, x and y.
+        center: Its center at time 0, in pixels of the plane, x and y.
         scale: Pixels of the plane per pixel of the rectangle.
         angle: Turn at time 0 in radians.
         motion: In pixels of the rectangle.
@@ -125,65 +109,33 @@ class Camera:
 
     def matrix(self, time: float) -> NDArray[np.float64]:
         """Return the affine map from pixels of the rectangle to pixels of the plane, (2, 3)."""
-        angle = self.angle + self.motion.angle(time)
+        angle = self.angle + self.motion.spin * time
         scale = self.scale / self.motion.zoom(time)
         turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         middle = np.array([self.size[1] - 1, self.size[0] - 1]) / 2
         center = np.array(self.center) + self.scale * self.motion.offset(time)
         return np.concatenate([turn, (center - turn @ middle)[:, None]], 1)
 
-    def corners(self, time: float) -> NDArray[np.float64]:
-        """Return where the corners fall on the plane, (4, 2)."""
+    def bounding_box(self, times: Sequence[float], *, shape: tuple[int, ...]) -> Box:
+        """Return left, top, right, bottom of what is seen of a plane (H, W, ...) at some times, with a margin."""
         height, width = self.size
         corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]])
-        return np.asarray(corners @ self.matrix(time).T)
+        positions = np.concatenate([np.asarray(corners @ self.matrix(time).T) for time in times])
+        starts = np.floor(positions.min(0)).astype(int) - MARGIN
+        stops = np.ceil(positions.max(0)).astype(int) + MARGIN
+        # Some of the plane is kept even where nothing of it is seen, for the border is mirrored.
+        lengths = np.array([shape[1], shape[0]])
+        starts = np.minimum(np.maximum(starts, 0), np.maximum(0, lengths - 2 * MARGIN))
+        stops = np.maximum(np.minimum(stops, lengths), np.minimum(starts + 2 * MARGIN, lengths))
+        return int(starts[0]), int(starts[1]), int(stops[0]), int(stops[1])
 
 
 @dataclass(frozen=True)
 class PlaneView:
-    """A camera over a still picture.
+    """A camera over a still picture or a video.
 
     Args:
-        pixels: Linear radiance of the part of the picture that it sees, (h, w, 3).
-        origin: Position of that part in the camera's plane, x and y.
-        camera: The camera.
-    """
-
-    pixels: Pixels
-    origin: tuple[int, int]
-    camera: Camera
-
-    def render(self, time: float) -> Pixels:
-        """Return linear radiance at a time in frames, (H, W, 3)."""
-        return warp(self.pixels, self.origin, camera=self.camera, time=time)
-
-    def exposed(self, gain: Pixels) -> "PlaneView":
-        """Return the same view times a gain per channel, (3,), limited to `LIMIT`."""
-        return replace(self, pixels=np.minimum(self.pixels * gain, LIMIT))
-
-
-def view_picture(picture: Picture, camera: Camera, *, times: Sequence[float], table: Pixels | None = None) -> PlaneView:
-    """Cut out of a picture what a camera will see of it.
-
-    Args:
-        picture: The picture; its full size is the camera's plane.
-        camera: The camera.
-        times: Times in frames at which it will be rendered.
-        table: Linear radiance of each 8-bit code, (256,), for an encoded picture.
-    """
-    level, size = picture.level_for(camera.scale)
-    center = (camera.center[0] * size, camera.center[1] * size)
-    smaller = replace(camera, center=center, scale=camera.scale * size)
-    box = bounding_box(smaller, times, shape=level.shape)
-    return PlaneView(linear(level[box[1] : box[3], box[0] : box[2]], table), (box[0], box[1]), smaller)
-
-
-@dataclass(frozen=True)
-class VideoView:
-    """A camera over a video.
-
-    Args:
-        frames: Linear radiance of each frame, each (h, w, 3); cut to what the camera sees.
+        frames: Linear radiance, (h, w, 3) each, cut to what the camera sees; one for a picture.
         origin: Position of the cut in the camera's plane, x and y.
         camera: The camera.
         first: Time of the first frame; the next is one later.
@@ -192,19 +144,40 @@ class VideoView:
     frames: tuple[Pixels, ...]
     origin: tuple[int, int]
     camera: Camera
-    first: float
+    first: float = 0.0
 
     def render(self, time: float) -> Pixels:
-        """Return linear radiance of the frame nearest to a time, (H, W, 3)."""
+        """Return linear radiance of the frame nearest to a time, by cubic interpolation, (H, W, 3)."""
         index = min(max(round(time - self.first), 0), len(self.frames) - 1)
-        return warp(self.frames[index], self.origin, camera=self.camera, time=time)
+        matrix = self.camera.matrix(time)
+        matrix[:, 2] -= self.origin
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        size = (self.camera.size[1], self.camera.size[0])
+        view = cv2.warpAffine(self.frames[index], matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+        return np.maximum(view, 0, out=view)
 
-    def exposed(self, gain: Pixels) -> "VideoView":
+    def exposed(self, gain: Pixels) -> "PlaneView":
         """Return the same view times a gain per channel, (3,), limited to `LIMIT`."""
         return replace(self, frames=tuple(np.minimum(frame * gain, LIMIT) for frame in self.frames))
 
 
-def view_video(frames: Sequence[Stored], camera: Camera, *, first: float, table: Pixels | None) -> VideoView:
+def view_picture(picture: Picture, camera: Camera, *, times: Sequence[float], table: Pixels | None = None) -> PlaneView:
+    """Cut out of a picture what a camera will see of it.
+
+    Args:
+        picture: Its full size is the camera's plane.
+        camera: The camera.
+        times: Times in frames at which it will be rendered.
+        table: Linear radiance of each 8-bit code, (256,), for an encoded picture.
+    """
+    level, size = picture.level_for(camera.scale)
+    center = (camera.center[0] * size, camera.center[1] * size)
+    camera = replace(camera, center=center, scale=camera.scale * size)
+    left, top, right, bottom = camera.bounding_box(times, shape=level.shape)
+    return PlaneView((linear(level[top:bottom, left:right], table),), (left, top), camera)
+
+
+def view_video(frames: Sequence[Stored], camera: Camera, *, first: float, table: Pixels | None) -> PlaneView:
     """Cut out of a video what a camera will see of it, reduced by area averaging to the camera's scale.
 
     Args:
@@ -214,15 +187,15 @@ def view_video(frames: Sequence[Stored], camera: Camera, *, first: float, table:
         table: Linear radiance of each 8-bit code, (256,), or None if the frames are linear.
     """
     times = [first + step for step in range(len(frames))]
-    box = bounding_box(camera, times, shape=frames[0].shape)
-    size = (max(2, round((box[2] - box[0]) / camera.scale)), max(2, round((box[3] - box[1]) / camera.scale)))
-    ratio = size[0] / (box[2] - box[0])
+    left, top, right, bottom = camera.bounding_box(times, shape=frames[0].shape)
+    size = (max(2, round((right - left) / camera.scale)), max(2, round((bottom - top) / camera.scale)))
+    ratio = size[0] / (right - left)
     center = (camera.center[0] * ratio, camera.center[1] * ratio)
-    smaller = replace(camera, center=center, scale=camera.scale * ratio)
-    origin = (round(box[0] * ratio), round(box[1] * ratio))
-    cuts = (linear(frame[box[1] : box[3], box[0] : box[2]], table) for frame in frames)
+    camera = replace(camera, center=center, scale=camera.scale * ratio)
+    origin = (round(left * ratio), round(top * ratio))
+    cuts = (linear(frame[top:bottom, left:right], table) for frame in frames)
     reduced = (np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_AREA), np.float32) for cut in cuts)
-    return VideoView(tuple(reduced), origin, smaller, first)
+    return PlaneView(tuple(reduced), origin, camera, first)
 
 
 @dataclass(frozen=True)
@@ -252,17 +225,17 @@ class PanoramaView:
         x, y = self.positions(time)
         x -= np.float32(self.origin[0])
         y -= np.float32(self.origin[1])
-        seen = cv2.remap(self.pixels, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        return np.maximum(seen, 0, out=seen)
+        view = cv2.remap(self.pixels, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return np.maximum(view, 0, out=view)
 
     def positions(self, time: float, *, every: int = 1) -> tuple[Pixels, Pixels]:
-        """Return which pixels of the panorama are seen: x and y, (H, W) each; x goes on beyond the seam."""
+        """Return the pixels of the panorama that are seen: x and y, (H, W) each; x goes on beyond the seam."""
         height, width = self.size
         focal = np.float32(self.focal * self.motion.zoom(time))
         u = (np.arange(0, width - 1 + every, every, dtype=np.float32) - (width - 1) / 2) / focal
         v = ((np.arange(0, height - 1 + every, every, dtype=np.float32) - (height - 1) / 2) / focal)[:, None]
         yaw, pitch = np.array(self.look) + self.motion.offset(time) / self.focal
-        sine, cosine = np.sin(self.motion.angle(time)), np.cos(self.motion.angle(time))
+        sine, cosine = np.sin(self.motion.spin * time), np.cos(self.motion.spin * time)
         right, down = u * np.float32(cosine) - v * np.float32(sine), u * np.float32(sine) + v * np.float32(cosine)
         ahead = np.float32(np.cos(pitch)) - down * np.float32(np.sin(pitch))
         below = np.float32(np.sin(pitch)) + down * np.float32(np.cos(pitch))
@@ -293,43 +266,17 @@ def view_panorama(
     width = level.shape[1]
     focal = picture.levels[0].shape[1] / (2 * np.pi * scale)
     whole = PanoramaView(np.zeros((0, 0, 3), np.float32), (0, 0), width, look, focal, motion, size)
-    spots = [whole.positions(time, every=15) for time in times]
-    left = int(np.floor(min(x.min() for x, _ in spots))) - MARGIN
-    right = int(np.ceil(max(x.max() for x, _ in spots))) + MARGIN
-    top = max(0, int(np.floor(min(y.min() for _, y in spots))) - MARGIN)
-    bottom = min(level.shape[0], int(np.ceil(max(y.max() for _, y in spots))) + MARGIN)
+    samples = [whole.positions(time, every=15) for time in times]
+    left = int(np.floor(min(x.min() for x, _ in samples))) - MARGIN
+    right = int(np.ceil(max(x.max() for x, _ in samples))) + MARGIN
+    top = max(0, int(np.floor(min(y.min() for _, y in samples))) - MARGIN)
+    bottom = min(level.shape[0], int(np.ceil(max(y.max() for _, y in samples))) + MARGIN)
     columns = np.arange(left, right + 1) % width
     return replace(whole, pixels=linear(level[top:bottom][:, columns], None), origin=(left, top))
 
 
 def linear(pixels: Stored, table: Pixels | None) -> Pixels:
-    """Return linear radiance as float32: by table for 8-bit codes, as it is otherwise."""
+    """Return linear radiance as float32: by table for 8-bit codes, unchanged otherwise."""
     if table is not None and pixels.dtype == np.uint8:
         return np.asarray(cv2.LUT(np.ascontiguousarray(pixels), table), np.float32)
     return np.asarray(pixels, np.float32)
-
-
-def warp(pixels: Pixels, origin: tuple[int, int], *, camera: Camera, time: float) -> Pixels:
-    """Render what a camera sees of pixels cut out of its plane, by cubic interpolation, (H, W, 3)."""
-    matrix = camera.matrix(time)
-    matrix[:, 2] -= origin
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    size = (camera.size[1], camera.size[0])
-    seen = cv2.warpAffine(pixels, matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
-    return np.maximum(seen, 0, out=seen)
-
-
-def bounding_box(camera: Camera, times: Sequence[float], *, shape: tuple[int, ...]) -> Box:
-    """Return left, top, right, bottom of what a camera sees of a plane of a shape, a few pixels more."""
-    corners = np.concatenate([camera.corners(time) for time in times])
-    left, top = np.floor(corners.min(0)).astype(int) - MARGIN
-    right, bottom = np.ceil(corners.max(0)).astype(int) + MARGIN
-    left, right = _inside(int(left), int(right), length=shape[1])
-    top, bottom = _inside(int(top), int(bottom), length=shape[0])
-    return left, top, right, bottom
-
-
-def _inside(start: int, stop: int, *, length: int) -> tuple[int, int]:
-    """Clip an interval to 0..length but keep some of it, for the border is mirrored."""
-    start = min(max(start, 0), max(0, length - 2 * MARGIN))
-    return start, max(min(stop, length), min(start + 2 * MARGIN, length))

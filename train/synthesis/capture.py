@@ -1,11 +1,10 @@
-"""What a camera does to radiance: exposure, noise, response, quantisation and compression."""
+"""Simulated capture: exposure, noise, response, quantisation and compression."""
 
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -21,14 +20,24 @@ from train.data.images import Pixels
 from train.data.videos import pyav_available
 from train.sampling_config import GuidedSampling
 
-if TYPE_CHECKING:
-    import av
-
-
 Codes = NDArray[np.uint8]
 
-# as a camera encodes: no frames out of order, a whole picture now and then
+# As a camera encodes: no frames out of order, a whole picture now and then.
 X264_OPTIONS = {"preset": "superfast", "tune": "zerolatency", "bf": "0", "g": "12", "threads": "1"}
+TOP = 255
+ROOTS = 1 << 16  # light is looked up by its square root: so fine that no curve is off by a tenth of a code
+EXACT_SHARE = 0.25  # of the users know the curve as if they had made it
+# Of the others by so many stops, root mean square over the middle codes; estimates from clips lie there.
+CURVE_ERROR = (0.01, 0.1)
+MIDDLE = (0.2, 0.85)
+LARGEST_ERROR = 1.0  # stops, in the darks
+CRUSHED_SHARE, HIGHEST_BLACK = 0.35, 10
+BLACK_KNOWN_SHARE = 0.8  # of those that are crushed
+PEDESTAL_SHARE, HIGHEST_PEDESTAL = 0.06, 20
+PEDESTAL_ERROR = 1.5  # codes
+# Cameras with a curve of their own are consumers' cameras, and those compress: so often one draw decides both.
+COMPRESSED_WITH_CURVE = 0.8
+LOSSY_GAMMA = gamma_curve().precision(lossy=True)
 
 
 def jpeg_passed(frames: Codes, qualities: Sequence[int]) -> Codes:
@@ -38,92 +47,59 @@ def jpeg_passed(frames: Codes, qualities: Sequence[int]) -> Codes:
         frames: R, G, B, (T, H, W, 3).
         qualities: 1 to 100, T of them.
     """
-    return np.stack([_jpeg(frame, quality) for frame, quality in zip(frames, qualities, strict=True)])
-
-
-def _jpeg(codes: Codes, quality: int) -> Codes:
-    """Compress and decompress; the order of the channels matters to JPEG, OpenCV wants B, G, R."""
     sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
-    _, data = cv2.imencode(".jpg", codes[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling])
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
+    decoded = []
+    for frame, quality in zip(frames, qualities, strict=True):
+        # The order of the channels matters to JPEG, and OpenCV's is B, G, R.
+        _, data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling])
+        decoded.append(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])
+    return np.stack(decoded)
 
 
 def h264_passed(frames: Codes, crf: int) -> Codes:
     """Encode frames as one H.264 clip with 4:2:0 chroma by x264, and decode it; needs PyAV.
 
     Alternating exposures are what its motion search is worst at, so dark texture goes first, as in camera files.
+    Y'CbCr is full range, which the encoder neither knows nor minds.
 
     Args:
         frames: R, G, B, (T, H, W, 3).
         crf: Constant rate factor of x264: 18 is near transparent, 30 is poor.
     """
-    height, width = frames.shape[1:3]
-    even = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    stream = io.BytesIO()
-    _encode(stream, even, crf)
-    stream.seek(0)
-    return np.stack(_decode(stream))[:, :height, :width]
-
-
-def _encode(stream: io.BytesIO, frames: Codes, crf: int) -> None:
     import av
     from av.video.stream import VideoStream
 
+    height, width = frames.shape[1:3]
+    even = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    rows, columns = even.shape[1:3]
+    half = (columns // 2, rows // 2)
+    stream = io.BytesIO()
     with av.open(stream, "w", format="h264") as container:
         track = container.add_stream("libx264", rate=Fraction(24), options=X264_OPTIONS | {"crf": str(crf)})
         assert isinstance(track, VideoStream)
-        track.height, track.width = frames.shape[1:3]
+        track.height, track.width = rows, columns
         track.pix_fmt = "yuv420p"
-        for frame in frames:
-            container.mux(track.encode(_packed(frame)))
+        for frame in even:
+            luma, red, blue = cv2.split(cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2YCrCb))
+            chroma = [cv2.resize(plane, half, interpolation=cv2.INTER_AREA).reshape(-1) for plane in (blue, red)]
+            planes = np.concatenate([luma.reshape(-1), *chroma]).astype(np.uint8).reshape(-1, columns)
+            container.mux(track.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
         container.mux(track.encode(None))
-
-
-def _decode(stream: io.BytesIO) -> list[Codes]:
-    import av
-
+    stream.seek(0)
+    decoded = []
     with av.open(stream, "r", format="h264") as container:
         container.streams.video[0].codec_context.thread_count = 1
-        return [_unpacked(frame) for frame in container.decode(video=0)]
-
-
-def _packed(frame: Codes) -> "av.VideoFrame":
-    """Make Y'CbCr 4:2:0 of R, G, B; full range, which the encoder neither knows nor minds."""
-    import av
-
-    luma, red, blue = cv2.split(cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2YCrCb))
-    half = (luma.shape[1] // 2, luma.shape[0] // 2)
-    chroma = [cv2.resize(plane, half, interpolation=cv2.INTER_AREA).reshape(-1) for plane in (blue, red)]
-    planes = np.concatenate([luma.reshape(-1), *chroma]).astype(np.uint8)
-    return av.VideoFrame.from_ndarray(planes.reshape(-1, luma.shape[1]), format="yuv420p")
-
-
-def _unpacked(frame: "av.VideoFrame") -> Codes:
-    planes = np.asarray(frame.to_ndarray(), np.uint8)
-    count = frame.height * frame.width
-    half = (frame.height // 2, frame.width // 2)
-    blue, red = planes.reshape(-1)[count:].reshape(2, *half)
-    whole = [cv2.resize(plane, (frame.width, frame.height)) for plane in (red, blue)]
-    return np.asarray(cv2.cvtColor(cv2.merge([planes[: frame.height], *whole]), cv2.COLOR_YCrCb2RGB), np.uint8)
-
-
-TOP = 255
-# Light is looked up by its square root: so fine that no curve of the family is off by a tenth of a code.
-ROOTS = 1 << 16
-EXACT_SHARE = 0.25  # of the users know the curve as if they had made it
-# of the others by about so many stops, root mean square over the middle codes; estimates from clips lie there
-CURVE_ERROR = (0.01, 0.1)
-MIDDLE = (0.2, 0.85)
-LARGEST_ERROR = 1.0  # stops, in the darks
-CRUSHED_SHARE, HIGHEST_BLACK = 0.35, 10
-BLACK_KNOWN_SHARE = 0.8  # of those that are crushed
-PEDESTAL_SHARE, HIGHEST_PEDESTAL = 0.06, 20
-PEDESTAL_ERROR = 1.5  # codes
+        for picture in container.decode(video=0):
+            planes = np.asarray(picture.to_ndarray(), np.uint8)
+            blue, red = planes.reshape(-1)[rows * columns :].reshape(2, half[1], half[0])
+            whole = [cv2.resize(plane, (columns, rows)) for plane in (red, blue)]
+            decoded.append(cv2.cvtColor(cv2.merge([planes[:rows], *whole]), cv2.COLOR_YCrCb2RGB))
+    return np.asarray(np.stack(decoded)[:, :height, :width], np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
 class CameraCodes:
-    """8-bit codes by a camera's own curve, and what is known of them.
+    """8-bit codes by a camera's own curve, and what its user knows of it.
 
     Args:
         table: Light at equally spaced codes from black to white, 0..1, never falling, (N,).
@@ -147,10 +123,10 @@ class CameraCodes:
 
     def encode(self, light: Pixels) -> Codes:
         """Encode linear light, 0..1 = clip level, (T, H, W, 3), as the camera does."""
-        places = (np.sqrt(light) * np.float32(ROOTS - 1) + np.float32(0.5)).astype(np.uint16)
+        roots = (np.sqrt(light) * np.float32(ROOTS - 1) + np.float32(0.5)).astype(np.uint16)
         codes = np.empty(light.shape, np.uint8)
         for channel, table in enumerate(self._codes_by_root):
-            codes[..., channel] = table[places[..., channel]]
+            codes[..., channel] = table[roots[..., channel]]
         return codes
 
     def to_ldr(self, codes: Codes) -> Pixels:
@@ -160,7 +136,7 @@ class CameraCodes:
 
     @property
     def precision(self) -> CodePrecision:
-        """How precisely the codes state light, as far as is known."""
+        """How precisely the codes state light, as far as the user knows."""
         stated = self.known.precision()
         if self.known_black == 0:
             return stated
@@ -196,8 +172,8 @@ def draw_codes(rng: Generator) -> CameraCodes:
         known=table_curve("camera", leaning(table, other, by=error)),
         black=black,
         known_black=black if rng.random() < BLACK_KNOWN_SHARE else 0,
-        pedestal=_triple(pedestal),
-        subtracted=_triple(subtracted),
+        pedestal=tuple(pedestal.tolist()),
+        subtracted=tuple(subtracted.tolist()),
     )
 
 
@@ -217,19 +193,9 @@ def leaning(table: Tensor, other: Tensor, *, by: float) -> Tensor:
     return light_of(logs + errors * np.log(2))
 
 
-def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    red, green, blue = values.tolist()
-    return red, green, blue
-
-
-# Cameras with a curve of their own are consumers' cameras, and those compress: so often one draw decides both.
-COMPRESSED_WITH_CURVE = 0.8
-LOSSY_GAMMA = gamma_curve().precision(lossy=True)
-
-
 @dataclass(frozen=True)
 class Capture:
-    """A camera, as the network must cope with it.
+    """A camera.
 
     The linear signal x = radiance * exposure is 1 at the clip level. Noise is added to it before clipping:
     variance = shot * x + read^2, in units of the clip level (Foi et al. 2008, Poissonian-Gaussian noise).
@@ -267,6 +233,18 @@ class Capture:
         """Return the light of a code of 0..255, 1.0 = clip level."""
         return (code / 255) ** self.gamma if self.codes is None else self.codes.light(code)
 
+    def compress(self, codes: Codes, exposures: Sequence[float]) -> Codes:
+        """Compress and decompress R, G, B, (T, H, W, 3), if the camera does; `exposures` are T stated ones."""
+        if self.jpeg_quality is None and self.h264_crf is None:
+            return codes
+        if self.h264_crf is not None and pyav_available():
+            return h264_passed(codes, self.h264_crf)
+        # Measured on a photo: x264 loses at 18 and at 24 what JPEG loses at about 84 and 70.
+        middle = 124 - 2.25 * self.h264_crf if self.h264_crf is not None else float(self.jpeg_quality or 0)
+        doublings = np.log2(exposures)
+        qualities = middle + self.jpeg_slope * (doublings - (doublings.min() + doublings.max()) / 2)
+        return jpeg_passed(codes, [int(quality) for quality in np.clip(np.rint(qualities), 30, 100)])
+
 
 def expose(radiance: Pixels, exposures: Sequence[float], *, capture: Capture, rng: Generator) -> Pixels:
     """Take pictures of radiance.
@@ -290,12 +268,12 @@ def expose(radiance: Pixels, exposures: Sequence[float], *, capture: Capture, rn
         signal += deviation
     np.clip(signal, 0, 1, out=signal)
     if capture.codes is not None:
-        return capture.codes.to_ldr(_compressed(capture.codes.encode(signal), exposures, capture=capture))
+        return capture.codes.to_ldr(capture.compress(capture.codes.encode(signal), exposures))
     encoded = cv2.pow(signal.reshape(-1, 3), 1 / capture.gamma).reshape(signal.shape).astype(np.float32)
     if capture.jpeg_quality is None and capture.h264_crf is None:
         return quantise(encoded, capture.bits)
     codes = np.rint(quantise(encoded, capture.bits) * 255).astype(np.uint8)
-    return _compressed(codes, exposures, capture=capture).astype(np.float32) / np.float32(255)
+    return capture.compress(codes, exposures).astype(np.float32) / np.float32(255)
 
 
 def exposure_gain(
@@ -333,8 +311,8 @@ def draw_capture(rng: Generator, exposures: Sequence[float], *, sampling: Guided
     errors = (1 + rng.uniform(-1, 1, len(stated)) * sampling.wrong_exposure).tolist()
     wrong_gamma = GAMMA * (1 + float(rng.uniform(-1, 1)) * sampling.wrong_response)
     return Capture(
-        shot=_log_uniform(rng, 1e-5, 4e-4) if noisy else 0.0,
-        read=_log_uniform(rng, 2e-4, 3e-3) if noisy else 0.0,
+        shot=float(np.exp(rng.uniform(*np.log((1e-5, 4e-4))))) if noisy else 0.0,
+        read=float(np.exp(rng.uniform(*np.log((2e-4, 3e-3))))) if noisy else 0.0,
         gamma=wrong_gamma if rng.random() < sampling.wrong_response_share else GAMMA,
         codes=draw_codes(rng) if curved else None,
         ratio_errors=tuple(zip(stated, errors, strict=True)) if rng.random() < sampling.wrong_exposure_share else (),
@@ -350,10 +328,6 @@ def draw_white_balance(rng: Generator) -> Pixels:
     return np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)
 
 
-def _log_uniform(rng: Generator, low: float, high: float) -> float:
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-
 def quantise(values: Pixels, bits: int) -> Pixels:
     """Round values of 0..1 to 2^bits - 1 steps; 0 bits leave them as they are."""
     if bits == 0:
@@ -363,19 +337,3 @@ def quantise(values: Pixels, bits: int) -> Pixels:
     np.rint(rounded, out=rounded)
     rounded /= top
     return rounded
-
-
-def _compressed(codes: Codes, exposures: Sequence[float], *, capture: Capture) -> Codes:
-    if capture.jpeg_quality is None and capture.h264_crf is None:
-        return codes
-    if capture.h264_crf is not None and pyav_available():
-        return h264_passed(codes, capture.h264_crf)
-    return jpeg_passed(codes, _qualities(exposures, capture=capture))
-
-
-def _qualities(exposures: Sequence[float], *, capture: Capture) -> list[int]:
-    # measured on a photo: x264 loses at 18 and at 24 what JPEG loses at about 84 and 70
-    middle = 124 - 2.25 * capture.h264_crf if capture.h264_crf is not None else float(capture.jpeg_quality or 0)
-    doublings = np.log2(exposures)
-    values = middle + capture.jpeg_slope * (doublings - (doublings.min() + doublings.max()) / 2)
-    return [int(value) for value in np.clip(np.rint(values), 30, 100)]

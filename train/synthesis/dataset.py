@@ -1,4 +1,4 @@
-"""Training samples made on the fly: alternating exposures of synthetic motion, with the truth."""
+"""Training samples made on the fly: alternating exposures of synthetic motion, with ground truth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,115 @@ from torch import Tensor
 from model.exposure import GAMMA, GAMMA_8_BIT, CodePrecision
 from train.data.clips import Clip, draw_indices
 from train.data.folder import CLIP_KINDS, LDR_KINDS, Sources
-from train.data.images import Pixels, Stored
+from train.data.images import Pixels
 from train.sampling_config import GuidedSampling, PaperSampling, SampleRecipe
 from train.synthesis.camera import linear
 from train.synthesis.capture import draw_capture, expose, quantise
 from train.synthesis.procedural import InverseCurve
 from train.synthesis.scene import CompositeScene, draw_scene
+
+# Hard clips: so large a share of the shortest exposure lies at or below the code, unless the longest were dark as well.
+DARK_CODE, DARK_PIXELS, DARK_RATIO, DARK_IN_LONGEST = 8, (0.5, 0.85), 24, 0.04
+
+
+class Sample(NamedTuple):
+    """One training sample: T consecutive frames.
+
+    Args:
+        ldr: Encoded with 1/2.2, 0..1, (T, 3, P, P).
+        exposures: Linear, relative to the shortest of the cycle, (T,).
+        radiance: True radiance of each frame, linear, 0..1, 1.0 = clip level of the shortest exposure, (T, 3, P, P).
+        precision: Precision of the camera's codes, as `CodePrecision.tensor` lays it out, (6,).
+    """
+
+    ldr: Tensor
+    exposures: Tensor
+    radiance: Tensor
+    precision: Tensor
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """An endless set of samples, each a function of (seed, step, index) alone.
+
+    Args:
+        sources: Pictures and clips.
+        samples: How samples are drawn.
+        patch: Height and width of a sample in pixels.
+        frames: Consecutive frames of a sample; two windows need the window's length plus 1.
+        seed: Seed of all randomness.
+    """
+
+    sources: Sources
+    samples: SampleRecipe
+    patch: int
+    frames: int
+    seed: int
+
+    def sample(self, step: int, index: int) -> Sample:
+        """Make sample `index` of the batch of `step`, the same one in any process."""
+        cv2.setNumThreads(0)  # patches are too small to share out, and the workers have the cores already
+        rng = np.random.Generator(np.random.PCG64(SeedSequence([self.seed, step, index])))
+        exposures = self.samples.exposures.draw(rng, self.frames)
+        shares = self.samples.mixture.shares(self.sources.offered)
+        kind = list(shares)[rng.choice(len(shares), p=list(shares.values()))]
+        if isinstance(self.samples.sampling, PaperSampling):
+            return self._draw_published(rng, kind, exposures=exposures, sampling=self.samples.sampling)
+        return self._draw_guided(rng, kind, exposures=exposures, sampling=self.samples.sampling)
+
+    def _draw_guided(self, rng: Generator, kind: str, *, exposures: list[float], sampling: GuidedSampling) -> Sample:
+        times = draw_times(rng, self.frames, dropped_share=sampling.dropped_share)
+        size = (self.patch, self.patch)
+        scene = draw_scene(rng, kind, sources=self.sources, size=size, times=times, longest=max(exposures))
+        is_blurred = rng.random() < sampling.blurred_share
+        frames = _render(rng, scene, times=times, exposures=exposures, is_blurred=is_blurred)
+        # Flips, turns and swaps of colors cost nothing, and no direction or color is special.
+        if rng.random() < 0.5:
+            frames = frames[:, :, ::-1]
+        if rng.random() < 0.5:
+            frames = frames.transpose(0, 2, 1, 3)
+        if rng.random() < 0.5:
+            frames = frames[..., rng.permutation(3)]
+        frames = np.ascontiguousarray(frames)
+        capture = draw_capture(rng, exposures, sampling=sampling)
+        if max(exposures) >= DARK_RATIO and rng.random() < sampling.dark_share:
+            # Half of the shortest exposure or more comes to lie at or below the code; what is darker stays.
+            black = max(capture.light(DARK_CODE), DARK_IN_LONGEST / max(exposures))
+            brightest = frames[self.frames // 2, ::2, ::2].max(2)
+            level = float(np.quantile(brightest, rng.uniform(*DARK_PIXELS)))
+            frames *= np.float32(min(1.0, black / max(level, 1e-6)))
+        if rng.random() < sampling.flicker_share:
+            # The truth flickers too: what a frame shows well is right as it is, and its neighbors are off.
+            lamps, drift = rng.random() < 0.5, np.linspace(-1.5, 1.5, self.frames)
+            errors = rng.normal(size=self.frames) if lamps else drift * rng.choice([-1, 1])
+            frames *= np.exp(errors * rng.uniform(0, sampling.flicker)).astype(np.float32)[:, None, None, None]
+        radiance = np.clip(frames, 0, 1)
+        ldr = expose(radiance, exposures, capture=capture, rng=rng)
+        return _make_sample(ldr, exposures, radiance, precision=capture.precision)
+
+    def _draw_published(self, rng: Generator, kind: str, *, exposures: list[float], sampling: PaperSampling) -> Sample:
+        """Sample as the paper does; of still pictures, which it has none of, a moving camera makes clips."""
+        if kind in CLIP_KINDS:
+            clips = self.sources.clips(kind)
+            clip = clips[int(rng.integers(len(clips)))]
+            frames = draw_frames(rng, clip, frames=self.frames, patch=self.patch, sampling=sampling)
+        else:
+            times, size = draw_times(rng, self.frames, dropped_share=0), (self.patch, self.patch)
+            scene = draw_scene(rng, kind, sources=self.sources, size=size, times=times, longest=max(exposures))
+            frames = np.clip(_render(rng, scene, times=times, exposures=exposures, is_blurred=False), 0, 1)
+        middle = (self.frames - 1) // 2
+        is_hdr = kind not in LDR_KINDS
+        frames = flip_and_turn(rng, frames)
+        factor = draw_rescaling(rng, frames[middle], exposures[middle], is_hdr=is_hdr, sampling=sampling)
+        radiance = np.clip(frames * np.float32(factor), 0, 1)
+        ldr = expose_with_noise(rng, radiance, exposures, sampling=sampling)
+        return _make_sample(ldr, exposures, radiance, precision=GAMMA_8_BIT)
+
+
+def draw_times(rng: Generator, frames: int, *, dropped_share: float) -> list[float]:
+    """Draw the times of the frames, one apart, 0 at the middle one; where a frame was dropped, two apart once."""
+    lost = int(rng.integers(1, frames)) if rng.random() < dropped_share else frames
+    return [float(frame - frames // 2 + (frame >= lost)) for frame in range(frames)]
 
 
 def draw_frames(rng: Generator, clip: Clip, *, frames: int, patch: int, sampling: PaperSampling) -> Pixels:
@@ -29,23 +132,30 @@ def draw_frames(rng: Generator, clip: Clip, *, frames: int, patch: int, sampling
     Args:
         rng: Source of all randomness.
         clip: LDR, brought to linear light by one inverse curve per draw, or HDR.
-        frames: Number of frames.
-        patch: Side of the patch in pixels.
-        sampling: The numbers.
+        frames: Number of frames T.
+        patch: Side of the patch P in pixels.
+        sampling: The published numbers.
 
     Returns:
         Linear light, 0..1, 1 = the brightest of the whole clip (LDR) or of the middle frame (HDR), (T, P, P, 3).
     """
-    indices = draw_indices(rng, clip.count, wanted=frames)
+    indices = draw_indices(rng, clip.count, frames=frames)
     if rng.random() < sampling.reverse_share:
         indices.reverse()
     stored = clip.load(indices)
-    left, top, side = _draw_box(rng, stored[0].shape, patch=patch, sampling=sampling)
+    # Scaling first and cropping then, in one: the square that becomes the patch.
+    height, width = stored[0].shape[:2]
+    side = min(round(patch / rng.uniform(*sampling.scale)), height, width)
+    left, top = int(rng.integers(width - side + 1)), int(rng.integers(height - side + 1))
     table = draw_paper_curve(rng, sampling).table() if stored[0].dtype == np.uint8 else None
     brightest = 1.0 if table is not None else max(float(stored[len(stored) // 2].max()), 1e-6)
-    cut = [_cut(frame, (left, top, side), table=table) / np.float32(brightest) for frame in stored]
-    quantised = (quantise(frame.clip(0, 1), sampling.quantise_bits) for frame in cut)
-    return np.stack([_resized(frame, patch) for frame in quantised])
+    method = cv2.INTER_AREA if side > patch else cv2.INTER_LINEAR
+    patches = []
+    for frame in stored:
+        light = linear(frame[top : top + side, left : left + side], table) / np.float32(brightest)
+        quantised = quantise(light.clip(0, 1), sampling.quantise_bits)
+        patches.append(np.asarray(cv2.resize(quantised, (patch, patch), interpolation=method), np.float32))
+    return np.stack(patches)
 
 
 def draw_paper_curve(rng: Generator, sampling: PaperSampling) -> InverseCurve:
@@ -57,7 +167,7 @@ def draw_paper_curve(rng: Generator, sampling: PaperSampling) -> InverseCurve:
     return InverseCurve(n=n, s=s)
 
 
-def flipped_and_turned(rng: Generator, radiance: Pixels) -> Pixels:
+def flip_and_turn(rng: Generator, radiance: Pixels) -> Pixels:
     """Flip, turn by 90 degrees and swap channels at random, the same way in all frames of a square patch."""
     if rng.random() < 0.5:
         radiance = radiance[:, :, ::-1]
@@ -78,12 +188,10 @@ def draw_rescaling(
         reference: Radiance of the reference frame, 0..1, any shape.
         exposure: Of the reference, relative to the shortest.
         is_hdr: Whether the clip was HDR before, which has numbers of its own.
-        sampling: The numbers.
+        sampling: The published numbers.
     """
-    if exposure == 1 and not is_hdr:
-        return float(rng.uniform(*sampling.short_peak))
     if exposure == 1:
-        return float(rng.uniform(*sampling.hdr_short_factor))
+        return float(rng.uniform(*(sampling.hdr_short_factor if is_hdr else sampling.short_peak)))
     percentile = rng.uniform(*(sampling.hdr_long_percentile if is_hdr else sampling.long_percentile))
     level = min(max(float(np.percentile(reference, percentile)), 1e-4), 1.0)
     return float(rng.uniform(level, 1)) / level
@@ -111,173 +219,22 @@ def expose_with_noise(
     return np.asarray(cv2.pow(signal.reshape(-1, 3), 1 / GAMMA).reshape(signal.shape), np.float32)
 
 
-def _draw_box(rng: Generator, shape: tuple[int, ...], *, patch: int, sampling: PaperSampling) -> tuple[int, int, int]:
-    """Draw left, top and side of the square that becomes the patch: scaling first and cropping then, in one."""
-    height, width = shape[:2]
-    side = min(round(patch / rng.uniform(*sampling.scale)), height, width)
-    return int(rng.integers(width - side + 1)), int(rng.integers(height - side + 1)), side
-
-
-def _cut(frame: Stored, box: tuple[int, int, int], *, table: Pixels | None) -> Pixels:
-    left, top, side = box
-    return linear(frame[top : top + side, left : left + side], table)
-
-
-def _resized(frame: Pixels, patch: int) -> Pixels:
-    method = cv2.INTER_AREA if frame.shape[0] > patch else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(frame, (patch, patch), interpolation=method), np.float32)
-
-
-# Hard clips: so large a share of the shortest exposure lies at or below the code, unless the longest were dark as well.
-DARK_CODE, DARK_PIXELS, DARK_RATIO, DARK_IN_LONGEST = 8, (0.5, 0.85), 24, 0.04
-
-
-class Sample(NamedTuple):
-    """One training sample: T consecutive frames.
-
-    Args:
-        ldr: Encoded with 1/2.2, 0..1, (T, 3, P, P).
-        exposures: Linear, relative to the shortest of the cycle, (T,).
-        radiance: The truth of each frame, linear, 1.0 = clip level of the shortest exposure, 0..1, (T, 3, P, P).
-        precision: How precisely the camera's codes state light, as `CodePrecision.tensor` lays it out, (6,).
-    """
-
-    ldr: Tensor
-    exposures: Tensor
-    radiance: Tensor
-    precision: Tensor
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """An endless set of samples, each a function of (seed, step, index) alone.
-
-    Args:
-        sources: What scenes are made of.
-        samples: How they are drawn.
-        patch: Height and width of a sample in pixels.
-        frames: Consecutive frames of a sample; two windows need the window's length plus 1.
-        seed: Seed of all randomness.
-    """
-
-    sources: Sources
-    samples: SampleRecipe
-    patch: int
-    frames: int
-    seed: int
-
-    def sample(self, step: int, index: int) -> Sample:
-        """Make one sample; the same arguments give the same sample in any process.
-
-        Args:
-            step: Number of the training step.
-            index: Position in the batch of that step.
-        """
-        cv2.setNumThreads(0)  # patches are too small to share out, and the workers have the cores already
-        rng = np.random.Generator(np.random.PCG64(SeedSequence([self.seed, step, index])))
-        exposures = self.samples.exposures.draw(rng, self.frames)
-        shares = self.samples.mixture.shares(self.sources.offered)
-        kind = list(shares)[rng.choice(len(shares), p=list(shares.values()))]
-        if isinstance(self.samples.sampling, PaperSampling):
-            return self._published(rng, kind, exposures=exposures, sampling=self.samples.sampling)
-        return self._guided(rng, kind, exposures=exposures, sampling=self.samples.sampling)
-
-    def _guided(self, rng: Generator, kind: str, *, exposures: list[float], sampling: GuidedSampling) -> Sample:
-        times = draw_times(rng, self.frames, dropped_share=sampling.dropped_share)
-        size = (self.patch, self.patch)
-        scene = draw_scene(rng, kind, sources=self.sources, size=size, times=times, longest=max(exposures))
-        blurred = rng.random() < sampling.blurred_share
-        frames = _flipped(rng, _render(rng, scene, times=times, exposures=exposures, blurred=blurred))
-        capture = draw_capture(rng, exposures, sampling=sampling)
-        if max(exposures) >= DARK_RATIO and rng.random() < sampling.dark_share:
-            black = max(capture.light(DARK_CODE), DARK_IN_LONGEST / max(exposures))
-            frames *= np.float32(_darkening(rng, frames, black=black))
-        if rng.random() < sampling.flicker_share:
-            frames *= draw_flicker(rng, self.frames, largest=sampling.flicker)[:, None, None, None]
-        radiance = np.clip(frames, 0, 1)
-        ldr = expose(radiance, exposures, capture=capture, rng=rng)
-        return _sample(ldr, exposures, radiance, capture.precision)
-
-    def _published(self, rng: Generator, kind: str, *, exposures: list[float], sampling: PaperSampling) -> Sample:
-        """Sample as the paper does; what it has none of, still pictures, a moving camera makes clips of."""
-        if kind in CLIP_KINDS:
-            clips = self.sources.clips(kind)
-            clip = clips[int(rng.integers(len(clips)))]
-            frames = draw_frames(rng, clip, frames=self.frames, patch=self.patch, sampling=sampling)
-        else:
-            times, size = draw_times(rng, self.frames, dropped_share=0), (self.patch, self.patch)
-            scene = draw_scene(rng, kind, sources=self.sources, size=size, times=times, longest=max(exposures))
-            frames = np.clip(_render(rng, scene, times=times, exposures=exposures, blurred=False), 0, 1)
-        middle = (self.frames - 1) // 2
-        is_hdr = kind not in LDR_KINDS
-        frames = flipped_and_turned(rng, frames)
-        factor = draw_rescaling(rng, frames[middle], exposures[middle], is_hdr=is_hdr, sampling=sampling)
-        radiance = np.clip(frames * np.float32(factor), 0, 1)
-        ldr = expose_with_noise(rng, radiance, exposures, sampling=sampling)
-        return _sample(ldr, exposures, radiance)
-
-
-def _sample(ldr: Pixels, exposures: list[float], radiance: Pixels, precision: CodePrecision = GAMMA_8_BIT) -> Sample:
-    stated = torch.tensor(exposures, dtype=torch.float32)
-    return Sample(to_tensor(ldr), stated, to_tensor(radiance), precision.tensor())
-
-
-def draw_times(rng: Generator, frames: int, *, dropped_share: float) -> list[float]:
-    """Draw the times of the frames, one apart, 0 at the middle one; where a frame was lost, two apart once.
-
-    Args:
-        rng: Source of all randomness.
-        frames: Number of frames.
-        dropped_share: How often a frame was lost and the order of exposures repaired.
-    """
-    lost = int(rng.integers(1, frames)) if rng.random() < dropped_share else frames
-    return [float(frame - frames // 2 + (frame >= lost)) for frame in range(frames)]
-
-
-def _render(
-    rng: Generator, scene: CompositeScene, *, times: list[float], exposures: list[float], blurred: bool
-) -> Pixels:
-    """Render all frames, (T, P, P, 3), not clipped; motion may blur them, in time with the exposure or all alike."""
-    shutter = float(rng.uniform(0.1, 0.7)) if blurred else 0.0
-    by_time = rng.random() < 0.5
-    longest = max(exposures)
-    shutters = [shutter * exposure / longest if by_time else shutter for exposure in exposures]
-    frames = [scene.render(time, shutter=opened) for time, opened in zip(times, shutters, strict=True)]
-    return np.stack(frames)
-
-
-def draw_flicker(rng: Generator, frames: int, *, largest: float) -> Pixels:
-    """Draw a factor of brightness for each frame: lamps that flicker, or a gain or a cloud that drifts, (T,).
-
-    The truth takes part in it: what a frame shows well is right as it is, and its neighbors are off.
-
-    Args:
-        rng: Source of all randomness.
-        frames: Number of frames.
-        largest: Largest relative standard deviation.
-    """
-    errors = rng.normal(size=frames) if rng.random() < 0.5 else np.linspace(-1.5, 1.5, frames) * rng.choice([-1, 1])
-    return np.exp(errors * rng.uniform(0, largest)).astype(np.float32)
-
-
-def _darkening(rng: Generator, frames: Pixels, *, black: float) -> float:
-    """Draw a factor that leaves half of the shortest exposure or more at or below `black`; 1 for what is darker."""
-    brightest = frames[len(frames) // 2, ::2, ::2].max(2)
-    level = float(np.quantile(brightest, rng.uniform(*DARK_PIXELS)))
-    return min(1.0, black / max(level, 1e-6))
-
-
-def _flipped(rng: Generator, radiance: Pixels) -> Pixels:
-    """Flip, turn and swap colors at random: they cost nothing and no direction or color is special."""
-    if rng.random() < 0.5:
-        radiance = radiance[:, :, ::-1]
-    if rng.random() < 0.5:
-        radiance = radiance.transpose(0, 2, 1, 3)
-    if rng.random() < 0.5:
-        radiance = radiance[..., rng.permutation(3)]
-    return np.ascontiguousarray(radiance)
-
-
 def to_tensor(frames: Pixels) -> Tensor:
     """Turn frames, (T, H, W, 3), into a tensor, (T, 3, H, W)."""
     return torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
+
+
+def _render(
+    rng: Generator, scene: CompositeScene, *, times: list[float], exposures: list[float], is_blurred: bool
+) -> Pixels:
+    """Render all frames, (T, P, P, 3), not clipped; motion may blur them, in time with the exposure or all alike."""
+    shutter = float(rng.uniform(0.1, 0.7)) if is_blurred else 0.0
+    by_time = rng.random() < 0.5
+    longest = max(exposures)
+    shutters = [shutter * exposure / longest if by_time else shutter for exposure in exposures]
+    return np.stack([scene.render(time, shutter=opened) for time, opened in zip(times, shutters, strict=True)])
+
+
+def _make_sample(ldr: Pixels, exposures: list[float], radiance: Pixels, *, precision: CodePrecision) -> Sample:
+    stated = torch.tensor(exposures, dtype=torch.float32)
+    return Sample(to_tensor(ldr), stated, to_tensor(radiance), precision.tensor())

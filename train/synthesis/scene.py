@@ -1,4 +1,4 @@
-"""Scenes: a view of something, with things moving in front of it, rendered over time."""
+"""Scenes: a view with moving foregrounds over it, rendered over time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from typing import TypeVar
 import cv2
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from train.data.clips import Clip, draw_indices
 from train.data.folder import CLIP_KINDS, Sources
@@ -19,7 +18,6 @@ from train.synthesis.camera import (
     Motion,
     PlaneView,
     Size,
-    VideoView,
     View,
     draw_motion,
     draw_speed,
@@ -32,17 +30,20 @@ from train.synthesis.capture import draw_white_balance, exposure_gain
 from train.synthesis.procedural import dead_leaves, draw_curve
 
 DEFORMATION_CELLS = 5
+MAX_SUBFRAMES = 6
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One cut-out thing.
+class Foreground:
+    """A moving object cut from another picture.
 
     Args:
         pixels: Linear radiance times opacity, and opacity, (h, w, 4).
-        home: Where its middle is at time 0, in pixels of the view, x and y.
+        home: Position of its middle at time 0, in pixels of the view, x and y.
         motion: In pixels of the view.
-        swell: Two displacement fields in pixels, (2, H, W, 2), or None for a rigid thing.
+        swell: Two displacement fields in pixels, (2, H, W, 2), or None for a rigid object.
         rhythm: Radians per frame and phase of the deformation.
     """
 
@@ -52,37 +53,31 @@ class Layer:
     swell: Pixels | None
     rhythm: tuple[float, float]
 
-    def over(self, behind: Pixels, time: float) -> Pixels:
-        """Paint the thing over what is behind it at a time in frames, (H, W, 3)."""
-        matrix = self._matrix(time)
-        if self.swell is None:
-            size = (behind.shape[1], behind.shape[0])
-            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-            painted = cv2.warpAffine(self.pixels, matrix, size, flags=flags, borderMode=cv2.BORDER_CONSTANT)
-        else:
-            x, y = self._bent(matrix, time)
-            painted = cv2.remap(self.pixels, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        return np.asarray(painted[..., :3] + behind * (1 - painted[..., 3:]), np.float32)
-
-    def _matrix(self, time: float) -> NDArray[np.float64]:
-        angle, zoom = self.motion.angle(time), self.motion.zoom(time)
+    def over(self, background: Pixels, time: float) -> Pixels:
+        """Paint the object over a background at a time in frames, (H, W, 3)."""
+        angle, zoom = self.motion.spin * time, self.motion.zoom(time)
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / zoom
         middle = np.array([self.pixels.shape[1] - 1, self.pixels.shape[0] - 1]) / 2
-        at = np.array(self.home) + self.motion.offset(time)
-        return np.concatenate([turn, (middle - turn @ at)[:, None]], 1)
+        center = np.array(self.home) + self.motion.offset(time)
+        matrix = np.concatenate([turn, (middle - turn @ center)[:, None]], 1)
+        height, width = background.shape[:2]
+        if self.swell is None:
+            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            painted = cv2.warpAffine(self.pixels, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT)
+        else:
+            u = np.arange(width, dtype=np.float32)
+            v = np.arange(height, dtype=np.float32)[:, None]
+            phase = self.rhythm[0] * time + self.rhythm[1]
+            bend = self.swell[0] * np.float32(np.sin(phase)) + self.swell[1] * np.float32(np.cos(phase))
+            m = matrix.astype(np.float32)
+            x, y = (m[i, 0] * u + m[i, 1] * v + m[i, 2] + bend[..., i] for i in range(2))
+            painted = cv2.remap(self.pixels, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        return np.asarray(painted[..., :3] + background * (1 - painted[..., 3:]), np.float32)
 
-    def _bent(self, matrix: NDArray[np.float64], time: float) -> tuple[Pixels, Pixels]:
-        assert self.swell is not None
-        _, height, width, _ = self.swell.shape
-        u = np.arange(width, dtype=np.float32)
-        v = np.arange(height, dtype=np.float32)[:, None]
-        phase = self.rhythm[0] * time + self.rhythm[1]
-        bend = self.swell[0] * np.float32(np.sin(phase)) + self.swell[1] * np.float32(np.cos(phase))
-        m = matrix.astype(np.float32)
-        return m[0, 0] * u + m[0, 1] * v + m[0, 2] + bend[..., 0], m[1, 0] * u + m[1, 1] * v + m[1, 2] + bend[..., 1]
 
-
-def draw_layer(rng: Generator, picture: Picture, *, size: Size, speed: float, longest_exposure: float) -> Layer:
+def draw_foreground(
+    rng: Generator, picture: Picture, *, size: Size, speed: float, longest_exposure: float
+) -> Foreground:
     """Cut a random shape out of a random place of a picture, with a brightness and a motion of its own.
 
     Args:
@@ -90,34 +85,32 @@ def draw_layer(rng: Generator, picture: Picture, *, size: Size, speed: float, lo
         picture: What it is cut from.
         size: Height and width of the view.
         speed: Pixels per frame.
-        longest_exposure: Relative to the shortest; things go from dim in the long frame to clipped in the short.
+        longest_exposure: Relative to the shortest; objects go from dim in the long frame to clipped in the short.
     """
     side = int(min(size) * rng.uniform(0.2, 0.85))
     table = draw_curve(rng).table() if picture.encoded else None
-    texture = _texture(rng, picture, side=side, table=table)
-    level = np.exp(rng.uniform(np.log(0.1 / longest_exposure), np.log(1.2)))
-    opacity = _shape(rng, side)
-    painted = np.minimum(texture * np.float32(level), LIMIT) * opacity[..., None]
+    texture: Pixels = np.ones((side, side, 3), np.float32)
+    fitting = [level for level in picture.levels if min(level.shape[:2]) >= side]
+    if fitting:
+        level = fitting[rng.integers(len(fitting))]
+        top, left = (int(rng.integers(length - side + 1)) for length in level.shape[:2])
+        cut = linear(level[top : top + side, left : left + side], table)
+        texture = np.asarray(cut / max(float(np.median(cut[::3, ::3])), 1e-3), np.float32)
+    brightness = np.exp(rng.uniform(np.log(0.1 / longest_exposure), np.log(1.2)))
+    opacity = _draw_opacity(rng, side)
+    painted = np.minimum(texture * np.float32(brightness), LIMIT) * opacity[..., None]
     home = (float(rng.uniform(0, size[1])), float(rng.uniform(0, size[0])))
-    swell = _swell(rng, size=size, strength=0.04 * side) if rng.random() < 0.6 else None
+    swell = None
+    if rng.random() < 0.6:
+        cells = rng.normal(0, 0.04 * side, (2, DEFORMATION_CELLS, DEFORMATION_CELLS, 2)).astype(np.float32)
+        swell = np.stack([cv2.resize(cell, (size[1], size[0]), interpolation=cv2.INTER_CUBIC) for cell in cells])
     rhythm = (float(rng.uniform(0.2, 1.2)), float(rng.uniform(0, 2 * np.pi)))
     motion = draw_motion(rng, speed, turning=4.0)
-    return Layer(np.dstack([painted, opacity]), home, motion, swell, rhythm)
+    return Foreground(np.dstack([painted, opacity]), home, motion, swell, rhythm)
 
 
-def _texture(rng: Generator, picture: Picture, *, side: int, table: Pixels | None) -> Pixels:
-    """Cut a square out of one of the copies of a picture and bring its median to 1."""
-    fitting = [level for level in picture.levels if min(level.shape[:2]) >= side]
-    if not fitting:
-        return np.ones((side, side, 3), np.float32)
-    level = fitting[rng.integers(len(fitting))]
-    top, left = (int(rng.integers(length - side + 1)) for length in level.shape[:2])
-    cut = linear(level[top : top + side, left : left + side], table)
-    return np.asarray(cut / max(float(np.median(cut[::3, ::3])), 1e-3), np.float32)
-
-
-def _shape(rng: Generator, side: int) -> Pixels:
-    """Draw opacity: a blob with a wavy outline or a polygon, round to thin, crisp to out of focus, (side, side)."""
+def _draw_opacity(rng: Generator, side: int) -> Pixels:
+    """Draw a blob with a wavy outline or a polygon, round to thin, crisp to out of focus, (side, side)."""
     corners = int(rng.integers(3, 8)) if rng.random() < 0.35 else 64
     theta = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     radius = np.ones(corners)
@@ -136,29 +129,12 @@ def _shape(rng: Generator, side: int) -> Pixels:
     return np.asarray(cv2.GaussianBlur(opacity, (0, 0), sharpness, borderType=cv2.BORDER_CONSTANT), np.float32)
 
 
-def _swell(rng: Generator, *, size: Size, strength: float) -> Pixels:
-    """Draw two smooth displacement fields, (2, H, W, 2)."""
-    cells = rng.normal(0, strength, (2, DEFORMATION_CELLS, DEFORMATION_CELLS, 2)).astype(np.float32)
-    fields = [cv2.resize(cell, (size[1], size[0]), interpolation=cv2.INTER_CUBIC) for cell in cells]
-    return np.stack(fields)
-
-
-MOST_SUBFRAMES = 6
-
-T = TypeVar("T")
-
-
 @dataclass(frozen=True)
 class CompositeScene:
-    """A view, already exposed, and the layers over it, back to front.
-
-    Args:
-        view: What is behind everything.
-        layers: Things in front of it.
-    """
+    """A view, already exposed, and the foregrounds over it, back to front."""
 
     view: View
-    layers: tuple[Layer, ...]
+    foregrounds: tuple[Foreground, ...]
 
     def render(self, time: float, *, shutter: float = 0.0) -> Pixels:
         """Render radiance, averaged over the time the shutter is open.
@@ -170,18 +146,15 @@ class CompositeScene:
         Returns:
             Linear radiance, 1.0 = clip level of the shortest exposure, (H, W, 3), not clipped.
         """
-        count = min(max(round(10 * shutter), 1), MOST_SUBFRAMES)
-        moments = time + shutter * ((np.arange(count) + 0.5) / count - 0.5)
-        total = self._instant(float(moments[0]))
-        for moment in moments[1:]:
-            total += self._instant(float(moment))
+        count = min(max(round(10 * shutter), 1), MAX_SUBFRAMES)
+        total: Pixels | None = None
+        for moment in time + shutter * ((np.arange(count) + 0.5) / count - 0.5):
+            frame = self.view.render(float(moment))
+            for foreground in self.foregrounds:
+                frame = foreground.over(frame, float(moment))
+            total = frame if total is None else np.add(total, frame, out=total)
+        assert total is not None
         return total / np.float32(count)
-
-    def _instant(self, time: float) -> Pixels:
-        seen = self.view.render(time)
-        for layer in self.layers:
-            seen = layer.over(seen, time)
-        return seen
 
 
 def draw_scene(
@@ -192,7 +165,7 @@ def draw_scene(
     Args:
         rng: Source of all randomness.
         kind: One of the kinds of `Mixture`.
-        sources: What scenes are made of.
+        sources: Pictures and clips.
         size: Height and width in pixels.
         times: Times in frames at which it will be rendered, about 0.
         longest: Longest exposure relative to the shortest.
@@ -200,55 +173,64 @@ def draw_scene(
     view = _draw_view(rng, kind, sources=sources, size=size, times=times)
     gain = np.float32(_draw_gain(rng, view.render(0.0), longest=longest)) * draw_white_balance(rng)
     count = int(rng.random() < 0.25) if kind in CLIP_KINDS else int(rng.choice(4, p=[0.2, 0.35, 0.3, 0.15]))
-    layers = (_draw_layer(rng, sources, size=size, longest=longest) for _ in range(count))
-    return CompositeScene(view.exposed(gain), tuple(layers))
+    foregrounds = []
+    for _ in range(count):
+        picture = _choose(rng, sources.pictures) if sources.pictures else dead_leaves(rng, side=min(size))
+        speed = draw_speed(rng)
+        foregrounds.append(draw_foreground(rng, picture, size=size, speed=speed, longest_exposure=longest))
+    return CompositeScene(view.exposed(gain), tuple(foregrounds))
 
 
 def _draw_view(rng: Generator, kind: str, *, sources: Sources, size: Size, times: Sequence[float]) -> View:
     motion = STILL if rng.random() < 0.12 else draw_motion(rng, draw_speed(rng))
     if kind == "panorama":
-        return _inside_panorama(rng, sources.panoramas, motion=motion, size=size, times=times)
+        panorama = _choose(rng, sources.panoramas)
+        # At 1024 pixels around, a scale of 1 is a field of view of 43 degrees for 128 pixels.
+        coarsest = max(1.4, panorama.levels[0].shape[1] / 800)
+        scale = float(np.exp(rng.uniform(np.log(0.85), np.log(coarsest))))
+        look = (float(rng.uniform(-np.pi, np.pi)), float(np.clip(rng.normal(0, 0.35), -0.8, 0.8)))
+        return view_panorama(panorama, look=look, scale=scale, motion=motion, size=size, times=times)
     if kind in CLIP_KINDS:
-        return _over_video(rng, sources.clips(kind), size=size, times=times)
+        return _view_clip(rng, _choose(rng, sources.clips(kind)), size=size, times=times)
     pictures = {"hdr_photo": sources.hdr_photos, "ldr_photo": sources.ldr_photos}.get(kind, ())
-    picture = _one_of(rng, pictures) if pictures else dead_leaves(rng)
-    return _over_picture(rng, picture, motion=motion, size=size, times=times)
-
-
-def _inside_panorama(
-    rng: Generator, panoramas: Sequence[Picture], *, motion: Motion, size: Size, times: Sequence[float]
-) -> View:
-    picture = _one_of(rng, panoramas)
-    # at 1024 pixels around, a scale of 1 is a field of view of 43 degrees for 128 pixels
-    coarsest = max(1.4, picture.levels[0].shape[1] / 800)
-    scale = float(np.exp(rng.uniform(np.log(0.85), np.log(coarsest))))
-    look = (float(rng.uniform(-np.pi, np.pi)), float(np.clip(rng.normal(0, 0.35), -0.8, 0.8)))
-    return view_panorama(picture, look=look, scale=scale, motion=motion, size=size, times=times)
-
-
-def _over_picture(rng: Generator, picture: Picture, *, motion: Motion, size: Size, times: Sequence[float]) -> PlaneView:
-    height, width = picture.levels[0].shape[:2]
-    coarsest = max(1.0, min(4.0, height / (1.3 * size[0]), width / (1.3 * size[1])))
-    scale = float(np.exp(rng.uniform(0, np.log(coarsest))))
-    center = (_place(rng, width, reach=scale * size[1]), _place(rng, height, reach=scale * size[0]))
+    picture = _choose(rng, pictures) if pictures else dead_leaves(rng)
+    center, scale = _draw_framing(rng, picture.levels[0].shape, size=size, coarsest=4.0, border=1.3)
     camera = Camera(center, scale, float(rng.normal(0, 0.15)), motion, size)
     table = draw_curve(rng).table() if picture.encoded else None
     return view_picture(picture, camera, times=times, table=table)
 
 
-def _over_video(rng: Generator, clips: Sequence[Clip], *, size: Size, times: Sequence[float]) -> VideoView:
-    clip = _one_of(rng, clips)
-    indices = draw_indices(rng, clip.count, wanted=round(times[-1] - times[0]) + 1, longest_stride=3)
+def _view_clip(rng: Generator, clip: Clip, *, size: Size, times: Sequence[float]) -> PlaneView:
+    indices = draw_indices(rng, clip.count, frames=round(times[-1] - times[0]) + 1, longest_stride=3)
     if rng.random() < 0.5:
         indices.reverse()
     frames = clip.load(indices)
-    height, width = frames[0].shape[:2]
-    coarsest = max(1.0, min(3.0, height / (1.2 * size[0]), width / (1.2 * size[1])))
-    scale = float(np.exp(rng.uniform(0, np.log(coarsest))))
-    center = (_place(rng, width, reach=scale * size[1]), _place(rng, height, reach=scale * size[0]))
+    center, scale = _draw_framing(rng, frames[0].shape, size=size, coarsest=3.0, border=1.2)
     motion = STILL if rng.random() < 0.5 else draw_motion(rng, draw_speed(rng) / 2)
     camera = Camera(center, scale, 0.0, motion, size)
     return view_video(frames, camera, first=float(times[0]), table=draw_curve(rng).table())
+
+
+def _draw_framing(
+    rng: Generator, shape: tuple[int, ...], *, size: Size, coarsest: float, border: float
+) -> tuple[tuple[float, float], float]:
+    """Draw center and scale of a camera over a plane (H, W, ...); where it is too large for it, the middle.
+
+    Args:
+        rng: Source of all randomness.
+        shape: Of the plane.
+        size: Height and width of the view.
+        coarsest: Largest scale.
+        border: How much larger than the view the plane must be at that scale.
+    """
+    height, width = shape[:2]
+    coarsest = max(1.0, min(coarsest, height / (border * size[0]), width / (border * size[1])))
+    scale = float(np.exp(rng.uniform(0, np.log(coarsest))))
+    center = []
+    for length, side in ((width, size[1]), (height, size[0])):
+        margin = min(0.5 * length, 0.55 * (scale * side))
+        center.append(float(rng.uniform(margin, length - margin)))
+    return (center[0], center[1]), scale
 
 
 def _draw_gain(rng: Generator, radiance: Pixels, *, longest: float) -> float:
@@ -256,22 +238,10 @@ def _draw_gain(rng: Generator, radiance: Pixels, *, longest: float) -> float:
     extreme = rng.random() < 0.1
     long_clips = rng.uniform(0.3, 0.8) if extreme else rng.uniform(0, 0.4)
     short_clips = rng.uniform(0, 0.15) if extreme else 0.02 * rng.random() ** 2
-    # a photographer lets lamps clip rather than lose half of the picture in noise; few do not
+    # A photographer lets lamps clip rather than lose half of the picture in noise; few do not.
     darkest = float(np.exp(rng.uniform(np.log(0.001), np.log(0.05))))
     return exposure_gain(radiance, longest, long_clips=long_clips, short_clips=short_clips, darkest=darkest)
 
 
-def _draw_layer(rng: Generator, sources: Sources, *, size: Size, longest: float) -> Layer:
-    pictures = sources.pictures
-    picture = _one_of(rng, pictures) if pictures else dead_leaves(rng, side=min(size))
-    return draw_layer(rng, picture, size=size, speed=draw_speed(rng), longest_exposure=longest)
-
-
-def _one_of(rng: Generator, items: Sequence[T]) -> T:
+def _choose(rng: Generator, items: Sequence[T]) -> T:
     return items[int(rng.integers(len(items)))]
-
-
-def _place(rng: Generator, whole: int, *, reach: float) -> float:
-    """Draw where an interval of length `reach` may be centered inside 0..whole, or the middle if it is too long."""
-    margin = min(0.5 * whole, 0.55 * reach)
-    return float(rng.uniform(margin, whole - margin))

@@ -29,7 +29,7 @@ from train.synthesis.camera import Camera, Size, View, draw_motion, linear, view
 from train.synthesis.capture import Capture, expose, exposure_gain
 from train.synthesis.dataset import to_tensor
 from train.synthesis.procedural import InverseCurve, dead_leaves
-from train.synthesis.scene import CompositeScene, Layer, draw_layer
+from train.synthesis.scene import CompositeScene, Foreground, draw_foreground
 
 CYCLES = {2: ((1.0, 4.0), (1.0, 8.0), (1.0, 16.0)), 3: ((1.0, 4.0, 16.0),)}
 # shot variance and read deviation in units of the clip level: a large sensor in good light to a small one in bad
@@ -171,9 +171,9 @@ def _camera_move(
     return np.clip(np.stack(shots), 0, 1)
 
 
-def _layer(rng: Generator, cut_from: Sequence[Picture], *, size: Size, longest: float) -> Layer:
+def _layer(rng: Generator, cut_from: Sequence[Picture], *, size: Size, longest: float) -> Foreground:
     picture = cut_from[int(rng.integers(len(cut_from)))]
-    return draw_layer(rng, picture, size=size, speed=rng.uniform(1, 10), longest_exposure=longest)
+    return draw_foreground(rng, picture, size=size, speed=rng.uniform(1, 10), longest_exposure=longest)
 
 
 def _view(rng: Generator, picture: Picture, *, times: list[float], size: Size) -> View:
