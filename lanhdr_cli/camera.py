@@ -1,4 +1,4 @@
-"""The camera of a clip: its black level, response and gamut, as the user, the file or the clip itself tell."""
+"""The camera of a clip: response, black level and gamut, named or estimated."""
 
 import difflib
 import logging
@@ -16,7 +16,7 @@ from torch import Tensor
 from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.media.video_reader import DecodedFrame
-from lanhdr_cli.pipeline import Reconstructed
+from lanhdr_cli.pipeline import ResultFrame
 from model.analysis.camera import NO_BLACK, Black, CameraEstimate, estimate_camera, find_black, generic_curve
 from model.color import ACES2065_1, ACESCG, P3_D65, REC709, REC2020, Primaries, convert_primaries
 from model.errors import ResponseError
@@ -49,6 +49,8 @@ GAMUTS = {
 P3_DCI = Primaries(P3_D65.red, P3_D65.green, P3_D65.blue, (0.314, 0.351))
 TAGGED_PRIMARIES = {9: REC2020, 11: P3_DCI, 12: P3_D65}
 NEAR_NAMES = 4
+CODES = 255  # as black levels are told
+logger = logging.getLogger(__name__)
 
 
 def named_response(text: str, *, full_range: bool, clip_code: float = 1.0) -> ResponseCurve:
@@ -143,11 +145,6 @@ def _keys(name: str) -> Iterator[str]:
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-CODES = 255  # as black levels are told
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -248,7 +245,7 @@ def _tell(camera: Camera, wishes: CameraOptions) -> None:
         logger.warning("%s: are the exposures right?", camera.finding)
 
 
-def in_rec709(results: Iterable[Reconstructed], gamut: Primaries) -> Generator[Reconstructed, None, None]:
+def in_rec709(results: Iterable[ResultFrame], gamut: Primaries) -> Generator[ResultFrame, None, None]:
     """Express results in Rec.709 as they pass.
 
     The network works on each of the camera's channels by itself; colors are mixed behind it. What lies outside of

@@ -1,4 +1,4 @@
-"""What the user sees while work is done; all of it goes to stderr."""
+"""Logging and progress on stderr."""
 
 import logging
 import os

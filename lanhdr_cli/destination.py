@@ -1,4 +1,4 @@
-"""Where results go: EXR frames or one HDR video, chosen by what `-o` says, treated alike from there on."""
+"""Destinations of results: EXR frames or one HDR video, as `-o` says."""
 
 from dataclasses import dataclass
 from pathlib import Path

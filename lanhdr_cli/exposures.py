@@ -25,6 +25,14 @@ FRAMES_COMPARED = 96  # from the first on, whatever part is converted, so that p
 WORTH_TELLING = 0.03  # stops
 
 logger = logging.getLogger(__name__)
+LONGEST_CYCLE = 6  # numbers; a longer list is one per frame
+LARGEST_FILE = 1 << 24
+NAMES = ("{}.exposures.txt", "{}.exposures.csv", "Exposures.txt", "exposures.csv")
+FORMS = "stops of one cycle, e.g. 0 3, or a CSV with a column exposure, stops, time, iso or f_number"
+TIMES, SENSITIVITIES, APERTURES = ("time", "exposure_time", "shutter"), ("iso", "gain_iso"), ("f_number", "aperture")
+LOOK_BEHIND = 12  # frames after the last one wanted that its window may need
+CLEAR = 0.75  # confidence below which exposures found together with a response are a warning
+FEWEST_STEPS = 6  # steps of brightness that can contradict what a user says
 
 
 def deflickered(light: Sequence[FrameLight], exposures: FrameExposures) -> FrameExposures:
@@ -48,13 +56,6 @@ def deflickered(light: Sequence[FrameLight], exposures: FrameExposures) -> Frame
     tell = logger.info if largest >= WORTH_TELLING else logger.debug
     tell("exposures %s look like %s in the frames and are taken so (--no-deflicker: as given)", given, shown)
     return FrameExposures(cycle, exposures.phases)
-
-
-LONGEST_CYCLE = 6  # numbers; a longer list is one per frame
-LARGEST_FILE = 1 << 24
-NAMES = ("{}.exposures.txt", "{}.exposures.csv", "Exposures.txt", "exposures.csv")
-FORMS = "stops of one cycle, e.g. 0 3, or a CSV with a column exposure, stops, time, iso or f_number"
-TIMES, SENSITIVITIES, APERTURES = ("time", "exposure_time", "shutter"), ("iso", "gain_iso"), ("f_number", "aperture")
 
 
 def find_list(folder: Path, name: str) -> Path | None:
@@ -123,11 +124,6 @@ def _meaning(head: str) -> Callable[[float], float] | None:
 def _number(word: str) -> float:
     numerator, _, denominator = word.strip().partition("/")
     return float(numerator) / float(denominator or 1)
-
-
-LOOK_BEHIND = 12  # frames after the last one wanted that its window may need
-CLEAR = 0.75  # confidence below which exposures found together with a response are a warning
-FEWEST_STEPS = 6  # steps of brightness that can contradict what a user says
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The first frames of a clip, small and as the camera encodes, read once for all that wants to know them."""
+"""The first frames of a clip, reduced to samples and read once for all estimates."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""What `lanhdr inspect` finds in a clip: format, exposures, light."""
+"""Inspection of a clip: format, exposures, light."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -32,10 +32,18 @@ BINS = -DARKEST_STOP * BINS_PER_STOP
 MOST_SAMPLES = 300_000
 NOISE_EVERY = 8  # frames, two at a time, so that every exposure comes by
 NOISE_CROP = 768
+VARIES_BY = 0.1  # of a frame's duration
+VARIES_BY_S = 0.0015  # Matroska rounds times to milliseconds
+SAME_EXPOSURE = 1.05  # a factor
+# What the bundled weights were trained on, see train/synthesis/dataset.py and train/synthesis/capture.py.
+TRAINED_RATIOS = {2: (2, 64), 3: (4, 64)}
+RATIO_TOLERANCE = 1.15
+NOISIEST = 6.0
+MOST_CLIPPED_SHORT, MOST_CLIPPED_LONG, MOST_BLACK_LONG = 0.15, 0.8, 0.5
 
 
 @dataclass(frozen=True)
-class Surveyed:
+class FrameStats:
     """What is kept of a frame.
 
     Args:
@@ -62,7 +70,7 @@ class Surveyed:
         return self.light.time
 
 
-def survey(frames: Iterable[DecodedFrame]) -> list[Surveyed]:
+def survey(frames: Iterable[DecodedFrame]) -> list[FrameStats]:
     """Measure all frames; about 1 KiB of each is kept.
 
     Args:
@@ -72,7 +80,7 @@ def survey(frames: Iterable[DecodedFrame]) -> list[Surveyed]:
     return [_measure(frame, meter.measure(frame.image, frame.time)) for frame in frames]
 
 
-def _measure(frame: DecodedFrame, light: FrameLight) -> Surveyed:
+def _measure(frame: DecodedFrame, light: FrameLight) -> FrameStats:
     height, width = frame.image.shape[1:]
     stride = max(1, round((height * width / MOST_SAMPLES) ** 0.5))
     samples = frame.image[:, ::stride, ::stride].flatten()
@@ -81,7 +89,7 @@ def _measure(frame: DecodedFrame, light: FrameLight) -> Surveyed:
     histogram = torch.bincount(bins.long(), minlength=BINS).float() / bins.numel()
     bright = float(linear.kthvalue(max(1, round(0.999 * linear.numel()))).values)
     measured = frame.index // 2 % (NOISE_EVERY // 2) == 0 or frame.index < NOISE_EVERY
-    return Surveyed(
+    return FrameStats(
         index=frame.index,
         light=light,
         clipped=float((samples >= CLIP_CODE).float().mean()),
@@ -98,11 +106,6 @@ def _noise(image: Tensor) -> float:
     top, left = max(0, (height - NOISE_CROP) // 2), max(0, (width - NOISE_CROP) // 2)
     crop = image[:, top : top + NOISE_CROP, left : left + NOISE_CROP]
     return float(noise_level(to_radiance(crop, 1.0)[None]))
-
-
-VARIES_BY = 0.1  # of a frame's duration
-VARIES_BY_S = 0.0015  # Matroska rounds times to milliseconds
-SAME_EXPOSURE = 1.05  # a factor
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ class ExposureGroup:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownExposures:
     """The exposures of a clip, as far as they are known.
 
     Args:
@@ -160,8 +163,8 @@ class Inspection:
 
     source: Source
     details: Details
-    frames: list[Surveyed]
-    known: Known
+    frames: list[FrameStats]
+    known: KnownExposures
     groups: list[ExposureGroup]
     camera: Camera
 
@@ -240,31 +243,31 @@ def find_exposures(
     file: Path | None,
     known: FrameExposures | None,
     camera: CameraEstimate | None = None,
-) -> Known:
+) -> KnownExposures:
     """Take the exposures that somebody says, and let brightness say what is left open."""
     beside = file or find_list(source.folder, source.name)
     origin = "brightness" if known is None else "options" if cycle else "list" if beside else "pictures"
     if known is not None and len(known.phases) > 1:  # each frame's own
-        return Known(origin, known)
+        return KnownExposures(origin, known)
     try:
         if known:
             estimate = follow_exposures(light, known.cycle)
         else:
             estimate, _ = exposures_of_camera(light, camera or CameraEstimate(gamma_curve()))
     except ExposureError as error:
-        return Known(origin, known, trouble="" if known else str(error))
-    return Known(origin, known if known and not estimate.sure else estimate.exposures, estimate)
+        return KnownExposures(origin, known, trouble="" if known else str(error))
+    return KnownExposures(origin, known if known and not estimate.sure else estimate.exposures, estimate)
 
 
-def _groups(frames: Sequence[Surveyed], exposures: Sequence[float]) -> list[ExposureGroup]:
-    by_exposure: dict[float, list[Surveyed]] = {}
+def _groups(frames: Sequence[FrameStats], exposures: Sequence[float]) -> list[ExposureGroup]:
+    by_exposure: dict[float, list[FrameStats]] = {}
     for frame, exposure in sorted(zip(frames, exposures, strict=True), key=lambda pair: pair[1]):
         known = next((key for key in by_exposure if exposure <= key * SAME_EXPOSURE), exposure)
         by_exposure.setdefault(known, []).append(frame)
     return [_group(exposure, members) for exposure, members in by_exposure.items()]
 
 
-def _group(exposure: float, frames: list[Surveyed]) -> ExposureGroup:
+def _group(exposure: float, frames: list[FrameStats]) -> ExposureGroup:
     noises = [frame.noise for frame in frames if frame.noise is not None]
     return ExposureGroup(
         exposure=exposure,
@@ -275,13 +278,6 @@ def _group(exposure: float, frames: list[Surveyed]) -> ExposureGroup:
         noise=median(noises) if noises else None,
         histogram=torch.stack([frame.histogram for frame in frames]).mean(0),
     )
-
-
-# What the bundled weights were trained on, see train/synthesis/dataset.py and train/synthesis/capture.py.
-TRAINED_RATIOS = {2: (2, 64), 3: (4, 64)}
-RATIO_TOLERANCE = 1.15
-NOISIEST = 6.0
-MOST_CLIPPED_SHORT, MOST_CLIPPED_LONG, MOST_BLACK_LONG = 0.15, 0.8, 0.5
 
 
 def self_check(found: Inspection) -> list[str]:

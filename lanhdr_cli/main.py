@@ -1,4 +1,4 @@
-"""The command line: a group whose commands are imported only when they are called."""
+"""The command line: a group that imports its commands when they are called."""
 
 import importlib
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where the stages meet: decoding runs ahead in a thread, frames go through the network in order."""
+"""The pipeline of a conversion: decoding ahead in a thread, and frames through the network in order."""
 
 import queue
 import threading
@@ -26,7 +26,7 @@ class FrameReconstructor(Protocol):
 
 
 @dataclass(frozen=True)
-class Reconstructed:
+class ResultFrame:
     """One HDR frame with where it comes from.
 
     Args:
@@ -108,7 +108,7 @@ def reconstructed(
     *,
     cycle: ExposureCycle | FrameExposures,
     precision: CodePrecision = GAMMA_8_BIT,
-) -> Generator[Reconstructed, None, None]:
+) -> Generator[ResultFrame, None, None]:
     """Send decoded frames through the network, each with its exposure.
 
     Args:
@@ -135,5 +135,5 @@ def reconstructed(
         index, ldr = pending.popleft()
         if hdr.time != ldr.time:
             raise RuntimeError(f"the result for frame {index} is of time {hdr.time}, not {ldr.time}")
-        yield Reconstructed(index, ldr, hdr, (*passed, ldr, *(other for _, other in pending)))
+        yield ResultFrame(index, ldr, hdr, (*passed, ldr, *(other for _, other in pending)))
         passed.append(ldr)

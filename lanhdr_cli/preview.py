@@ -1,4 +1,4 @@
-"""One picture that shows what was made of a clip: a short frame, a long frame, the tone-mapped result."""
+"""Previews of a conversion: a picture, or an SDR video of the input beside the tone-mapped result."""
 
 import math
 from contextlib import AbstractContextManager
@@ -14,7 +14,7 @@ from torch import Tensor
 from lanhdr_cli.media.images import write_png
 from lanhdr_cli.media.paths import is_video
 from lanhdr_cli.media.video_writer import ClipOrigin, sdr_video
-from lanhdr_cli.pipeline import Reconstructed
+from lanhdr_cli.pipeline import ResultFrame
 
 LUMINANCE_BT709 = (0.2126, 0.7152, 0.0722)
 KEY = 0.18  # middle gray
@@ -22,6 +22,7 @@ WHITE_QUANTILE = 0.999
 WIDEST = 960
 GAP = 12
 FLOOR = 1e-6
+SMOOTHING = 0.9  # part of the brightness seen before that stays from frame to frame
 
 
 class Preview:
@@ -33,9 +34,9 @@ class Preview:
 
     def __init__(self, target: int) -> None:
         self._target = target
-        self._shown: Reconstructed | None = None
+        self._shown: ResultFrame | None = None
 
-    def consider(self, frame: Reconstructed) -> None:
+    def consider(self, frame: ResultFrame) -> None:
         """Keep a frame if it is not beyond the target."""
         if self._shown is None or frame.index <= self._target:
             self._shown = frame
@@ -133,13 +134,10 @@ def _quantile(values: Tensor, share: float) -> Tensor:
     return flat.kthvalue(max(1, round(share * flat.numel()))).values
 
 
-SMOOTHING = 0.9  # part of the brightness seen before that stays from frame to frame
-
-
 class PreviewOutput(AbstractContextManager["PreviewOutput"], Protocol):
     """Takes results as they come; leaving its `with` completes the file."""
 
-    def consider(self, frame: Reconstructed) -> None:
+    def consider(self, frame: ResultFrame) -> None:
         """Take a result."""
 
 
@@ -154,7 +152,7 @@ class NoPreview:
     ) -> None:
         pass
 
-    def consider(self, frame: Reconstructed) -> None:
+    def consider(self, frame: ResultFrame) -> None:
         """Take nothing."""
 
 
@@ -177,7 +175,7 @@ class PicturePreview(NoPreview):
         if picture is not None:
             write_png(self._path, picture)
 
-    def consider(self, frame: Reconstructed) -> None:
+    def consider(self, frame: ResultFrame) -> None:
         """Keep a frame if it is not beyond the target."""
         self._preview.consider(frame)
 
@@ -207,7 +205,7 @@ class VideoPreview:
     ) -> None:
         self._file.__exit__(kind, error, trace)
 
-    def consider(self, frame: Reconstructed) -> None:
+    def consider(self, frame: ResultFrame) -> None:
         """Add a frame."""
         radiance = fit(frame.hdr.radiance)
         seen = adaptation(radiance)

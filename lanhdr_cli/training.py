@@ -1,4 +1,4 @@
-"""Tells on stderr how a training run goes: a moving bar on a terminal, now and then a line elsewhere."""
+"""Progress, plans and processes of a training run on the command line."""
 
 import sys
 import time
@@ -25,6 +25,7 @@ Row = dict[str, float]
 SECONDS_PER_LINE = 10.0
 # Of figures that jump from batch to batch the terminal shows a running mean over about this many steps.
 STEPS_OF_MEAN = 50
+GIB = 2**30
 
 
 class TrainingConsole:
@@ -142,9 +143,6 @@ def report(context: "DistributedContext", line: str) -> None:
     """Print a line on stderr in the main process."""
     if context.is_main:
         click.echo(line, err=True)
-
-
-GIB = 2**30
 
 
 def plan_lines(plan: Plan, config: TrainConfig, *, path: Path) -> list[str]:

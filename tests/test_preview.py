@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from lanhdr_cli.media.images import write_png
-from lanhdr_cli.pipeline import Reconstructed
+from lanhdr_cli.pipeline import ResultFrame
 from lanhdr_cli.preview import GAP, Preview, encode_srgb, tone_map
 from model.frames import HdrFrame, LdrFrame
 
 
-def result(index: int, *, size: tuple[int, int] = (40, 30)) -> Reconstructed:
+def result(index: int, *, size: tuple[int, int] = (40, 30)) -> ResultFrame:
     frames = [
         LdrFrame(torch.full((3, size[1], size[0]), 0.1 + 0.01 * number), (1.0, 8.0)[number % 2], Fraction(number, 24))
         for number in range(max(0, index - 1), index + 3)
     ]
     own = next(frame for frame in frames if frame.time == Fraction(index, 24))
-    return Reconstructed(index, own, HdrFrame(torch.rand(3, size[1], size[0]), own.time), tuple(frames))
+    return ResultFrame(index, own, HdrFrame(torch.rand(3, size[1], size[0]), own.time), tuple(frames))
 
 
 def test_png_is_read_back_exactly(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
-"""`lanhdr train`: learn weights from pictures, clips, or from nothing but procedural scenes."""
+"""`lanhdr train`: training of a network."""
 
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
+from cloup import option, option_group
 
 from lanhdr_cli.console import opencv_needed, set_verbosity
-from lanhdr_cli.options import DEVICE
+from lanhdr_cli.options import DEVICE, FILE
 from lanhdr_cli.training import report, training_context
 
 if TYPE_CHECKING:
@@ -16,45 +18,61 @@ if TYPE_CHECKING:
 
 
 _POSITIVE = click.IntRange(min=1)
+_FOLDER = click.Path(file_okay=False)
 
 
-@click.command()
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the new run.  [default: runs/RECIPE]")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with the run in this folder.")
-@click.option("--init", type=click.Path(dir_okay=False), help="Start from these weights, for two or three exposures.")
-@click.option("--recipe", metavar="NAME|FILE.toml", help="What and how to train.  [default: guided_2e or guided_3e]")
-@click.option("--nexps", type=click.IntRange(2, 3), help="Number of exposures in the cycle.  [default: the recipe's]")
-@click.option("--size", type=click.Choice(["lite", "base"]), help="Size of the network.  [default: the recipe's]")
-@click.option("--data", type=click.Path(file_okay=False), help="Pictures and clips; without it, procedural scenes.")
-@click.option("--validation-data", type=click.Path(file_okay=False), help="Held-out pictures.")
-@click.option(
-    "--steps", type=_POSITIVE, help="Length of the run; with --resume, its new length.  [default: the recipe's]"
+@cloup.command()
+@option_group(
+    "Run",
+    option("-o", "--output", type=FILE, help="Folder of the new run.  [default: runs/RECIPE]"),
+    option("--resume", type=FILE, metavar="RUN", help="Continue the run in this folder."),
+    option("--init", type=click.Path(dir_okay=False), help="Start from these weights, for two or three exposures."),
+    option("--dry-run", is_flag=True, help="Take a few steps and report what the run would cost; leave nothing."),
+    option("--seed", type=click.IntRange(min=0), help="Seed of every random draw.  [default: 0]"),
 )
-@click.option("--batch", type=_POSITIVE, help="Samples per step, two windows each.  [default: the recipe's]")
-@click.option("--patch", type=click.IntRange(min=32), help="Side of the patches in pixels.  [default: the recipe's]")
-@click.option(
-    "--lr", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate.  [default: the recipe's]"
+@option_group(
+    "Data",
+    option("--data", type=_FOLDER, help="Folder of pictures and clips.  [default: procedural scenes]"),
+    option("--validation-data", type=_FOLDER, help="Folder of held-out pictures."),
+    option("--workers", type=click.IntRange(min=0), help="Processes that prepare samples.  [default: 1]"),
 )
-@click.option("--warmup", type=click.IntRange(min=0), help="Steps until the highest rate.  [default: the recipe's]")
-@click.option("--loss", type=click.Choice(["log_mse", "paper"]), help="[default: the recipe's]")
-@click.option(
-    "--precision", type=click.Choice(["auto", "float32", "bf16"]), help="Of the convolutions.  [default: auto]"
+@option_group(
+    "Network and optimization",
+    option("--recipe", metavar="NAME|FILE.toml", help="Recipe.  [default: guided_2e or guided_3e]"),
+    option("--nexps", type=click.IntRange(2, 3), help="Exposures in the cycle.  [default: the recipe's]"),
+    option("--size", type=click.Choice(["lite", "base"]), help="Network size.  [default: the recipe's]"),
+    option("--steps", type=_POSITIVE, help="Steps of the run, also of a resumed one.  [default: the recipe's]"),
+    option("--batch", type=_POSITIVE, help="Samples per step, two windows each.  [default: the recipe's]"),
+    option("--patch", type=click.IntRange(min=32), help="Patch size in pixels.  [default: the recipe's]"),
+    option("--lr", type=click.FloatRange(min=0, min_open=True), help="Peak learning rate.  [default: the recipe's]"),
+    option("--warmup", type=click.IntRange(min=0), help="Steps of linear warmup.  [default: the recipe's]"),
+    option("--loss", type=click.Choice(["log_mse", "paper"]), help="Loss.  [default: the recipe's]"),
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Every random draw derives from it.  [default: 0]")
-@click.option("--workers", type=click.IntRange(min=0), help="Processes that prepare samples.  [default: 1]")
-@click.option("--threads", type=_POSITIVE, help="Threads of the network's arithmetic.  [default: 2]")
-@click.option("--log-every", type=_POSITIVE, help="Steps per row of metrics.jsonl.  [default: 20]")
-@click.option("--validate-every", type=_POSITIVE, help="Steps between validations.  [default: 500]")
-@click.option("--validation-samples", type=click.IntRange(min=0), help="Held-out samples.  [default: 16]")
-@click.option("--checkpoint-minutes", type=click.FloatRange(min=0, min_open=True), help="[default: 5]")
-@click.option(
-    "--accumulate", type=_POSITIVE, help="Parts that a batch is computed in, to need less memory.  [default: 1]"
+@option_group(
+    "Hardware",
+    option("--device", type=DEVICE, default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    option("--processes", type=_POSITIVE, default=1, help="Processes that train together, one per GPU.  [default: 1]"),
+    option("--threads", type=_POSITIVE, help="Threads of the network's arithmetic.  [default: 2]"),
+    option(
+        "--precision",
+        type=click.Choice(["auto", "float32", "bf16"]),
+        help="Number format of the convolutions.  [default: auto]",
+    ),
+    option("--accumulate", type=_POSITIVE, help="Parts that a batch is computed in, to save memory.  [default: 1]"),
+    option("--checkpointing", is_flag=True, default=None, help="Save memory of base by recomputing activations."),
 )
-@click.option("--checkpointing", is_flag=True, default=None, help="Base in less memory, by computing more.")
-@click.option("--processes", type=_POSITIVE, default=1, help="Train together in so many, one per GPU.  [default: 1]")
-@click.option("--device", type=DEVICE, default="cpu", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--tensorboard/--no-tensorboard", default=True, help="Curves and pictures to look at.  [default: on]")
-@click.option("--dry-run", is_flag=True, help="Take a few steps, print what the run would do and take, leave nothing.")
+@option_group(
+    "Reports",
+    option("--log-every", type=_POSITIVE, help="Steps per row of metrics.jsonl.  [default: 20]"),
+    option("--validate-every", type=_POSITIVE, help="Steps between validations.  [default: 500]"),
+    option("--validation-samples", type=click.IntRange(min=0), help="Held-out samples.  [default: 16]"),
+    option(
+        "--checkpoint-minutes",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Minutes between checkpoints.  [default: 5]",
+    ),
+    option("--tensorboard/--no-tensorboard", default=True, help="Write TensorBoard logs.  [default: tensorboard]"),
+)
 def train(
     output: Path | None,
     resume: Path | None,
@@ -65,9 +83,9 @@ def train(
     dry_run: bool,
     **values: Any,
 ) -> None:
-    """Train a network into a folder, which afterwards holds weights, metrics and the state to resume from.
+    """Train a network; its folder holds weights, metrics and the state to resume from.
 
-    Ctrl-C finishes the step, saves, and exits with 130; --resume goes on exactly there.
+    Ctrl-C finishes the step, saves, and exits with 130; --resume continues exactly there.
     """
     set_verbosity(quiet=False, verbose=False)
     if output and resume:

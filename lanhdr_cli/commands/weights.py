@@ -1,4 +1,4 @@
-"""`lanhdr weights`: what is bundled, what a file holds, and checkpoints and runs as files to give away."""
+"""`lanhdr weights`: bundled weights, imports, exports and checks."""
 
 from dataclasses import asdict
 from pathlib import Path
