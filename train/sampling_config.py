@@ -1,4 +1,4 @@
-"""How samples are drawn: the part of a recipe that decides what a network sees while it learns."""
+"""Sampling of training data: exposures, mixture of sources, and the disturbances of a camera."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from train.errors import RecipeError
 
 @dataclass(frozen=True)
 class ExposureDraws:
-    """Cycles of exposures, and how often each is drawn.
+    """Cycles of exposures, and their shares of the draws.
 
     Args:
         cycles: Linear exposures of one cycle relative to its shortest, in the order of the frames.
@@ -30,7 +30,6 @@ class ExposureDraws:
     backward_share: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what no sample can be drawn from."""
         periods = {len(cycle) for cycle in self.cycles}
         if len(periods) != 1 or not periods <= {2, 3}:
             raise ExposureError(f"cycles of {sorted(periods)} exposures are listed: give cycles of 2, or of 3")
@@ -48,29 +47,18 @@ class ExposureDraws:
         return len(self.cycles[0])
 
     def draw(self, rng: Generator, frames: int) -> list[float]:
-        """Draw a cycle and where in it the first frame is.
-
-        Args:
-            rng: Source of all randomness.
-            frames: Number of frames.
-
-        Returns:
-            Linear exposure of each frame relative to the shortest of the cycle.
-        """
-        cycle = self._free_cycle(rng) if rng.random() < self.free_share else self._listed_cycle(rng)
+        """Draw a cycle and its phase; return the linear exposure of each frame relative to the shortest."""
+        if rng.random() < self.free_share:
+            smallest, largest = np.log(self.free_step)
+            steps = np.exp(rng.uniform(smallest, largest, self.nexps - 1))
+            cycle: tuple[float, ...] = (1.0, *np.cumprod(steps).tolist())
+        else:
+            shares = np.array(self.shares) / sum(self.shares)
+            cycle = self.cycles[int(rng.choice(len(self.cycles), p=shares))]
         if rng.random() < self.backward_share:
             cycle = cycle[::-1]
         phase = int(rng.integers(self.nexps))
         return [float(cycle[(frame + phase) % self.nexps]) for frame in range(frames)]
-
-    def _listed_cycle(self, rng: Generator) -> tuple[float, ...]:
-        shares = np.array(self.shares) / sum(self.shares)
-        return self.cycles[int(rng.choice(len(self.cycles), p=shares))]
-
-    def _free_cycle(self, rng: Generator) -> tuple[float, ...]:
-        smallest, largest = np.log(self.free_step)
-        steps = np.exp(rng.uniform(smallest, largest, self.nexps - 1))
-        return (1.0, *np.cumprod(steps).tolist())
 
 
 Range = tuple[float, float]
@@ -78,7 +66,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Mixture:
-    """How often each kind of scene is drawn, re-normalised over the kinds that the data offers.
+    """Shares of the kinds of scenes, re-normalised over the kinds that the data offers.
 
     Args:
         panorama: A camera inside an equirectangular HDR picture.
@@ -103,7 +91,6 @@ class Mixture:
     procedural: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse negative weights, and none at all."""
         weights = dataclasses.asdict(self)
         if min(weights.values()) < 0 or not any(weights.values()):
             raise RecipeError(f"the mixture has the weights {weights}: give each 0 or more, and some more than 0")
@@ -117,7 +104,7 @@ class Mixture:
 
 @dataclass(frozen=True)
 class GuidedSampling:
-    """Ours: moving cameras and things, a camera's noise, and what else goes wrong with real footage.
+    """Our sampling: moving cameras and objects, noise, and other disturbances of real footage.
 
     Args:
         protocol: `guided`.
@@ -152,7 +139,6 @@ class GuidedSampling:
     h264_share: float = 0.2
 
     def __post_init__(self) -> None:
-        """Refuse shares outside of 0..1, and factors that could reach 0."""
         _demand_shares(self)
         if self.jpeg_share + self.h264_share > 1:
             raise RecipeError(f"jpeg_share + h264_share is {self.jpeg_share + self.h264_share}: keep it up to 1")
@@ -195,7 +181,6 @@ class PaperSampling:
     hdr_long_percentile: Range = (97.0, 99.9)
 
     def __post_init__(self) -> None:
-        """Refuse ranges that are none."""
         _demand_shares(self)
         for name in ("scale", "short_peak", "hdr_short_factor", "long_percentile", "hdr_long_percentile"):
             low, high = getattr(self, name)
@@ -207,13 +192,7 @@ class PaperSampling:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleRecipe:
-    """Everything that decides what a sample looks like, given the data.
-
-    Args:
-        exposures: Which exposures it has.
-        sampling: How it is made.
-        mixture: Of what it is made.
-    """
+    """Everything that decides what a sample looks like, given the data."""
 
     exposures: ExposureDraws
     sampling: GuidedSampling | PaperSampling
