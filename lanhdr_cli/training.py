@@ -1,4 +1,4 @@
-"""Tells on stderr how a training run goes: a moving bar on a terminal, now and then a line elsewhere."""
+"""Training in the terminal: progress, process groups, and the plan of a dry run."""
 
 import sys
 import time
@@ -148,16 +148,16 @@ GIB = 2**30
 
 
 def plan_lines(plan: Plan, config: TrainConfig, *, path: Path) -> list[str]:
-    """Say what a run would do, in lines of a name and its value.
+    """Describe what a run would do, in lines of a name and its value.
 
     Args:
         plan: What was measured.
-        config: What the run is told.
+        config: Config of the run.
         path: The run's folder.
     """
     network, left = plan.network, config.steps - plan.first_step
     begun = f", going on after step {plan.first_step}" if plan.first_step else ""
-    told = {
+    lines = {
         "network": f"{network.design}, {network.output}, {network.nexps} exposures, windows of "
         f"{network.window_length} frames, {plan.parameters / 1e6:.2f} M parameters",
         "data": _data(plan, config),
@@ -168,7 +168,7 @@ def plan_lines(plan: Plan, config: TrainConfig, *, path: Path) -> list[str]:
         "memory": _memory(plan),
         "disk": f"{path}: about {_mib(plan.disk)} and pictures, {plan.disk_free / GIB:.1f} GiB are free",
     }
-    return [f"{name:<9} {value}" for name, value in told.items()]
+    return [f"{name:<9} {value}" for name, value in lines.items()]
 
 
 def _data(plan: Plan, config: TrainConfig) -> str:
@@ -186,7 +186,7 @@ def _validation(config: TrainConfig) -> str:
 
 def _memory(plan: Plan) -> str:
     if plan.memory is None:
-        return "not told by this system"
+        return "not reported by this system"
     parts = [f"{plan.memory / GIB:.2f} GiB"]
     if plan.device_memory is not None:
         parts.append(f"{plan.device_memory / GIB:.2f} GiB of the device's")

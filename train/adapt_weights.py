@@ -25,7 +25,6 @@ def adapt_weights(network: Network, nexps: int) -> Network:
     them, and where two fall to one they are added, so that the network answers as before if the two show the same.
 
     Args:
-        network: The trained network.
         nexps: Number of exposures of the new one, 2 or 3.
 
     Returns:

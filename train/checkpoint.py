@@ -23,19 +23,7 @@ Row = dict[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Everything that the next step depends on.
-
-    Args:
-        step: Number of finished steps.
-        config: Values of the `TrainConfig`.
-        design: Values of the `NetworkConfig`.
-        network: State of the network.
-        average: State of the averaged weights.
-        optimizer: State of the optimizer.
-        means: Sum and count of each figure since the last row of metrics.
-        best: Highest validation score so far, in dB; -inf before the first.
-        elapsed_s: Time that a schedule by the clock has counted; 0 where steps count.
-    """
+    """Everything that the next step depends on."""
 
     step: int
     config: dict[str, Any]
@@ -43,9 +31,9 @@ class Checkpoint:
     network: dict[str, Tensor]
     average: dict[str, Tensor]
     optimizer: dict[str, Any]
-    means: dict[str, tuple[float, float]]
-    best: float
-    elapsed_s: float
+    means: dict[str, tuple[float, float]]  # sum and count of each figure since the last row of metrics
+    best: float  # highest validation score so far, in dB; -inf before the first
+    elapsed_s: float  # time that a schedule by the clock has counted; 0 where steps count
 
     def save(self, path: Path) -> None:
         """Replace the file at `path` by this state; the old file stays if anything fails.

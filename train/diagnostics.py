@@ -66,7 +66,6 @@ def memory_advice(config: TrainConfig, *, processes: int) -> Iterator[None]:
     """Turn running out of memory within this context into a TrainError that says what needs less of it.
 
     Args:
-        config: Config of the run.
         processes: Number of processes that share its batch.
     """
     try:

@@ -26,16 +26,10 @@ SHUTDOWN_S = 300  # time that processes have to finish their step and save after
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """The process group of a run, as seen from one process.
-
-    Args:
-        rank: Number of this process.
-        size: Number of processes, on all machines together.
-        device: Where this process computes.
-    """
+    """The process group of a run, as seen from one process."""
 
     rank: int = 0
-    size: int = 1
+    size: int = 1  # number of processes, on all machines together
     device: torch.device = CPU
 
     @property
@@ -134,7 +128,6 @@ def launch(command: Sequence[str], processes: int) -> int:
 
     Args:
         command: Arguments of Python, such as `-m lanhdr_cli train ...`.
-        processes: Number of processes.
 
     Returns:
         Exit code of the first process that failed, 0 if none did, 128 + N after signal N.

@@ -31,7 +31,6 @@ def describe_environment(device: "torch.device", threads: int) -> Environment:
     """Describe software and hardware; `commit` and `modified` are None outside of a checkout.
 
     Args:
-        device: Where the network computes.
         threads: Threads of its arithmetic on a CPU.
     """
     import platform

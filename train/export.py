@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from model.pretrained import Network, load_network, save_network
-from train.checkpoint import Row, RunFolder, write_atomically
+from model.pretrained import Network, load_network
+from train.checkpoint import Row, RunFolder
 from train.config import TrainConfig
 from train.dry_run import format_sources
 from train.errors import TrainError
@@ -19,27 +19,16 @@ CURVE_ROWS = 12
 
 @dataclass(frozen=True, kw_only=True)
 class RunWeights:
-    """Averaged weights of a run, and how they were trained.
-
-    Args:
-        source: Their file in the run's folder.
-        network: The network with the weights.
-        config: Config of the run, with names in place of paths.
-        step: Number of finished steps.
-        scores: Held-out scores of these weights, by name; empty if they were not validated.
-        curve: Rows of metrics up to that step.
-        data: Number of pictures and clips by kind; None if that was not kept.
-        sessions: Environment and command of each session up to that step.
-    """
+    """Averaged weights of a run, and how they were trained."""
 
     source: Path
     network: Network
-    config: TrainConfig
+    config: TrainConfig  # config of the run, with names in place of paths
     step: int
-    scores: Row
-    curve: Sequence[Row]
-    data: dict[str, int] | None
-    sessions: Sequence[Mapping[str, Any]]
+    scores: Row  # held-out scores of these weights, by name; empty if they were not validated
+    curve: Sequence[Row]  # rows of metrics up to that step
+    data: dict[str, int] | None  # number of pictures and clips by kind; None if that was not kept
+    sessions: Sequence[Mapping[str, Any]]  # environment and command of each session up to that step
 
     @property
     def session(self) -> Mapping[str, Any]:
@@ -63,7 +52,6 @@ def read_run(path: Path, which: Which | None) -> RunWeights:
     """Read weights of a run.
 
     Args:
-        path: The run's folder.
         which: `best` by the held-out score, or `last`; None is the best if there has been a validation.
 
     Raises:
@@ -97,14 +85,11 @@ def read_run(path: Path, which: Which | None) -> RunWeights:
     )
 
 
-def record_of(weights: RunWeights, *, name: str, licence: str | None, notes: Sequence[str]) -> dict[str, str]:
+def export_record(weights: RunWeights, *, name: str, licence: str | None, notes: Sequence[str]) -> dict[str, str]:
     """Collect the record that the file of weights carries.
 
     Args:
-        weights: The weights.
-        name: Their name.
         licence: Their licence; None leaves it out.
-        notes: Known limits.
     """
     values = {key: value for key, value in weights.config.as_dict().items() if value is not None}
     record = {
@@ -125,11 +110,6 @@ def record_of(weights: RunWeights, *, name: str, licence: str | None, notes: Seq
     return record
 
 
-def write_weights(weights: RunWeights, path: Path, *, record: Mapping[str, str], half: bool) -> None:
-    """Write the file of weights, in half precision or in full; raise a WeightsError if the disk refuses."""
-    save_network(weights.network, path, record=record, half=half)
-
-
 def _find_weights(folder: RunFolder, which: Which | None) -> Path:
     if not folder.path.is_dir():
         raise TrainError(f"{folder.path} is not a folder: pass the folder of a run, as given to lanhdr train -o")
@@ -144,19 +124,11 @@ def _find_weights(folder: RunFolder, which: Which | None) -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class CardOptions:
-    """What a model card says that the run does not know.
-
-    Args:
-        name: Name of the weights.
-        file_name: Name of their file.
-        licence: Their licence; None if that is not stated.
-        notes: Known limits.
-        half: Whether they are stored in half precision.
-    """
+    """What a model card says that the run does not know."""
 
     name: str
     file_name: str
-    licence: str | None
+    licence: str | None  # their licence; None if that is not stated
     notes: tuple[str, ...]
     half: bool
 
@@ -186,11 +158,6 @@ def model_card(weights: RunWeights, options: CardOptions) -> str:
         "**Known limits.**" + ("".join(f"\n- {note}" for note in options.notes) or " None are noted."),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def write_card(text: str, path: Path) -> None:
-    """Write a model card; raise a TrainError if the disk refuses."""
-    write_atomically(path, text.encode())
 
 
 def _describe_scores(weights: RunWeights) -> str:

@@ -107,9 +107,6 @@ def draw_indices(rng: Generator, count: int, *, frames: int, longest_stride: int
     """Draw consecutive frames, or every second or third, of a clip; one that is too short is mirrored in time.
 
     Args:
-        rng: Source of all randomness.
-        count: Length of the clip.
-        frames: Number of frames to draw.
         longest_stride: Largest distance from one to the next.
     """
     longest = max(1, (count - 1) // max(1, frames - 1))

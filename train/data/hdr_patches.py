@@ -54,7 +54,6 @@ def find_patches(folder: Path, split: str) -> tuple[ClipFolders, Findings]:
 
     Args:
         folder: The folder that holds `Images` and the lists.
-        split: `train` or `validation`.
 
     Raises:
         DatasetError: If there is no list of the split, it is damaged, or not one patch is complete.

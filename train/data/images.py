@@ -46,17 +46,11 @@ def reduced(pixels: Stored, longest_side: int) -> Stored:
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture and its area-averaged smaller levels, each 1/sqrt(2) of the one before.
-
-    Args:
-        name: File name without suffix.
-        levels: (H, W, 3) R, G, B each; float16 linear radiance with median 1, or uint8 encoded.
-        panorama: Whether it is an equirectangular view of all directions.
-    """
+    """One picture and its area-averaged smaller levels, each 1/sqrt(2) of the one before."""
 
     name: str
-    levels: tuple[Stored, ...]
-    panorama: bool = False
+    levels: tuple[Stored, ...]  # (H, W, 3) R, G, B each; float16 linear radiance with median 1, or uint8 encoded
+    panorama: bool = False  # whether it is an equirectangular view of all directions
 
     @property
     def encoded(self) -> bool:

@@ -29,15 +29,10 @@ def pyav_available() -> bool:
 
 @dataclass(frozen=True)
 class Video:
-    """Consecutive frames of a video.
-
-    Args:
-        name: File name without suffix.
-        frames: R, G, B, (N, H, W, 3); uint8 encoded, or float linear radiance of any scale.
-    """
+    """Consecutive frames of a video."""
 
     name: str
-    frames: Stored
+    frames: Stored  # R, G, B, (N, H, W, 3); uint8 encoded, or float linear radiance of any scale
 
     @property
     def count(self) -> int:
@@ -59,8 +54,6 @@ def read_ldr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest
 
     Args:
         path: Any video that OpenCV can decode.
-        first: Frames to leave out at the beginning.
-        most_frames: Frames to decode.
         longest_side: Frames wider or higher than this are reduced to it.
 
     Raises:
@@ -105,8 +98,6 @@ def read_hdr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest
 
     Args:
         path: A 10-bit 4:2:0 video, PQ or HLG, BT.2020 non-constant luminance.
-        first: Frames to leave out at the beginning.
-        most_frames: Frames to decode.
         longest_side: Frames wider or higher than this are reduced to it.
 
     Returns:
