@@ -24,9 +24,6 @@ def adapt_weights(network: Network, nexps: int) -> Network:
     same side of the reference, and exposed as it is or not. Where one frame's role falls to two it is shared between
     them, and where two fall to one they are added, so that the network answers as before if the two show the same.
 
-    Args:
-        nexps: Number of exposures of the new one, 2 or 3.
-
     Returns:
         A network in evaluation mode on the CPU; from two exposures to three and back is the identity.
     """

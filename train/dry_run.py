@@ -43,10 +43,6 @@ class Plan:
 def make_plan(trainer: Trainer, path: Path) -> Plan:
     """Take steps of a run without saving until their pace is known: a few seconds, or three slow steps.
 
-    Args:
-        trainer: Of the run; of no use afterwards.
-        path: The run's folder, which need not exist.
-
     Raises:
         LanHdrError: If a step fails.
     """

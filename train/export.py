@@ -86,11 +86,7 @@ def read_run(path: Path, which: Which | None) -> RunWeights:
 
 
 def export_record(weights: RunWeights, *, name: str, licence: str | None, notes: Sequence[str]) -> dict[str, str]:
-    """Collect the record that the file of weights carries.
-
-    Args:
-        licence: Their licence; None leaves it out.
-    """
+    """Collect the record that the file of weights carries."""
     values = {key: value for key, value in weights.config.as_dict().items() if value is not None}
     record = {
         "name": name,

@@ -75,7 +75,6 @@ class RunLogger:
         """Add a contact sheet of held-out windows.
 
         Args:
-            network: In evaluation mode.
             batches: Two windows of one sample each, on the network's device; nothing is shown if there are none.
         """
         if not batches:

@@ -14,7 +14,6 @@ def learning_rate(config: TrainConfig, step: int, *, progress: float | None = No
     """Rise linearly over the warm-up, then fall along half a cosine to 0 at the end of the run, or stay constant.
 
     Args:
-        config: Decides the highest value, the warm-up, the schedule and the length.
         progress: Position in the run, 0..1; None counts steps after the warm-up.
     """
     if step < config.warmup:

@@ -38,11 +38,9 @@ def start(
     dry: bool = False,
     context: DistributedContext = SINGLE,
 ) -> Trainer:
-    """Begin a run; a process that `torchrun` started in place of one that failed resumes it.
+    """Begin a run in a new folder; a process that `torchrun` started in place of one that failed resumes it.
 
     Args:
-        path: Its folder, made here.
-        tensorboard: Whether to write for TensorBoard, which then must be installed.
         dry: Whether to leave the disk alone: the trainer serves for a plan only.
 
     Raises:
@@ -73,8 +71,6 @@ def resume(
 
     Args:
         changes: Values of the config to replace, see `CHANGEABLE`.
-        tensorboard: Whether to write for TensorBoard, which then must be installed.
-        dry: Whether to leave the disk alone: the trainer serves for a plan only.
 
     Raises:
         LanHdrError: If there is no checkpoint or one of another network, a change is not possible, or the data is gone.

@@ -105,8 +105,6 @@ class Trainer:
     Args:
         network: On its device; called with ldr (B, N, 3, H, W), exposures (B, N) and precision (B, 6).
         validation: Held-out samples, this process's shard of them.
-        folder: Where checkpoint, weights, metrics and sheets go.
-        tensorboard: Whether to write curves and pictures for TensorBoard too.
         context: The processes that train together; the main one alone writes files.
 
     Raises:

@@ -149,7 +149,6 @@ def read_bracket(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Bracket:
     """Read a bracket.
 
     Args:
-        folder: Where its pictures are.
         longest_side: What larger pictures are reduced to, in pixels.
 
     Raises:

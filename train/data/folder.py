@@ -52,23 +52,11 @@ class Listing:
             missing=tuple(f"{what} ({len(names):,}): {shortened(names)}" for what, names in lines.items() if names)
         )
 
-    def add(self, path: Path) -> None:
-        """Sort a file in by its suffix."""
-        suffix = path.suffix.lower()
-        for suffixes, paths in (
-            (HDR_SUFFIXES, self.hdr),
-            (LDR_SUFFIXES, self.ldr),
-            (VIDEO_SUFFIXES, self.videos),
-        ):
-            if suffix in suffixes:
-                paths.append(path)
-        if suffix in PARTIAL_SUFFIXES | ARCHIVES:
-            self.partial.append(str(path))
-
 
 def list_folder(folder: Path) -> Listing:
     """Walk a folder; large sets of a known layout are named, not walked through."""
     listing = Listing()
+    by_suffix = ((HDR_SUFFIXES, listing.hdr), (LDR_SUFFIXES, listing.ldr), (VIDEO_SUFFIXES, listing.videos))
     for name, folders, files in os.walk(folder):
         path = Path(name)
         folders[:] = sorted(child for child in folders if not child.startswith("."))
@@ -86,8 +74,14 @@ def list_folder(folder: Path) -> Listing:
         else:
             pictures = ()
         for file in sorted(files):
-            if path / file not in pictures and not file.startswith("."):
-                listing.add(path / file)
+            if path / file in pictures or file.startswith("."):
+                continue
+            suffix = Path(file).suffix.lower()
+            for suffixes, paths in by_suffix:
+                if suffix in suffixes:
+                    paths.append(path / file)
+            if suffix in PARTIAL_SUFFIXES | ARCHIVES:
+                listing.partial.append(str(path / file))
     return listing
 
 

@@ -133,12 +133,6 @@ def batches(
 ) -> Iterator[list[Batch]]:
     """Yield a process's parts of the batches from `first_step` to the end of the run.
 
-    Args:
-        source: Copied to worker processes.
-        config: Decides the number of steps and of workers.
-        shard: Which samples of each batch, in how many parts.
-        pinned: Whether to leave them in pinned memory.
-
     Raises:
         LanHdrError: If the source cannot make a sample.
     """
@@ -164,11 +158,7 @@ def batches(
 
 
 def prefetch_to_device(steps: Iterator[list[Batch]], device: torch.device) -> Iterator[list[Batch]]:
-    """Copy the next step's batches while a GPU works on this one; a CPU has them where they are.
-
-    Args:
-        steps: Parts of the batches in the order of steps, in pinned memory for a GPU.
-    """
+    """Copy the next step's batches while a GPU works on this one; a CPU has them where they are."""
     if device.type != "cuda":
         yield from ([part.to(device) for part in parts] for parts in steps)
         return

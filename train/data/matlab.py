@@ -14,9 +14,6 @@ BASLER_KEY = "BaslerCRF"
 def read_table(data: bytes, name: str) -> NDArray[np.float64]:
     """Read a table of light by codes and channels: the one called BaslerCRF, or else the only array.
 
-    Args:
-        name: What messages call it.
-
     Returns:
         One row per code, one column per channel.
 

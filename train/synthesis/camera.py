@@ -140,8 +140,6 @@ def view_picture(picture: Picture, camera: Camera, *, times: Sequence[float], ta
     """Cut out of a picture what a camera will see of it.
 
     Args:
-        picture: Its full size is the camera's plane.
-        times: Times in frames at which it will be rendered.
         table: Linear radiance of each 8-bit code, (256,), for an encoded picture.
     """
     level, size = picture.level_for(camera.scale)
@@ -156,7 +154,6 @@ def view_video(frames: Sequence[Stored], camera: Camera, *, first: float, table:
 
     Args:
         frames: Frames of one size in the order of time, (H, W, 3) each; 8-bit codes or linear radiance.
-        camera: The camera; its scale is at least 1.
         first: Time of the first frame; the next is one later.
         table: Linear radiance of each 8-bit code, (256,), or None if the frames are linear.
     """
@@ -221,8 +218,6 @@ def view_panorama(
     Args:
         look: Yaw and pitch at time 0, in radians; pitch is positive downward.
         scale: Pixels of the panorama per pixel of the view, in its middle.
-        motion: In pixels of the view.
-        times: Times in frames at which it will be rendered.
     """
     level, _ = picture.level_for(scale)
     width = level.shape[1]

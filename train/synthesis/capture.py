@@ -173,7 +173,6 @@ def leaning(table: Tensor, other: Tensor, *, by: float) -> Tensor:
 
     Args:
         table: Light at equally spaced codes, 1 at code 1, (N,).
-        other: The other one, (N,).
         by: Error over the middle codes, root mean square, in stops.
     """
     logs = table.clamp(min=1e-12).log()
@@ -262,7 +261,6 @@ def exposure_gain(
 
     Args:
         radiance: Linear radiance of any scale, (H, W, 3).
-        longest: Longest exposure relative to the shortest.
         long_clips: Share of the pixels that may clip in the longest exposure, 0..1.
         short_clips: Share of the pixels that may clip in the shortest; the smaller of the two gains is taken.
         darkest: Signal that half of the pixels reach in the longest exposure, even if more must clip for it.
@@ -273,11 +271,7 @@ def exposure_gain(
 
 
 def draw_capture(rng: Generator, exposures: Sequence[float], *, sampling: GuidedSampling) -> Capture:
-    """Draw a camera: shot noise 1e-5..4e-4 and read noise 2e-4..3e-3 log-uniform, mostly 8 bits.
-
-    Args:
-        sampling: How many cameras are noisy, are not what they are taken for, or compress.
-    """
+    """Draw a camera: shot noise 1e-5..4e-4 and read noise 2e-4..3e-3 log-uniform, mostly 8 bits."""
     kind = rng.random()
     curved = kind < sampling.camera_curve_share
     compression = kind if rng.random() < COMPRESSED_WITH_CURVE else rng.random()

@@ -117,8 +117,6 @@ def draw_frames(rng: Generator, clip: Clip, *, frames: int, patch: int, sampling
 
     Args:
         clip: LDR, brought to linear light by one inverse curve per draw, or HDR.
-        frames: Number of frames T.
-        patch: Side of the patch P in pixels.
 
     Returns:
         Linear light, 0..1, 1 = the brightest of the whole clip (LDR) or of the middle frame (HDR), (T, P, P, 3).
@@ -169,8 +167,6 @@ def draw_rescaling(
 
     Args:
         reference: Radiance of the reference frame, 0..1, any shape.
-        exposure: Of the reference, relative to the shortest.
-        is_hdr: Whether the clip was HDR before, which has numbers of its own.
     """
     if exposure == 1:
         return float(rng.uniform(*(sampling.hdr_short_factor if is_hdr else sampling.short_peak)))

@@ -151,9 +151,6 @@ def draw_scene(
     """Draw a scene of a kind and expose it.
 
     Args:
-        kind: One of the kinds of `Mixture`.
-        size: Height and width in pixels.
-        times: Times in frames at which it will be rendered, about 0.
         longest: Longest exposure relative to the shortest.
     """
     view = _draw_view(rng, kind, sources=sources, size=size, times=times)
@@ -201,11 +198,7 @@ def _view_clip(rng: Generator, clip: Clip, *, size: Size, times: Sequence[float]
 def _draw_framing(
     rng: Generator, shape: tuple[int, ...], *, size: Size, coarsest: float, border: float
 ) -> tuple[tuple[float, float], float]:
-    """Draw center and scale of a camera over a plane (H, W, ...); where it is too large for it, the middle.
-
-    Args:
-        border: How much larger than the view the plane must be at that scale.
-    """
+    """Draw center and scale of a camera over a plane (H, W, ...); where it is too large for it, the middle."""
     height, width = shape[:2]
     coarsest = max(1.0, min(coarsest, height / (border * size[0]), width / (border * size[1])))
     scale = float(np.exp(rng.uniform(0, np.log(coarsest))))
