@@ -142,5 +142,5 @@ def test_memory_in_words_where_nothing_is_told(tmp_path: Path) -> None:
         disk_free=2**30,
     )
     told = lines_of("\n".join(plan_lines(plan, config, path=tmp_path)))
-    assert told["memory"] == "not told by this system"
+    assert told["memory"] == "not reported by this system"
     assert told["disk"] == f"{tmp_path}: about 1 MiB and pictures, 1.0 GiB are free"

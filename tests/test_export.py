@@ -13,7 +13,7 @@ from model.pretrained import build_network, load_network, save_network
 from train.checkpoint import RunFolder
 from train.config import TrainConfig
 from train.errors import TrainError
-from train.export import CardWishes, model_card, read_run
+from train.export import CardOptions, model_card, read_run
 
 CONFIG = TrainConfig(
     nexps=2,
@@ -25,6 +25,7 @@ CONFIG = TrainConfig(
     data="/home/someone/films",
     init="/home/someone/x.safetensors",
 )
+CARD = CardOptions(name="n", file_name="n.safetensors", licence=None, notes=(), half=True)
 SESSION = {"lanhdr": "0.1.0", "commit": "abc123", "modified": True, "torch": "2.9", "device": "a processor"}
 
 
@@ -87,7 +88,7 @@ def test_nothing_that_is_given_away_holds_a_path(run: Path, tmp_path: Path) -> N
 
 def test_the_curve_is_that_of_the_rows(run: Path) -> None:
     weights = read_run(run, "last")
-    card = model_card(weights, CardWishes("n", "n.safetensors", None, (), True))
+    card = model_card(weights, CARD)
     rows = re.findall(r"^\| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", card, re.MULTILINE)
     assert [row[0] for row in rows] == ["100", "200", "300", "400"]
     # Steps 320 to 400 in twenties: mean loss 1 - 0.36, mean PSNR_T 30 + 3.6.
@@ -99,7 +100,7 @@ def test_a_long_curve_is_thinned_and_keeps_its_end(run: Path, tmp_path: Path) ->
     copy = shutil.copytree(run, tmp_path / "copy")
     for step in range(1, 301):
         RunFolder(copy).append({"step": step, "val_psnr_t": 30.0})
-    curve = model_card(read_run(copy, "best"), CardWishes("n", "n", None, (), True)).split("**Curve.**")[1]
+    curve = model_card(read_run(copy, "best"), CARD).split("**Curve.**")[1]
     steps = [int(step) for step in re.findall(r"^\| (\d+) \|", curve, re.MULTILINE)]
     assert 6 <= len(steps) <= 12
     assert steps[-1] == 300

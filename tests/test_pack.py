@@ -81,7 +81,7 @@ def data(tmp_path: Path) -> Path:
 
 def packed(data: Path, *, most_bytes: int = BIG, **wishes: object) -> tuple[Path, list[str]]:
     output = data.parent / "packed"
-    done = packing.pack(data, output, packing.Wishes(most_bytes, **wishes))  # type: ignore[arg-type]
+    done = packing.pack(data, output, packing.PackOptions(most_bytes, **wishes))  # type: ignore[arg-type]
     return output, packing.report(done, output)
 
 

@@ -1,4 +1,4 @@
-"""What a stretch of training leaves for the way home: averaged weights, metrics, and the state in small parts."""
+"""Copies of a run's results in another folder: averaged weights, metrics, and the state in small parts."""
 
 import hashlib
 import json
@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from model.pretrained import save_network
 from train.checkpoint import RunFolder, write_atomically
 from train.data.clips import shortened
 from train.errors import TrainError
-from train.export import read_run, record_of, write_weights
+from train.export import export_record, read_run
 
 FORMAT = 1
 MIB = 2**20
@@ -88,10 +89,10 @@ def find_manifest(file: str, folder: Path) -> Path | None:
     Raises:
         TrainError: If there are several.
     """
-    found = sorted(folder.rglob(manifest_name(file)))
-    if len(found) > 1:
-        raise TrainError(f"{found[0]} and {found[1]} are two states: remove the older one with its parts")
-    return found[0] if found else None
+    manifests = sorted(folder.rglob(manifest_name(file)))
+    if len(manifests) > 1:
+        raise TrainError(f"{manifests[0]} and {manifests[1]} are two states: remove the older one with its parts")
+    return manifests[0] if manifests else None
 
 
 def join_parts(manifest_path: Path, folder: Path, *, target: Path) -> None:
@@ -106,14 +107,14 @@ def join_parts(manifest_path: Path, folder: Path, *, target: Path) -> None:
         TrainError: If the manifest or a part is missing or damaged, or the disk refuses.
     """
     manifest = _read_manifest(manifest_path)
-    places = {part.name: sorted(folder.rglob(part.name)) for part in manifest.parts}
-    missing = [name for name, found in places.items() if not found]
+    copies = {part.name: sorted(folder.rglob(part.name)) for part in manifest.parts}
+    missing = [name for name, paths in copies.items() if not paths]
     if missing:
         raise TrainError(
-            f"{len(missing)} of {len(places)} parts of {manifest.file} are not in {folder}: {shortened(missing)}; "
+            f"{len(missing)} of {len(copies)} parts of {manifest.file} are not in {folder}: {shortened(missing)}; "
             f"bring them, or remove {manifest_path} to begin anew"
         )
-    write_atomically(target, lambda partial: _join(manifest, places, partial))
+    write_atomically(target, lambda partial: _join(manifest, copies, partial))
 
 
 def _write_parts(path: Path, folder: Path, part_bytes: int) -> Iterator[Part]:
@@ -126,19 +127,19 @@ def _write_parts(path: Path, folder: Path, part_bytes: int) -> Iterator[Part]:
             number += 1
 
 
-def _join(manifest: Manifest, places: dict[str, list[Path]], partial: Path) -> None:
+def _join(manifest: Manifest, copies: dict[str, list[Path]], partial: Path) -> None:
     with partial.open("wb") as file:
         for part in manifest.parts:
-            file.write(_content(part, places[part.name]))
+            file.write(_content(part, copies[part.name]))
 
 
-def _content(part: Part, places: list[Path]) -> bytes:
-    for place in places:
-        content = place.read_bytes()
+def _content(part: Part, copies: list[Path]) -> bytes:
+    for copy in copies:
+        content = copy.read_bytes()
         if _checksum(content) == part.sha256:
             return content
     raise TrainError(
-        f"{places[-1]} is damaged or of another state ({len(content):,} bytes, {part.size:,} expected, the checksum "
+        f"{copies[-1]} is damaged or of another state ({len(content):,} bytes, {part.size:,} expected, the checksum "
         "differs): bring it again"
     )
 
@@ -188,7 +189,8 @@ def deliver(folder: RunFolder, out: Path, *, part_bytes: int, most_bytes: int | 
     try:
         out.mkdir(parents=True, exist_ok=True)
         remove_parts(manifest.file, out)
-        write_weights(run, out / WEIGHTS, record=record_of(run, name=name, licence=None, notes=()), half=True)
+        record = export_record(run, name=name, licence=None, notes=())
+        save_network(run.network, out / WEIGHTS, record=record, half=True)
         room = None if most_bytes is None else most_bytes - _size([out / WEIGHTS, *small])
         sent = _fitting(parts, room)
         for path in (*small, *sent):

@@ -31,8 +31,8 @@ from train.errors import DatasetError
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """How data is packed.
+class PackOptions:
+    """Options of packing.
 
     Args:
         most_bytes: Largest size of a part.
@@ -46,8 +46,8 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Packed:
-    """What was packed.
+class PackResult:
+    """The parts that data was packed into.
 
     Args:
         parts: Each part with its folder's name, in order.
@@ -73,22 +73,21 @@ def main(data: Path, output: Path, *, part_mib: float, clips: int, held_out: boo
 
     The folder of the parts is again a folder of training data, with the same pictures and clips.
     """
-    wishes = Wishes(int(part_mib * MIB), "validation" if held_out else "train", clips)
+    options = PackOptions(int(part_mib * MIB), "validation" if held_out else "train", clips)
     try:
-        packed = pack(data, output, wishes)
+        result = pack(data, output, options)
     except LanHdrError as error:
         raise click.ClickException(str(error)) from error
-    for line in report(packed, output):
+    for line in report(result, output):
         click.echo(line)
 
 
-def pack(data: Path, output: Path, wishes: Wishes) -> Packed:
+def pack(data: Path, output: Path, options: PackOptions) -> PackResult:
     """Pack a folder.
 
     Args:
         data: A folder of training data, see `train.data.folder.find_sources`.
         output: Where the parts go; it appears when all is packed.
-        wishes: How it is packed.
 
     Raises:
         DatasetError: If there is nothing to pack, something cannot be read, or the output is there already.
@@ -102,35 +101,37 @@ def pack(data: Path, output: Path, wishes: Wishes) -> Packed:
         raise DatasetError(f"packing {len(listing.videos)} videos needs the package av: pip install av")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as place:
-            return _pack(listing, data, output=output, place=Path(place), wishes=wishes)
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
+            return _pack(listing, data, output=output, folder=Path(folder), options=options)
     except OSError as error:
         raise DatasetError(f"{output} cannot be written ({error}): check free space and permissions") from error
 
 
-def _pack(listing: Listing, data: Path, *, output: Path, place: Path, wishes: Wishes) -> Packed:
-    staged, made = place / "staged", place / "made"
+def _pack(listing: Listing, data: Path, *, output: Path, folder: Path, options: PackOptions) -> PackResult:
+    staged, made = folder / "staged", folder / "made"
     units, left_out = [], []
-    for name, unit in units_of(listing, data, staged=staged, wishes=wishes):
-        units.append(unit) if unit else left_out.append(name)
+    for name, unit in units_of(listing, data, staged=staged, options=options):
+        if unit:
+            units.append(unit)
+        else:
+            left_out.append(name)
     if not units:
         raise DatasetError(f"{data} holds no usable picture or video: pass a folder of training data")
-    bins = deal_out(units, most_bytes=wishes.most_bytes)
+    bins = deal_out(units, most_bytes=options.most_bytes)
     parts = tuple((f"part{number}", part) for number, part in enumerate(bins, 1))
     for name, part in parts:
         fill_folder(part.units, made / name, origin=staged)
     made.rename(output)
-    return Packed(parts, tuple(left_out), listing.findings().missing)
+    return PackResult(parts, tuple(left_out), listing.findings().missing)
 
 
-def units_of(listing: Listing, data: Path, *, staged: Path, wishes: Wishes) -> Iterator[tuple[str, Unit | None]]:
-    """Bring everything that was found into a form that OpenCV reads, one unit after the other.
+def units_of(listing: Listing, data: Path, *, staged: Path, options: PackOptions) -> Iterator[tuple[str, Unit | None]]:
+    """Convert everything in a listing into a form that OpenCV reads, one unit after the other.
 
     Args:
-        listing: What was found.
-        data: The folder that it was found in.
+        listing: Pictures and clips.
+        data: Their folder.
         staged: Where copies go, laid out as in `data`.
-        wishes: How it is packed.
 
     Yields:
         The name of each picture or clip, with its unit, or None if it is left out.
@@ -139,50 +140,50 @@ def units_of(listing: Listing, data: Path, *, staged: Path, wishes: Wishes) -> I
         DatasetError: If something cannot be read, or not made small enough.
     """
     runs, singles, _ = split_runs(listing.hdr)
-    most = wishes.most_bytes
+    most = options.most_bytes
 
-    def place(path: Path) -> Path:
+    def target(path: Path) -> Path:
         return staged / path.relative_to(data)
 
     for run in runs:
-        yield run.name, pack_frames(run, place(run.paths[0].parent), most_bytes=most)
+        yield run.name, pack_frames(run, target(run.paths[0].parent), most_bytes=most)
     for path in singles:
-        yield path.name, pack_hdr_picture(path, place(path), most_bytes=most)
+        yield path.name, pack_hdr_picture(path, target(path), most_bytes=most)
     loose = list(listing.ldr)
     for folder in listing.brackets:
         try:
-            yield folder.name, pack_bracket(folder, place(folder), most_bytes=most)
+            yield folder.name, pack_bracket(folder, target(folder), most_bytes=most)
         except DatasetError:
             loose += bracket_files(folder)  # as training takes them
     for path in loose:
-        yield path.name, pack_ldr_picture(path, place(path), most_bytes=most)
+        yield path.name, pack_ldr_picture(path, target(path), most_bytes=most)
     for path in listing.videos:
-        yield path.name, pack_video(path, place(path), most_bytes=most)
+        yield path.name, pack_video(path, target(path), most_bytes=most)
     for folders, pack_set in ((listing.vimeo90k, pack_vimeo90k), (listing.patches, pack_patches)):
         for folder in folders:
-            for unit in pack_set(folder, place(folder), split=wishes.split, limit=wishes.clips):
+            for unit in pack_set(folder, target(folder), split=options.split, limit=options.clips):
                 yield unit.name, unit
 
 
-def report(packed: Packed, output: Path) -> list[str]:
-    """Say what was packed: a line per part, and one per kind of change.
+def report(result: PackResult, output: Path) -> list[str]:
+    """Report what was packed: a line per part, and one per kind of change.
 
     Args:
-        packed: What was packed.
+        result: Parts, and what was left out.
         output: Where it is.
     """
-    total = sum(part.size for _, part in packed.parts) / MIB
-    lines = [f"{output}: {total:.1f} MiB in {len(packed.parts)} parts"]
-    lines += [f"  {name}: {part.size / MIB:.1f} MiB, {_kinds(part.units)}" for name, part in packed.parts]
+    total = sum(part.size for _, part in result.parts) / MIB
+    lines = [f"{output}: {total:.1f} MiB in {len(result.parts)} parts"]
+    lines += [f"  {name}: {part.size / MIB:.1f} MiB, {_kinds(part.units)}" for name, part in result.parts]
     changed: dict[str, list[str]] = defaultdict(list)
-    for _, part in packed.parts:
+    for _, part in result.parts:
         for unit in part.units:
             for change in unit.changes:
                 changed[change].append(unit.name)
     lines += [f"{change}: {len(names)} ({shortened(names)})" for change, names in sorted(changed.items())]
-    if packed.left_out:
-        lines.append(f"left out, too short: {len(packed.left_out)} ({shortened(packed.left_out)})")
-    return [*lines, *packed.missing]
+    if result.left_out:
+        lines.append(f"left out, too short: {len(result.left_out)} ({shortened(result.left_out)})")
+    return [*lines, *result.missing]
 
 
 def _kinds(units: Sequence[Unit]) -> str:

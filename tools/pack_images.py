@@ -1,4 +1,4 @@
-"""Clips that lie in folders, frame by frame."""
+"""Packing of pictures, brackets and clips in folders, and dealing out into parts."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -80,11 +80,11 @@ def deal_out(units: Sequence[Unit], *, most_bytes: int) -> list[Bin]:
         if size > most_bytes:
             sizes = f"{size / MIB:.1f} MiB, a part may have {most_bytes / MIB:g}"
             raise DatasetError(f"{unit.name} takes {sizes}: pass a larger --part-mib")
-        place = next((place for place in bins if place.size + size <= most_bytes), None)
-        if place is None:
-            place = Bin()
-            bins.append(place)
-        place.take(unit, size)
+        part = next((part for part in bins if part.size + size <= most_bytes), None)
+        if part is None:
+            part = Bin()
+            bins.append(part)
+        part.take(unit, size)
     return bins
 
 
@@ -160,8 +160,8 @@ def pack_bracket(folder: Path, target: Path, *, most_bytes: int) -> Unit:
     pixels: Stored = read_bracket(folder).radiance()
     target = _prepared(target.with_name(f"{target.name}.hdr"))
     write_radiance(target, pixels)
-    halved = [HALVED] * _halve_to_fit(target, pixels, most_bytes=most_bytes)
-    return Unit(HDR_KIND, (target,), changes=(MERGED, *halved))
+    halved = _halve_to_fit(target, pixels, most_bytes=most_bytes)
+    return Unit(HDR_KIND, (target,), changes=(MERGED, HALVED) if halved else (MERGED,))
 
 
 def pack_ldr_picture(path: Path, target: Path, *, most_bytes: int) -> Unit:
@@ -252,7 +252,11 @@ def pack_frames(run: FrameRun, folder: Path, *, most_bytes: int) -> Unit:
 
     names = [path.stem for path in run.paths]
     files = write_while_it_fits(names, folder, write=write, most_bytes=most_bytes)
-    changes = [AS_RADIANCE] * changed + [CUT] * (len(files) < len(names))
+    changes = []
+    if changed:
+        changes.append(AS_RADIANCE)
+    if len(files) < len(names):
+        changes.append(CUT)
     return Unit(FRAMES_KIND, files, changes=tuple(changes))
 
 

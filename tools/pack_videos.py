@@ -1,4 +1,4 @@
-"""Video files, as OpenCV reads them; packing itself needs PyAV."""
+"""Packing of video files for OpenCV; needs PyAV."""
 
 import shutil
 from fractions import Fraction
@@ -59,13 +59,13 @@ def pack_video(path: Path, target: Path, *, most_bytes: int) -> Unit | None:
     target, is_longer, frames = free_name(target), len(frames) > FRAMES_PER_VIDEO, frames[:FRAMES_PER_VIDEO]
     copied = _copy_first_packets if is_longer else _copy
     if copied(path, target, len(frames)) and decoded_alike(target, frames) and target.stat().st_size <= most_bytes:
-        return Unit(LDR_KIND, (target,), changes=(CUT,) * is_longer)
+        return Unit(LDR_KIND, (target,), changes=(CUT,) if is_longer else ())
     target.unlink(missing_ok=True)
     return _encode_to_fit(free_name(target.with_suffix(".mp4")), frames, most_bytes=most_bytes)
 
 
 def decoded_alike(path: Path, frames: list[Codes]) -> bool:
-    """Whether OpenCV finds these frames in a video, as many and each at its place.
+    """Return whether OpenCV decodes a video to these frames, in this order.
 
     Args:
         path: The video; what it has beyond is not looked at.
@@ -143,7 +143,7 @@ def _encode_to_fit(target: Path, frames: list[Codes], *, most_bytes: int) -> Uni
     while count >= FEWEST_FRAMES:
         _encode(target, small[:count])
         if target.stat().st_size <= most_bytes:
-            changes = (ENCODED_ANEW,) + (CUT_SHORTER,) * (count < len(small))
+            changes = (ENCODED_ANEW, CUT_SHORTER) if count < len(small) else (ENCODED_ANEW,)
             if not decoded_alike(target, small[:count]):
                 raise DatasetError(f"{target.name}: OpenCV decodes other frames than PyAV: take it out of the folder")
             return Unit(LDR_KIND, (target,), changes=changes)
@@ -184,5 +184,5 @@ def _pack_hdr_video(path: Path, target: Path, *, most_bytes: int) -> Unit | None
         write=lambda index, path: write_radiance(path, frames[index]),
         most_bytes=most_bytes,
     )
-    changes = (AS_FRAMES,) + (CUT_SHORTER,) * (len(files) < len(names))
+    changes = (AS_FRAMES, CUT_SHORTER) if len(files) < len(names) else (AS_FRAMES,)
     return Unit(FRAMES_KIND, files, changes=changes)

@@ -178,8 +178,8 @@ def _device(name: str) -> "torch.device":
 
     from train.acceleration import usable_device
 
-    found = "cuda" if torch.cuda.is_available() else "cpu"
-    device = usable_device(found if name == "auto" else name, "cpu or auto")
+    fastest = "cuda" if torch.cuda.is_available() else "cpu"
+    device = usable_device(fastest if name == "auto" else name, "cpu or auto")
     torch.backends.cudnn.benchmark = True  # patches have one size
     torch.set_float32_matmul_precision("high")  # TF32 where bfloat16 is not used
     return device

@@ -1,4 +1,4 @@
-"""Tells how a stretch of training goes, a line every twenty seconds."""
+"""Progress of a stretch of training, a line every twenty seconds."""
 
 import math
 import sys

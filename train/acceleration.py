@@ -52,9 +52,6 @@ def checkpoint_activations(network: nn.Module) -> int:
 
     Outputs and gradients stay the same; memory is a third less for base, time a third more.
 
-    Args:
-        network: Changed in place; its weights keep their names.
-
     Returns:
         Number of modules changed.
     """
@@ -76,7 +73,6 @@ def usable_device(name: str, alternatives: str) -> torch.device:
     """Return a device that works here.
 
     Args:
-        name: `cpu`, `cuda` or `cuda:N`.
         alternatives: Other values of --device, for the message.
 
     Raises:

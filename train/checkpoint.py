@@ -23,19 +23,7 @@ Row = dict[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Everything that the next step depends on.
-
-    Args:
-        step: Number of finished steps.
-        config: Values of the `TrainConfig`.
-        design: Values of the `NetworkConfig`.
-        network: State of the network.
-        average: State of the averaged weights.
-        optimizer: State of the optimizer.
-        means: Sum and count of each figure since the last row of metrics.
-        best: Highest validation score so far, in dB; -inf before the first.
-        elapsed_s: Time that a schedule by the clock has counted; 0 where steps count.
-    """
+    """Everything that the next step depends on."""
 
     step: int
     config: dict[str, Any]
@@ -43,16 +31,12 @@ class Checkpoint:
     network: dict[str, Tensor]
     average: dict[str, Tensor]
     optimizer: dict[str, Any]
-    means: dict[str, tuple[float, float]]
-    best: float
-    elapsed_s: float
+    means: dict[str, tuple[float, float]]  # sum and count of each figure since the last row of metrics
+    best: float  # highest validation score so far, in dB; -inf before the first
+    elapsed_s: float  # time that a schedule by the clock has counted; 0 where steps count
 
     def save(self, path: Path) -> None:
-        """Replace the file at `path` by this state; the old file stays if anything fails.
-
-        Raises:
-            TrainError: If the disk refuses.
-        """
+        """Replace the file at `path` by this state, or raise a TrainError and leave the old file."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         write_atomically(path, lambda partial: torch.save({"format": FORMAT, **values}, partial))
 
@@ -111,31 +95,15 @@ def write_atomically(path: Path, content: bytes | Callable[[Path], object]) -> N
             partial.unlink()
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """The folder of a run."""
 
-    path: Path
-
-    @property
-    def checkpoint(self) -> Path:
-        """The state to resume from."""
-        return self.path / "last.pt"
-
-    @property
-    def metrics(self) -> Path:
-        """One JSON object per line, in order of steps."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def environment(self) -> Path:
-        """Environment and command of each session of the run, a JSON list."""
-        return self.path / "environment.json"
-
-    @property
-    def events(self) -> Path:
-        """Folder of TensorBoard's files."""
-        return self.path / "tensorboard"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / "last.pt"  # the state to resume from
+        self.metrics = path / "metrics.jsonl"  # one JSON object per line, in order of steps
+        self.environment = path / "environment.json"  # environment and command of each session, a JSON list
+        self.events = path / "tensorboard"  # folder of TensorBoard's files
 
     def weights(self, name: str) -> Path:
         """Return the file of averaged weights, `last` or `best`."""
@@ -171,21 +139,13 @@ class RunFolder:
             raise TrainError(f"{self.path} cannot be made ({error}): choose another folder with -o") from error
 
     def reopen(self, config: TrainConfig, checkpoint: Checkpoint) -> None:
-        """Continue the run here: drop the rows that were written after its last checkpoint.
-
-        Raises:
-            TrainError: If the rows are damaged, or the disk refuses.
-        """
+        """Drop the rows after a checkpoint, or raise a TrainError if they are damaged or the disk refuses."""
         rows = [row for row in self.rows() if row["step"] <= checkpoint.step]
         write_atomically(self.metrics, "".join(json.dumps(row) + "\n" for row in rows).encode())
         write_atomically(self.path / "config.json", config.to_json().encode())
 
     def add_session(self, environment: Environment, step: int) -> None:
-        """Record the environment in which the run goes on after `step` finished steps.
-
-        Raises:
-            TrainError: If the disk refuses.
-        """
+        """Record the environment in which the run goes on after `step` finished steps."""
         sessions = [*self.sessions(), {"from_step": step, **environment}]
         write_atomically(self.environment, (json.dumps(sessions, indent=1) + "\n").encode())
 
@@ -198,11 +158,7 @@ class RunFolder:
         return [session for session in values if isinstance(session, dict)] if isinstance(values, list) else []
 
     def append(self, row: Row) -> None:
-        """Add a row of metrics.
-
-        Raises:
-            TrainError: If the disk refuses.
-        """
+        """Add a row of metrics; raise a TrainError if the disk refuses."""
         try:
             with self.metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")

@@ -18,8 +18,6 @@ def read_table(kind: type[T], table: Mapping[str, Any], *, place: str) -> T:
     A field whose type is a union of dataclasses is told apart by the field `protocol`, a Literal of one word in each.
 
     Args:
-        kind: The dataclass.
-        table: Values by the names of its fields; what has a default may be left out.
         place: Where the table is, for messages, e.g. the name of a file.
 
     Raises:

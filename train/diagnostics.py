@@ -20,11 +20,6 @@ RAISED_IN_WORKER = "in DataLoader worker process"  # torch puts this before an e
 def find_non_finite(network: nn.Module, batch: Batch, *, predict: Callable[[nn.Module, Batch], Tensor]) -> str | None:
     """Find the origin of the first NaN or infinity: samples, weights, a layer, or the network's output.
 
-    Args:
-        network: With the weights that led to it.
-        batch: One that may have led to it.
-        predict: Runs the network as in training.
-
     Returns:
         A few words, or None if the batch has nothing to do with it.
     """
@@ -63,12 +58,7 @@ def find_non_finite_gradient(network: nn.Module) -> str | None:
 
 @contextmanager
 def memory_advice(config: TrainConfig, *, processes: int) -> Iterator[None]:
-    """Turn running out of memory within this context into a TrainError that says what needs less of it.
-
-    Args:
-        config: Config of the run.
-        processes: Number of processes that share its batch.
-    """
+    """Turn running out of memory within this context into a TrainError that says what needs less of it."""
     try:
         yield
     except (RuntimeError, MemoryError, ConnectionError, EOFError) as error:

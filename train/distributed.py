@@ -26,16 +26,10 @@ SHUTDOWN_S = 300  # time that processes have to finish their step and save after
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """The process group of a run, as seen from one process.
-
-    Args:
-        rank: Number of this process.
-        size: Number of processes, on all machines together.
-        device: Where this process computes.
-    """
+    """The process group of a run, as seen from one process."""
 
     rank: int = 0
-    size: int = 1
+    size: int = 1  # number of processes, on all machines together
     device: torch.device = CPU
 
     @property
@@ -100,9 +94,6 @@ def local_device(device: torch.device) -> torch.device:
 def init_distributed(device: torch.device) -> Iterator[DistributedContext]:
     """Join the process group that `torchrun` describes, over NCCL for GPUs, over gloo for CPUs; else be alone.
 
-    Args:
-        device: This process's own, see `local_device`.
-
     Raises:
         TrainError: If another process ends before its time.
     """
@@ -131,10 +122,6 @@ def launch(command: Sequence[str], processes: int) -> int:
     """Run a command in several processes that find each other, and wait for them.
 
     An interruption (Ctrl-C, SIGTERM) is passed on once; what the processes then say is not replaced.
-
-    Args:
-        command: Arguments of Python, such as `-m lanhdr_cli train ...`.
-        processes: Number of processes.
 
     Returns:
         Exit code of the first process that failed, 0 if none did, 128 + N after signal N.

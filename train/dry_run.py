@@ -25,41 +25,23 @@ BYTES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A run that has not begun.
-
-    Args:
-        network: Config of the network.
-        parameters: Number of its weights.
-        device: Name of the GPU or processor.
-        first_step: Number of finished steps.
-        sources: Number of pictures and clips by kind; empty for procedural scenes alone.
-        step_s: Seconds per step, waiting for samples included.
-        left_s: Seconds of all steps and validations that are left.
-        memory: Peak of this process's memory in bytes; None if the system does not tell.
-        device_memory: Peak of a CUDA device's memory in bytes; None on a CPU.
-        disk: Bytes of checkpoint and weights, pictures aside.
-        disk_free: Free bytes where they would go.
-    """
+    """A run that has not begun."""
 
     network: NetworkConfig
     parameters: int
     device: str
     first_step: int
-    sources: dict[str, int]
-    step_s: float
-    left_s: float
-    memory: int | None
-    device_memory: int | None
-    disk: int
-    disk_free: int
+    sources: dict[str, int]  # number of pictures and clips by kind; empty for procedural scenes alone
+    step_s: float  # seconds per step, waiting for samples included
+    left_s: float  # seconds of all steps and validations that are left
+    memory: int | None  # peak of this process's memory in bytes; None if the system does not tell
+    device_memory: int | None  # peak of a CUDA device's memory in bytes; None on a CPU
+    disk: int  # bytes of checkpoint and weights, pictures aside
+    disk_free: int  # free bytes where they would go
 
 
 def make_plan(trainer: Trainer, path: Path) -> Plan:
     """Take steps of a run without saving until their pace is known: a few seconds, or three slow steps.
-
-    Args:
-        trainer: Of the run; of no use afterwards.
-        path: The run's folder, which need not exist.
 
     Raises:
         LanHdrError: If a step fails.
@@ -82,7 +64,7 @@ def make_plan(trainer: Trainer, path: Path) -> Plan:
         memory=peak_memory(),
         device_memory=torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None,
         disk=WEIGHTS_ON_DISK * BYTES * parameters,
-        disk_free=shutil.disk_usage(next(place for place in (path, *path.parents) if place.is_dir())).free,
+        disk_free=shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.is_dir())).free,
     )
 
 

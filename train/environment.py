@@ -28,12 +28,7 @@ def lanhdr_version() -> str:
 
 
 def describe_environment(device: "torch.device", threads: int) -> Environment:
-    """Describe software and hardware; `commit` and `modified` are None outside of a checkout.
-
-    Args:
-        device: Where the network computes.
-        threads: Threads of its arithmetic on a CPU.
-    """
+    """Describe software and hardware; `commit` and `modified` are None outside of a checkout."""
     import platform
 
     import cv2
@@ -91,11 +86,7 @@ def checkout_state(root: Path) -> tuple[str | None, bool | None]:
 
 
 def command_line(arguments: Sequence[str]) -> str:
-    """Write a command as it was typed, with the names of files and folders in place of their paths.
-
-    Args:
-        arguments: As in `sys.argv`; the program is called `lanhdr`.
-    """
+    """Write a command as it was typed, with the names of files and folders in place of their paths."""
     import shlex
 
     words = []

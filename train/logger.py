@@ -31,7 +31,6 @@ class RunLogger:
     warning says so once and the training goes on without.
 
     Args:
-        folder: The run.
         tensorboard: Whether to write curves and pictures for TensorBoard too, which then must be installed.
     """
 
@@ -76,9 +75,7 @@ class RunLogger:
         """Add a contact sheet of held-out windows.
 
         Args:
-            network: In evaluation mode.
             batches: Two windows of one sample each, on the network's device; nothing is shown if there are none.
-            step: Number of finished steps.
         """
         if not batches:
             return

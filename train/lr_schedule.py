@@ -14,8 +14,6 @@ def learning_rate(config: TrainConfig, step: int, *, progress: float | None = No
     """Rise linearly over the warm-up, then fall along half a cosine to 0 at the end of the run, or stay constant.
 
     Args:
-        config: Decides the highest value, the warm-up, the schedule and the length.
-        step: Number of finished steps.
         progress: Position in the run, 0..1; None counts steps after the warm-up.
     """
     if step < config.warmup:
@@ -29,19 +27,12 @@ def learning_rate(config: TrainConfig, step: int, *, progress: float | None = No
 
 @dataclass(frozen=True, kw_only=True)
 class TimeBudget:
-    """The time that a process may train.
-
-    Args:
-        length_s: Length in seconds.
-        reserve_s: Seconds of it that are kept to validate and save; less than all.
-        began: When it began, by `now`.
-        now: A clock in seconds.
-    """
+    """The time that a process may train."""
 
     length_s: float = math.inf
-    reserve_s: float = 0.0
-    began: float = 0.0
-    now: Callable[[], float] = time.monotonic
+    reserve_s: float = 0.0  # seconds of it that are kept to validate and save; less than all
+    began: float = 0.0  # when it began, by `now`
+    now: Callable[[], float] = time.monotonic  # a clock in seconds
 
     @property
     def used_share(self) -> float:
@@ -88,14 +79,10 @@ class TimeSchedule(StepSchedule):
     """A schedule that follows the clock over one or more time budgets, whatever the pace.
 
     A budget counts as its whole length when it is used up: starting, loading and saving take time too.
-
-    Args:
-        total_s: Length of the run over all budgets, in seconds.
-        before_s: Seconds that earlier budgets count.
     """
 
-    total_s: float
-    before_s: float = 0.0
+    total_s: float  # length of the run over all budgets, in seconds
+    before_s: float = 0.0  # seconds that earlier budgets count
 
     @property
     def max_steps(self) -> int:

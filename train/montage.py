@@ -1,4 +1,4 @@
-"""Pictures side by side, for people to compare, and as PNG."""
+"""Contact sheets: pictures side by side, with captions, as PNG."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,9 +12,9 @@ from torch import Tensor
 from model.color import mu_law
 from train.data.loader import Batch
 
-# In a picture of errors 0.1 on mu-law values is white.
-ERROR_GAIN = 10.0
+ERROR_GAIN = 10.0  # in a picture of errors 0.1 on mu-law values is white
 CAPTION_HEIGHT = 16
+SHEET_ROWS = 4
 
 
 def picture_row(pictures: Sequence[Tensor]) -> NDArray[np.uint8]:
@@ -38,31 +38,20 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def caption(titles: Sequence[str], *, width: int) -> NDArray[np.uint8]:
-    """Make a bar of words to put on top of pictures, each over its column.
-
-    Args:
-        titles: Words of the columns, which are of one width.
-        width: Width of all columns.
-
-    Returns:
-        8-bit codes, (16, width, 3).
-    """
+    """Make a bar of titles to put on top of columns of one width, 8-bit codes, (16, width, 3)."""
     bar = np.zeros((CAPTION_HEIGHT, width, 3), np.uint8)
     for index, title in enumerate(titles):
-        place = (index * width // len(titles) + 4, CAPTION_HEIGHT - 5)
-        cv2.putText(bar, title, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
+        corner = (index * width // len(titles) + 4, CAPTION_HEIGHT - 5)
+        cv2.putText(bar, title, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
     return bar
-
-
-SHEET_ROWS = 4
 
 
 @torch.no_grad()
 def contact_sheet(network: Callable[[Tensor, Tensor, Tensor], Any], batches: Sequence[Batch]) -> NDArray[np.uint8]:
-    """Show windows, one a row: short input, long input, start (of a guided network), output, truth, error times 10.
+    """Draw windows, one a row: short input, long input, start (of a guided network), output, truth, error times 10.
 
     Args:
-        network: In evaluation mode; its answer has `radiance` (B, 3, H, W), and a guided one's `start`.
+        network: In evaluation mode; its prediction has `radiance` (B, 3, H, W), and a guided one's `start`.
         batches: Two windows of one sample each, on the network's device; the first few are shown, in turn by their
             first and their second window, so that all exposures of the cycle become references.
 
@@ -80,12 +69,10 @@ def _row(network: Callable[[Tensor, Tensor, Tensor], Any], batch: Batch, *, wind
     prediction = network(ldr[None], exposures[None], batch.precision[window, None])
     start = getattr(prediction, "start", None)
     output = mu_law(prediction.radiance[0].clamp(0, 1))
-    shown = {"short": ldr[_nearest(exposures, exposures.min())], "long": ldr[_nearest(exposures, exposures.max())]}
-    shown |= {} if start is None else {"start": mu_law(start[0].clamp(0, 1))}
-    return shown | {"output": output, "truth": truth, f"error x{ERROR_GAIN:g}": ERROR_GAIN * (output - truth).abs()}
-
-
-def _nearest(exposures: Tensor, exposure: Tensor) -> int:
-    """Find the frame with an exposure that is nearest to the middle of the window."""
-    found = (exposures == exposure).nonzero().flatten()
-    return int(found[(found - len(exposures) // 2).abs().argmin()])
+    row = {}
+    for name, exposure in (("short", exposures.min()), ("long", exposures.max())):
+        indices = (exposures == exposure).nonzero().flatten()
+        row[name] = ldr[indices[(indices - len(exposures) // 2).abs().argmin()]]  # the nearest to the middle
+    if start is not None:
+        row["start"] = mu_law(start[0].clamp(0, 1))
+    return row | {"output": output, "truth": truth, f"error x{ERROR_GAIN:g}": ERROR_GAIN * (output - truth).abs()}

@@ -38,15 +38,10 @@ def start(
     dry: bool = False,
     context: DistributedContext = SINGLE,
 ) -> Trainer:
-    """Begin a run; a process that `torchrun` started in place of one that failed resumes it.
+    """Begin a run in a new folder; a process that `torchrun` started in place of one that failed resumes it.
 
     Args:
-        config: Config of the run.
-        path: Its folder, made here.
-        device: Where the network computes.
-        tensorboard: Whether to write for TensorBoard, which then must be installed.
         dry: Whether to leave the disk alone: the trainer serves for a plan only.
-        context: The processes that train together.
 
     Raises:
         LanHdrError: If the folder is taken, or data or weights to start from cannot be read.
@@ -75,12 +70,7 @@ def resume(
     """Resume a run from its last checkpoint.
 
     Args:
-        path: The run's folder.
         changes: Values of the config to replace, see `CHANGEABLE`.
-        device: Where the network computes.
-        tensorboard: Whether to write for TensorBoard, which then must be installed.
-        dry: Whether to leave the disk alone: the trainer serves for a plan only.
-        context: The processes that train together.
 
     Raises:
         LanHdrError: If there is no checkpoint or one of another network, a change is not possible, or the data is gone.

@@ -1,4 +1,4 @@
-"""How samples are drawn: the part of a recipe that decides what a network sees while it learns."""
+"""Sampling of training data: exposures, mixture of sources, and the disturbances of a camera."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -13,24 +13,17 @@ from train.errors import RecipeError
 
 @dataclass(frozen=True)
 class ExposureDraws:
-    """Cycles of exposures, and how often each is drawn.
+    """Cycles of exposures, and their shares of the draws."""
 
-    Args:
-        cycles: Linear exposures of one cycle relative to its shortest, in the order of the frames.
-        shares: How often each cycle is drawn, re-normalised.
-        free_share: Share of the draws that take none of these cycles, but one with free steps.
-        free_step: Smallest and largest ratio of neighboring exposures of a free cycle; log-uniform in between.
-        backward_share: Share of the cycles that run the other way.
-    """
-
+    # linear exposures of one cycle relative to its shortest, in the order of the frames
     cycles: tuple[tuple[float, ...], ...]
-    shares: tuple[float, ...]
-    free_share: float = 0.0
+    shares: tuple[float, ...]  # how often each cycle is drawn, re-normalised
+    free_share: float = 0.0  # share of the draws that take none of these cycles, but one with free steps
+    # smallest and largest ratio of neighboring exposures of a free cycle; log-uniform in between
     free_step: tuple[float, float] = (2.0, 8.0)
-    backward_share: float = 0.0
+    backward_share: float = 0.0  # share of the cycles that run the other way
 
     def __post_init__(self) -> None:
-        """Refuse what no sample can be drawn from."""
         periods = {len(cycle) for cycle in self.cycles}
         if len(periods) != 1 or not periods <= {2, 3}:
             raise ExposureError(f"cycles of {sorted(periods)} exposures are listed: give cycles of 2, or of 3")
@@ -48,29 +41,18 @@ class ExposureDraws:
         return len(self.cycles[0])
 
     def draw(self, rng: Generator, frames: int) -> list[float]:
-        """Draw a cycle and where in it the first frame is.
-
-        Args:
-            rng: Source of all randomness.
-            frames: Number of frames.
-
-        Returns:
-            Linear exposure of each frame relative to the shortest of the cycle.
-        """
-        cycle = self._free_cycle(rng) if rng.random() < self.free_share else self._listed_cycle(rng)
+        """Draw a cycle and its phase; return the linear exposure of each frame relative to the shortest."""
+        if rng.random() < self.free_share:
+            smallest, largest = np.log(self.free_step)
+            steps = np.exp(rng.uniform(smallest, largest, self.nexps - 1))
+            cycle: tuple[float, ...] = (1.0, *np.cumprod(steps).tolist())
+        else:
+            shares = np.array(self.shares) / sum(self.shares)
+            cycle = self.cycles[int(rng.choice(len(self.cycles), p=shares))]
         if rng.random() < self.backward_share:
             cycle = cycle[::-1]
         phase = int(rng.integers(self.nexps))
         return [float(cycle[(frame + phase) % self.nexps]) for frame in range(frames)]
-
-    def _listed_cycle(self, rng: Generator) -> tuple[float, ...]:
-        shares = np.array(self.shares) / sum(self.shares)
-        return self.cycles[int(rng.choice(len(self.cycles), p=shares))]
-
-    def _free_cycle(self, rng: Generator) -> tuple[float, ...]:
-        smallest, largest = np.log(self.free_step)
-        steps = np.exp(rng.uniform(smallest, largest, self.nexps - 1))
-        return (1.0, *np.cumprod(steps).tolist())
 
 
 Range = tuple[float, float]
@@ -78,32 +60,19 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Mixture:
-    """How often each kind of scene is drawn, re-normalised over the kinds that the data offers.
+    """Shares of the kinds of scenes, re-normalised over the kinds that the data offers."""
 
-    Args:
-        panorama: A camera inside an equirectangular HDR picture.
-        hdr_photo: A camera over an HDR picture.
-        ldr_photo: A camera over an 8-bit picture.
-        ldr_video: 8-bit video files.
-        hdr_video: PQ and HLG video files.
-        hdr_clip: Folders of numbered HDR frames.
-        hdr_patch: Patches of HDR video, laid out as HdM-HDR-2014 and LiU HDRv are for training.
-        vimeo90k: Vimeo-90K's septuplets.
-        procedural: Dead leaves; always there.
-    """
-
-    panorama: float = 0.0
-    hdr_photo: float = 0.0
-    ldr_photo: float = 0.0
-    ldr_video: float = 0.0
-    hdr_video: float = 0.0
-    hdr_clip: float = 0.0
-    hdr_patch: float = 0.0
-    vimeo90k: float = 0.0
-    procedural: float = 0.0
+    panorama: float = 0.0  # a camera inside an equirectangular HDR picture
+    hdr_photo: float = 0.0  # a camera over an HDR picture
+    ldr_photo: float = 0.0  # a camera over an 8-bit picture
+    ldr_video: float = 0.0  # 8-bit video files
+    hdr_video: float = 0.0  # PQ and HLG video files
+    hdr_clip: float = 0.0  # folders of numbered HDR frames
+    hdr_patch: float = 0.0  # patches of HDR video, laid out as HdM-HDR-2014 and LiU HDRv are for training
+    vimeo90k: float = 0.0  # Vimeo-90K's septuplets
+    procedural: float = 0.0  # dead leaves; always there
 
     def __post_init__(self) -> None:
-        """Refuse negative weights, and none at all."""
         weights = dataclasses.asdict(self)
         if min(weights.values()) < 0 or not any(weights.values()):
             raise RecipeError(f"the mixture has the weights {weights}: give each 0 or more, and some more than 0")
@@ -117,42 +86,25 @@ class Mixture:
 
 @dataclass(frozen=True)
 class GuidedSampling:
-    """Ours: moving cameras and things, a camera's noise, and what else goes wrong with real footage.
-
-    Args:
-        protocol: `guided`.
-        dropped_share: Share of the samples in which a frame is missing.
-        blurred_share: Share with motion blur.
-        noisy_share: Share with shot and read noise.
-        wrong_exposure_share: Share whose stated exposures are off.
-        wrong_exposure: By how much at most, relative.
-        wrong_response_share: Share whose response is no power of 1/2.2.
-        wrong_response: By how much its exponent is off at most, relative.
-        camera_curve_share: Share whose camera has a curve of its own, of which the user knows more or less.
-        flicker_share: Share whose brightness is off from frame to frame.
-        flicker: By how much at most, as relative standard deviation.
-        dark_share: Share of those of 1:24 and more in which more than half of the shortest exposure is black.
-        jpeg_share: Share that is compressed frame by frame; cameras with curves of their own compress more often.
-        h264_share: Share that is compressed as a clip.
-    """
+    """Our sampling: moving cameras and objects, noise, and other disturbances of real footage."""
 
     protocol: Literal["guided"] = "guided"
-    dropped_share: float = 0.04
-    blurred_share: float = 0.35
-    noisy_share: float = 0.92
-    wrong_exposure_share: float = 0.12
-    wrong_exposure: float = 0.1
-    wrong_response_share: float = 0.15
-    wrong_response: float = 0.1
-    camera_curve_share: float = 0.33
-    flicker_share: float = 0.15
-    flicker: float = 0.04
-    dark_share: float = 0.4
+    dropped_share: float = 0.04  # share of the samples in which a frame is missing
+    blurred_share: float = 0.35  # share with motion blur
+    noisy_share: float = 0.92  # share with shot and read noise
+    wrong_exposure_share: float = 0.12  # share whose stated exposures are off
+    wrong_exposure: float = 0.1  # by how much at most, relative
+    wrong_response_share: float = 0.15  # share whose response is no power of 1/2.2
+    wrong_response: float = 0.1  # by how much its exponent is off at most, relative
+    camera_curve_share: float = 0.33  # share whose camera has a curve of its own, of which the user knows more or less
+    flicker_share: float = 0.15  # share whose brightness is off from frame to frame
+    flicker: float = 0.04  # by how much at most, as relative standard deviation
+    dark_share: float = 0.4  # share of those of 1:24 and more in which more than half of the shortest exposure is black
+    # share that is compressed frame by frame; cameras with curves of their own compress more often
     jpeg_share: float = 0.3
-    h264_share: float = 0.2
+    h264_share: float = 0.2  # share that is compressed as a clip
 
     def __post_init__(self) -> None:
-        """Refuse shares outside of 0..1, and factors that could reach 0."""
         _demand_shares(self)
         if self.jpeg_share + self.h264_share > 1:
             raise RecipeError(f"jpeg_share + h264_share is {self.jpeg_share + self.h264_share}: keep it up to 1")
@@ -163,39 +115,26 @@ class GuidedSampling:
 
 @dataclass(frozen=True)
 class PaperSampling:
-    """The published sampling of LAN-HDR (ICCV 2023): real clips, re-exposed, with Gaussian noise.
-
-    Args:
-        protocol: `paper`.
-        scale: Smallest and largest size of a clip relative to its own before the crop; uniform. The paper says
-            "random"; the numbers are ours.
-        curve_n: Mean, deviation, smallest and largest exponent n of the inverse curve of LDR clips.
-        curve_s: The same of its shoulder s.
-        quantise_bits: Bits of the linear clip; 0 leaves it as it is.
-        reverse_share: Share of the samples that run backward.
-        noise: Deviation of the noise in linear light, 1.0 = clip level of the frame.
-        noise_share: Share of the samples whose frames of shorter exposures than the longest get it.
-        short_peak: A short reference's brightest value is moved to a factor of itself, uniform in this range.
-        long_percentile: Percentile of a longer reference that is moved to a value between itself and 1.
-        hdr_short_factor: As `short_peak`, of clips that are HDR already.
-        hdr_long_percentile: As `long_percentile`, of such clips.
-    """
+    """The published sampling of LAN-HDR (ICCV 2023): real clips, re-exposed, with Gaussian noise."""
 
     protocol: Literal["paper"] = "paper"
+    # smallest and largest relative size of a clip before the crop; the paper says "random", the numbers are ours
     scale: Range = (0.6, 1.2)
+    # mean, deviation, smallest and largest exponent n of the inverse curve of LDR clips
     curve_n: tuple[float, float, float, float] = (0.65, 0.1, 0.4, 0.9)
-    curve_s: tuple[float, float, float, float] = (0.6, 0.1, 0.4, 0.8)
-    quantise_bits: int = 16
-    reverse_share: float = 0.5
-    noise: float = 1e-3
-    noise_share: float = 0.9
+    curve_s: tuple[float, float, float, float] = (0.6, 0.1, 0.4, 0.8)  # the same of its shoulder s
+    quantise_bits: int = 16  # bits of the linear clip; 0 leaves it as it is
+    reverse_share: float = 0.5  # share of the samples that run backward
+    noise: float = 1e-3  # deviation of the noise in linear light, 1.0 = clip level of the frame
+    noise_share: float = 0.9  # share of the samples whose frames of shorter exposures than the longest get it
+    # a short reference's brightest value is moved to a factor of itself, uniform in this range
     short_peak: Range = (0.1, 1.0)
+    # percentile of a longer reference that is moved to a value between itself and 1
     long_percentile: Range = (98.0, 100.0)
-    hdr_short_factor: Range = (1.0, 1.2)
-    hdr_long_percentile: Range = (97.0, 99.9)
+    hdr_short_factor: Range = (1.0, 1.2)  # as `short_peak`, of clips that are HDR already
+    hdr_long_percentile: Range = (97.0, 99.9)  # as `long_percentile`, of such clips
 
     def __post_init__(self) -> None:
-        """Refuse ranges that are none."""
         _demand_shares(self)
         for name in ("scale", "short_peak", "hdr_short_factor", "long_percentile", "hdr_long_percentile"):
             low, high = getattr(self, name)
@@ -207,13 +146,7 @@ class PaperSampling:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleRecipe:
-    """Everything that decides what a sample looks like, given the data.
-
-    Args:
-        exposures: Which exposures it has.
-        sampling: How it is made.
-        mixture: Of what it is made.
-    """
+    """Everything that decides what a sample looks like, given the data."""
 
     exposures: ExposureDraws
     sampling: GuidedSampling | PaperSampling

@@ -63,7 +63,6 @@ def average_weights(network: nn.Module, decay: float) -> AveragedModel:
     """Copy a network into an exponential moving average of its weights; early steps move it more.
 
     Args:
-        network: The network that is trained.
         decay: Share of the old average kept per step, in [0, 1): min(decay, (1 + n) / (10 + n)) at step n.
     """
 
@@ -105,11 +104,7 @@ class Trainer:
 
     Args:
         network: On its device; called with ldr (B, N, 3, H, W), exposures (B, N) and precision (B, 6).
-        config: Decides loss, optimizer, arithmetic and schedule.
-        source: Training samples.
         validation: Held-out samples, this process's shard of them.
-        folder: Where checkpoint, weights, metrics and sheets go.
-        tensorboard: Whether to write curves and pictures for TensorBoard too.
         context: The processes that train together; the main one alone writes files.
 
     Raises:
@@ -285,20 +280,20 @@ class Trainer:
 
     def _clip_gradients(self, parts: Sequence[Batch], loss: float) -> None:
         """Limit the norm of the gradient, unless it or the loss is not finite."""
-        place: str | None
+        origin: str | None
         if not math.isfinite(loss):
-            places = (find_non_finite(self.network, part, predict=self._predict) for part in parts)
-            name, value, place = "loss", loss, next((place for place in places if place), "the loss itself")
+            origins = (find_non_finite(self.network, part, predict=self._predict) for part in parts)
+            name, value, origin = "loss", loss, next((origin for origin in origins if origin), "the loss itself")
         else:
             try:
                 nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm, error_if_nonfinite=True)
                 return
             except RuntimeError:
-                name, value, place = "gradient", math.nan, find_non_finite_gradient(self.network)
-                if place is None:
+                name, value, origin = "gradient", math.nan, find_non_finite_gradient(self.network)
+                if origin is None:
                     raise
         raise TrainError(
-            f"the {name} is {value} at step {self.step + 1}, it began in {place}; {self._folder.checkpoint} keeps the "
+            f"the {name} is {value} at step {self.step + 1}, it began in {origin}; {self._folder.checkpoint} keeps the "
             f"last good state: start again with --init {self._folder.weights('last')} and a lower --lr than "
             f"{self.config.lr:g}"
         )

@@ -121,7 +121,7 @@ def _new_folder(given: dict[str, Any]) -> Path:
     from train.distributed import is_distributed
 
     if is_distributed():  # each process would choose its own, and one that is started anew a new one
-        raise click.UsageError("processes that torchrun starts need to be told the folder of their run: pass -o FOLDER")
+        raise click.UsageError("processes that torchrun starts need the folder of their run: pass -o FOLDER")
     name = Path(given.get("recipe") or default_recipe(given)).stem
     choices = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in count(1))
     return next(folder for folder in choices if not folder.exists())
@@ -143,8 +143,8 @@ def _trainer(
 def _tensorboard_usable() -> bool:
     from train.logger import tensorboard_found
 
-    if found := tensorboard_found():
-        return found
+    if tensorboard_found():
+        return True
     click.echo(
         "TensorBoard is not installed, metrics.jsonl alone is written: pip install 'lanhdr[train]' brings it", err=True
     )

@@ -72,7 +72,9 @@ def export(
 ) -> None:
     """Turn the averaged weights of a RUN's folder into a file to give away, with a model card beside it."""
     from lanhdr_cli.media.paths import check_weights, prepare_folder, refuse_existing, refuse_sources
-    from train.export import CardWishes, model_card, read_run, record_of, write_card, write_weights
+    from model.pretrained import save_network
+    from train.checkpoint import write_atomically
+    from train.export import CardOptions, export_record, model_card, read_run
 
     check_weights(output)
     card = output.with_suffix(".md")
@@ -81,11 +83,12 @@ def export(
     found = read_run(run, which)
     refuse_sources([output], [found.source])
     prepare_folder(output.parent)
-    wishes = CardWishes(name or output.stem, output.name, licence=licence, notes=notes, half=not float32)
-    write_weights(
-        found, output, record=record_of(found, name=wishes.name, licence=licence, notes=notes), half=not float32
+    options = CardOptions(
+        name=name or output.stem, file_name=output.name, licence=licence, notes=notes, half=not float32
     )
-    write_card(model_card(found, wishes), card)
+    record = export_record(found, name=options.name, licence=licence, notes=notes)
+    save_network(found.network, output, record=record, half=not float32)
+    write_atomically(card, model_card(found, options).encode())
     click.echo(f"{output}: {found.source.stem} of {run}, step {found.step}; {card}")
 
 

@@ -40,17 +40,11 @@ LEAST_SEEN = 0.02  # share of the pixels that two pictures must both expose well
 
 @dataclass(frozen=True)
 class Bracket:
-    """Pictures of one still scene.
-
-    Args:
-        name: Name of the folder.
-        pictures: R, G, B codes, (H, W, 3) each, from the shortest exposure to the longest.
-        exposures: Linear, relative to the shortest.
-    """
+    """Pictures of one still scene."""
 
     name: str
-    pictures: tuple[Codes, ...]
-    exposures: tuple[float, ...]
+    pictures: tuple[Codes, ...]  # R, G, B codes, (H, W, 3) each, from the shortest exposure to the longest
+    exposures: tuple[float, ...]  # linear, relative to the shortest
 
     @cached_property
     def light(self) -> Table:
@@ -70,8 +64,8 @@ class Bracket:
         times = np.array([self.exposures[n] for n in chosen], np.float32)
         calibration = cv2.createCalibrateDebevec(samples=SAMPLES, lambda_=SMOOTHNESS, random=False)
         pictures = [np.ascontiguousarray(self.pictures[n]) for n in chosen]
-        found = calibration.process(pictures, times / times.max())[:, 0].astype(np.float64)  # (256, 3)
-        logs = np.log(np.maximum(found, 1e-12)).mean(1, keepdims=True)
+        response = calibration.process(pictures, times / times.max())[:, 0].astype(np.float64)  # (256, 3)
+        logs = np.log(np.maximum(response, 1e-12)).mean(1, keepdims=True)
         logs = np.maximum.accumulate(cv2.GaussianBlur(logs, (1, 9), 0)[:, 0])
         codes = np.arange(256)
         slope = max(np.polyfit(codes[FITTED:SHOULDER], logs[FITTED:SHOULDER], 1)[0], 1e-3)
@@ -155,7 +149,6 @@ def read_bracket(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Bracket:
     """Read a bracket.
 
     Args:
-        folder: Where its pictures are.
         longest_side: What larger pictures are reduced to, in pixels.
 
     Raises:
@@ -239,13 +232,13 @@ def _listed(path: Path) -> dict[str, float]:
     named = [row for row in rows if len(row) > 1 and Path(row[0]).suffix.lower() in SUFFIXES]
     try:
         parts = [(name, *number.partition("/")) for name, number, *_ in named]
-        found = {name: float(numerator) / float(denominator or 1) for name, numerator, _, denominator in parts}
+        exposures = {name: float(numerator) / float(denominator or 1) for name, numerator, _, denominator in parts}
     except (ValueError, ZeroDivisionError) as error:
         raise DatasetError(f"{path} can't be understood ({error}): it should hold lines NAME EXPOSURE") from error
-    wrong = [name for name, value in found.items() if not 0 < value < math.inf]
+    wrong = [name for name, value in exposures.items() if not 0 < value < math.inf]
     if wrong:
         raise DatasetError(f"{path} gives {wrong[0]} an exposure that is not above 0: correct it")
-    return found
+    return exposures
 
 
 def _aligned(pictures: Sequence[Codes]) -> list[Codes]:
@@ -259,12 +252,13 @@ def _aligned(pictures: Sequence[Codes]) -> list[Codes]:
         to_middle.append(reduce(lambda total, step: step @ total, chain, np.eye(3)))
     height, width = pictures[0].shape[:2]
     corners: Pixels = np.array([[[0, 0], [width, 0], [0, height], [width, height]]], np.float32)
-    moved = max(float(abs(cv2.perspectiveTransform(corners, found) - corners).max()) for found in to_middle)
+    moved = max(float(abs(cv2.perspectiveTransform(corners, matrix) - corners).max()) for matrix in to_middle)
     if moved < STILL:
         return list(pictures)
     margin = math.ceil(moved)
     warped = [
-        cv2.warpPerspective(picture, found, (width, height)) for picture, found in zip(pictures, to_middle, strict=True)
+        cv2.warpPerspective(picture, matrix, (width, height))
+        for picture, matrix in zip(pictures, to_middle, strict=True)
     ]
     inner = (slice(margin, height - margin), slice(margin, width - margin))
     return [np.ascontiguousarray(picture[inner], np.uint8) for picture in warped]
@@ -283,9 +277,9 @@ def _homography(picture: Codes, other: Codes) -> Table:
         return np.eye(3)
     source = np.array([points[match.queryIdx].pt for match in good], np.float32)
     target = np.array([other_points[match.trainIdx].pt for match in good], np.float32)
-    found, inliers = cv2.findHomography(source, target, cv2.RANSAC, REPROJECTED)
-    sure = found is not None and int(inliers.sum()) >= FEWEST_MATCHES
-    return np.asarray(found, np.float64) if sure else np.eye(3)
+    matrix, inliers = cv2.findHomography(source, target, cv2.RANSAC, REPROJECTED)
+    sure = matrix is not None and int(inliers.sum()) >= FEWEST_MATCHES
+    return np.asarray(matrix, np.float64) if sure else np.eye(3)
 
 
 def _shift(first: Pixels, second: Pixels, well: NDArray[np.bool_]) -> float:

@@ -104,14 +104,7 @@ def mirrored(index: int, count: int) -> int:
 
 
 def draw_indices(rng: Generator, count: int, *, frames: int, longest_stride: int = 1) -> list[int]:
-    """Draw consecutive frames, or every second or third, of a clip; one that is too short is mirrored in time.
-
-    Args:
-        rng: Source of all randomness.
-        count: Length of the clip.
-        frames: Number of frames to draw.
-        longest_stride: Largest distance from one to the next.
-    """
+    """Draw consecutive frames, or every second or third, of a clip; one that is too short is mirrored in time."""
     longest = max(1, (count - 1) // max(1, frames - 1))
     stride = min(int(rng.integers(1, longest_stride + 1)), longest)
     start = int(rng.integers(max(1, count - stride * (frames - 1))))
@@ -144,26 +137,47 @@ def read_list(path: Path) -> list[str]:
     return names
 
 
-def complete_clips(names: Sequence[str], fault: Callable[[str], str | None]) -> tuple[tuple[str, ...], list[str]]:
-    """Split names into those of complete clips, and those of others with what `fault` says is lacking."""
-    faults = {name: fault(name) for name in names}
-    wrong = [f"{name} ({lack})" for name, lack in faults.items() if lack]
-    return tuple(name for name, lack in faults.items() if not lack), wrong
-
-
 def shortened(items: Sequence[str]) -> str:
     """Name the first few, and count the others."""
     rest = f" and {len(items) - NAMED:,} more" if len(items) > NAMED else ""
     return ", ".join(items[:NAMED]) + rest
 
 
-def describe_list(title: str, *, listed: int, complete: int, wrong: Sequence[str], list_name: str) -> Findings:
-    """Count the clips of a list that are there, and name those that are not."""
+def list_clips(
+    kind: Callable[[Path], Clip],
+    root: Path,
+    names: Sequence[str],
+    *,
+    fault: Callable[[Path], str | None],
+    title: str,
+    list_name: str,
+) -> tuple[ClipFolders, Findings]:
+    """Keep the clips of a list that are complete, and report the others.
+
+    Args:
+        kind: Makes a clip of its folder.
+        root: Folder of the clips' folders.
+        names: Names as the list has them.
+        fault: Says what a clip's folder lacks, or None.
+        title: Name of the set for messages.
+        list_name: Name of the list for messages.
+
+    Raises:
+        DatasetError: If not one clip is complete.
+    """
+    faults = {name: fault(root / name) for name in names}
+    wrong = [f"{name} ({lack})" for name, lack in faults.items() if lack]
+    complete = [name for name, lack in faults.items() if not lack]
+    if not complete:
+        raise DatasetError(
+            f"{root.parent}: none of {len(names):,} clips is complete, e.g. {shortened(wrong)}: unpack it"
+        )
     missing = (
-        f"{title}: {len(wrong):,} of {listed:,} clips of {list_name} are absent or incomplete and left out: "
+        f"{title}: {len(wrong):,} of {len(names):,} clips of {list_name} are absent or incomplete and left out: "
         f"{shortened(wrong)}"
     )
-    return Findings((f"{title}: {complete:,} clips, by {list_name}",), (missing,) if wrong else ())
+    findings = Findings((f"{title}: {len(complete):,} clips, by {list_name}",), (missing,) if wrong else ())
+    return ClipFolders(kind, tuple(str(root / name) for name in complete)), findings
 
 
 @dataclass(frozen=True)

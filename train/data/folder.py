@@ -29,26 +29,17 @@ MOST_IN_A_BRACKET = 32  # a folder of more is one of photos, and their headers n
 
 @dataclass
 class Listing:
-    """What lies below a folder; each list is in order of paths.
-
-    Args:
-        hdr: HDR pictures.
-        ldr: 8-bit pictures.
-        videos: Video files.
-        brackets: Folders of pictures of one scene at different exposures, which are not in `ldr`.
-        vimeo90k: Folders laid out as Vimeo-90K.
-        patches: Folders laid out as HdM-HDR-2014 and LiU HDRv patches.
-        empty: Folders without anything in them.
-        partial: Files that a download has not finished, and archives that nobody has unpacked.
-    """
+    """What lies below a folder; each list is in order of paths."""
 
     hdr: list[Path] = field(default_factory=list)
     ldr: list[Path] = field(default_factory=list)
     videos: list[Path] = field(default_factory=list)
+    # folders of pictures of one scene at different exposures, which are not in `ldr`
     brackets: list[Path] = field(default_factory=list)
     vimeo90k: list[Path] = field(default_factory=list)
-    patches: list[Path] = field(default_factory=list)
+    patches: list[Path] = field(default_factory=list)  # folders laid out as HdM-HDR-2014 and LiU HDRv patches
     empty: list[str] = field(default_factory=list)
+    # files that a download has not finished, and archives that nobody has unpacked
     partial: list[str] = field(default_factory=list)
 
     def findings(self) -> Findings:
@@ -61,23 +52,11 @@ class Listing:
             missing=tuple(f"{what} ({len(names):,}): {shortened(names)}" for what, names in lines.items() if names)
         )
 
-    def add(self, path: Path) -> None:
-        """Sort a file in by its suffix."""
-        suffix = path.suffix.lower()
-        for suffixes, paths in (
-            (HDR_SUFFIXES, self.hdr),
-            (LDR_SUFFIXES, self.ldr),
-            (VIDEO_SUFFIXES, self.videos),
-        ):
-            if suffix in suffixes:
-                paths.append(path)
-        if suffix in PARTIAL_SUFFIXES | ARCHIVES:
-            self.partial.append(str(path))
-
 
 def list_folder(folder: Path) -> Listing:
     """Walk a folder; large sets of a known layout are named, not walked through."""
     listing = Listing()
+    by_suffix = ((HDR_SUFFIXES, listing.hdr), (LDR_SUFFIXES, listing.ldr), (VIDEO_SUFFIXES, listing.videos))
     for name, folders, files in os.walk(folder):
         path = Path(name)
         folders[:] = sorted(child for child in folders if not child.startswith("."))
@@ -95,8 +74,14 @@ def list_folder(folder: Path) -> Listing:
         else:
             pictures = ()
         for file in sorted(files):
-            if path / file not in pictures and not file.startswith("."):
-                listing.add(path / file)
+            if path / file in pictures or file.startswith("."):
+                continue
+            suffix = Path(file).suffix.lower()
+            for suffixes, paths in by_suffix:
+                if suffix in suffixes:
+                    paths.append(path / file)
+            if suffix in PARTIAL_SUFFIXES | ARCHIVES:
+                listing.partial.append(str(path / file))
     return listing
 
 
@@ -114,26 +99,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Sources:
-    """Pictures and clips by kind; without any, scenes are procedural.
+    """Pictures and clips by kind; without any, scenes are procedural."""
 
-    Args:
-        panoramas: Equirectangular HDR pictures.
-        hdr_photos: Other HDR pictures, and merged exposure brackets.
-        ldr_photos: 8-bit pictures.
-        videos: 8-bit videos of 8 frames or more.
-        hdr_videos: PQ and HLG videos, linear.
-        hdr_clips: Folders of numbered HDR frames.
-        hdr_patches: Patches of HDR video.
-        vimeo90k: Septuplets.
-        findings: Counts and problems.
-    """
-
-    panoramas: tuple[Picture, ...] = ()
-    hdr_photos: tuple[Picture, ...] = ()
+    panoramas: tuple[Picture, ...] = ()  # equirectangular HDR pictures
+    hdr_photos: tuple[Picture, ...] = ()  # other HDR pictures, and merged exposure brackets
     ldr_photos: tuple[Picture, ...] = ()
-    videos: tuple[Video, ...] = ()
-    hdr_videos: tuple[Video, ...] = ()
-    hdr_clips: tuple[Clip, ...] = ()
+    videos: tuple[Video, ...] = ()  # 8-bit videos of 8 frames or more
+    hdr_videos: tuple[Video, ...] = ()  # PQ and HLG videos, linear
+    hdr_clips: tuple[Clip, ...] = ()  # folders of numbered HDR frames
     hdr_patches: Sequence[Clip] = ()
     vimeo90k: Sequence[Clip] = ()
     findings: Findings = NOTHING
@@ -151,7 +124,7 @@ class Sources:
         return frozenset([*kinds, *(kind for kind in CLIP_KINDS if self.clips(kind)), "procedural"])
 
     def clips(self, kind: str) -> Sequence[Clip]:
-        """All clips of one of `CLIP_KINDS`."""
+        """Return all clips of one of `CLIP_KINDS`."""
         clips: dict[str, Sequence[Clip]] = {
             "ldr_video": self.videos,
             "hdr_video": self.hdr_videos,
@@ -221,11 +194,11 @@ def _load(listing: Listing, split: Split) -> Sources:
     return replace(sources, findings=sum(findings, NOTHING))
 
 
-def _join(found: list[tuple[ClipFolders, Findings]]) -> tuple[Sequence[Clip], Findings]:
-    if not found:
+def _join(sets: list[tuple[ClipFolders, Findings]]) -> tuple[Sequence[Clip], Findings]:
+    if not sets:
         return (), NOTHING
-    folders = tuple(folder for clips, _ in found for folder in clips.folders)
-    return ClipFolders(found[0][0].kind, folders), sum((findings for _, findings in found), NOTHING)
+    folders = tuple(folder for clips, _ in sets for folder in clips.folders)
+    return ClipFolders(sets[0][0].kind, folders), sum((findings for _, findings in sets), NOTHING)
 
 
 def _read_all(paths: Sequence[Path], *, read: Callable[[Path], T]) -> tuple[T, ...]:
@@ -247,9 +220,9 @@ def _merge_brackets(folders: Sequence[Path]) -> tuple[list[Picture], list[Path],
     merged = [picture for picture in read if isinstance(picture, Picture)]
     reasons = [str(reason) for reason in read if isinstance(reason, DatasetError)]
     failed = [folder for folder, result in zip(folders, read, strict=True) if isinstance(result, DatasetError)]
-    found = (f"of the HDR photos, merged exposure brackets: {len(merged):,}",) if merged else ()
+    counted = (f"of the HDR photos, merged exposure brackets: {len(merged):,}",) if merged else ()
     missing = tuple(f"taken for LDR photos, not for a bracket: {reason}" for reason in reasons)
-    return merged, [path for folder in failed for path in bracket_files(folder)], Findings(found, missing)
+    return merged, [path for folder in failed for path in bracket_files(folder)], Findings(counted, missing)
 
 
 def _read_videos(paths: Sequence[Path]) -> tuple[list[Video], Findings]:

@@ -10,16 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from train.data.clips import (
-    ClipFolders,
-    Findings,
-    SevenFrameClip,
-    complete_clips,
-    describe_list,
-    frames_of_one_size,
-    read_list,
-    shortened,
-)
+from train.data.clips import ClipFolders, Findings, SevenFrameClip, frames_of_one_size, list_clips, read_list
 from train.data.images import Stored
 from train.errors import DatasetError
 
@@ -52,10 +43,6 @@ def is_patch_tree(folder: Path) -> bool:
 def find_patches(folder: Path, split: str) -> tuple[ClipFolders, Findings]:
     """List the patches of a split whose files are there.
 
-    Args:
-        folder: The folder that holds `Images` and the lists.
-        split: `train` or `validation`.
-
     Raises:
         DatasetError: If there is no list of the split, it is damaged, or not one patch is complete.
     """
@@ -63,12 +50,8 @@ def find_patches(folder: Path, split: str) -> tuple[ClipFolders, Findings]:
     if path is None:
         raise DatasetError(f"{folder} has none of {', '.join(LISTS[split])}: fetch the list")
     names = read_list(path)
-    complete, wrong = complete_clips(names, lambda name: _fault(folder / "Images" / name))
-    if not complete:
-        raise DatasetError(f"{folder}: none of {len(names):,} patches is complete, e.g. {shortened(wrong)}: unpack it")
     title = f"HDR video patches in {folder}"
-    findings = describe_list(title, listed=len(names), complete=len(complete), wrong=wrong, list_name=path.name)
-    return ClipFolders(PatchClip, tuple(str(folder / "Images" / name) for name in complete)), findings
+    return list_clips(PatchClip, folder / "Images", names, fault=_fault, title=title, list_name=path.name)
 
 
 def _fault(clip: Path) -> str | None:

@@ -46,17 +46,11 @@ def reduced(pixels: Stored, longest_side: int) -> Stored:
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture and its area-averaged smaller levels, each 1/sqrt(2) of the one before.
-
-    Args:
-        name: File name without suffix.
-        levels: (H, W, 3) R, G, B each; float16 linear radiance with median 1, or uint8 encoded.
-        panorama: Whether it is an equirectangular view of all directions.
-    """
+    """One picture and its area-averaged smaller levels, each 1/sqrt(2) of the one before."""
 
     name: str
-    levels: tuple[Stored, ...]
-    panorama: bool = False
+    levels: tuple[Stored, ...]  # (H, W, 3) R, G, B each; float16 linear radiance with median 1, or uint8 encoded
+    panorama: bool = False  # whether it is an equirectangular view of all directions
 
     @property
     def encoded(self) -> bool:
@@ -108,7 +102,21 @@ def read_ldr_picture(path: Path) -> Picture:
 
 def read_radiance(path: Path) -> Stored:
     """Read linear R, G, B of a Radiance .hdr or an OpenEXR picture as it is, (H, W, 3), or raise a DatasetError."""
-    return _read_exr(path) if path.suffix.lower() == ".exr" else _read_with_opencv(path)
+    if path.suffix.lower() != ".exr":
+        return _read_with_opencv(path)
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise DatasetError(f"{path} needs the package OpenEXR, which is not installed: pip install OpenEXR") from error
+    try:
+        with OpenEXR.File(str(path)) as file:
+            channels = file.channels()
+            color = next((channels[name].pixels for name in ("RGB", "RGBA") if name in channels), None)
+    except Exception as error:  # the binding raises RuntimeError, TypeError or ValueError on a damaged file
+        raise DatasetError(f"{path} cannot be read as OpenEXR ({error}): repair it or take it out") from error
+    if color is None:
+        raise DatasetError(f"{path} has the channels {sorted(channels)}, not R, G, B: take it out of the folder")
+    return np.array(color[..., :3])
 
 
 def read_codes(path: Path) -> Stored:
@@ -137,19 +145,3 @@ def _read_with_opencv(path: Path, *, flags: int = cv2.IMREAD_UNCHANGED) -> Store
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise DatasetError(f"{path} cannot be read as a color picture: repair it or take it out of the folder")
     return np.ascontiguousarray(pixels[..., ::-1])
-
-
-def _read_exr(path: Path) -> Stored:
-    try:
-        import OpenEXR
-    except ImportError as error:
-        raise DatasetError(f"{path} needs the package OpenEXR, which is not installed: pip install OpenEXR") from error
-    try:
-        with OpenEXR.File(str(path)) as file:
-            channels = file.channels()
-            color = next((channels[name].pixels for name in ("RGB", "RGBA") if name in channels), None)
-    except Exception as error:  # the binding raises RuntimeError, TypeError or ValueError on a damaged file
-        raise DatasetError(f"{path} cannot be read as OpenEXR ({error}): repair it or take it out") from error
-    if color is None:
-        raise DatasetError(f"{path} has the channels {sorted(channels)}, not R, G, B: take it out of the folder")
-    return np.array(color[..., :3])

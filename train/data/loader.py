@@ -47,19 +47,12 @@ class SampleSource(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """Two consecutive windows of every sample, the first of all samples before the second of all.
+    """Two consecutive windows of every sample, the first of all samples before the second of all."""
 
-    Args:
-        ldr: Encoded frames, 0..1, (2B, N, 3, H, W).
-        exposures: Linear exposures relative to the shortest, (2B, N).
-        truth: True radiance of the middle frames, (2B, 3, H, W).
-        precision: As in `Sample`, (2B, 6).
-    """
-
-    ldr: Tensor
-    exposures: Tensor
-    truth: Tensor
-    precision: Tensor
+    ldr: Tensor  # encoded frames, 0..1, (2B, N, 3, H, W)
+    exposures: Tensor  # linear exposures relative to the shortest, (2B, N)
+    truth: Tensor  # true radiance of the middle frames, (2B, 3, H, W)
+    precision: Tensor  # as in `Sample`, (2B, 6)
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> "Batch":
@@ -92,15 +85,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchShard:
-    """The samples of every batch that one process works on, in parts one after the other.
+    """The samples of every batch that one process works on, in parts one after the other."""
 
-    Args:
-        first: Index of its first sample.
-        part: Samples per part.
-        parts: Number of parts.
-    """
-
-    first: int
+    first: int  # index of its first sample
     part: int
     parts: int
 
@@ -146,13 +133,6 @@ def batches(
 ) -> Iterator[list[Batch]]:
     """Yield a process's parts of the batches from `first_step` to the end of the run.
 
-    Args:
-        source: Copied to worker processes.
-        config: Decides the number of steps and of workers.
-        shard: Which samples of each batch, in how many parts.
-        first_step: Number of finished steps.
-        pinned: Whether to leave them in pinned memory.
-
     Raises:
         LanHdrError: If the source cannot make a sample.
     """
@@ -178,12 +158,7 @@ def batches(
 
 
 def prefetch_to_device(steps: Iterator[list[Batch]], device: torch.device) -> Iterator[list[Batch]]:
-    """Copy the next step's batches while a GPU works on this one; a CPU has them where they are.
-
-    Args:
-        steps: Parts of the batches in the order of steps, in pinned memory for a GPU.
-        device: Where the network computes.
-    """
+    """Copy the next step's batches while a GPU works on this one; a CPU has them where they are."""
     if device.type != "cuda":
         yield from ([part.to(device) for part in parts] for parts in steps)
         return
@@ -202,11 +177,7 @@ def prefetch_to_device(steps: Iterator[list[Batch]], device: torch.device) -> It
 
 
 class TimedIterator(Iterator[T]):
-    """An iterator that measures how long each item was waited for.
-
-    Args:
-        items: What to pass on.
-    """
+    """An iterator that measures how long each item was waited for."""
 
     def __init__(self, items: Iterator[T]) -> None:
         self._items = items

@@ -14,10 +14,6 @@ BASLER_KEY = "BaslerCRF"
 def read_table(data: bytes, name: str) -> NDArray[np.float64]:
     """Read a table of light by codes and channels: the one called BaslerCRF, or else the only array.
 
-    Args:
-        data: Content of the file.
-        name: What messages call it.
-
     Returns:
         One row per code, one column per channel.
 
@@ -32,10 +28,10 @@ def read_table(data: bytes, name: str) -> NDArray[np.float64]:
         arrays = scipy.io.loadmat(io.BytesIO(data))
     except Exception as error:  # damaged files end in many ways
         raise ResponseError(f"{name} can't be read as a MATLAB file ({error}): check that it is complete") from error
-    found = {key: value for key, value in arrays.items() if not key.startswith("__")}
-    table = found.get(BASLER_KEY, next(iter(found.values())) if len(found) == 1 else None)
+    tables = {key: value for key, value in arrays.items() if not key.startswith("__")}
+    table = tables.get(BASLER_KEY, next(iter(tables.values())) if len(tables) == 1 else None)
     if table is None or table.ndim != 2 or table.dtype.kind not in "fiu":
-        listed = ", ".join(f"{key} {'x'.join(map(str, np.shape(value)))}" for key, value in found.items())
+        listed = ", ".join(f"{key} {'x'.join(map(str, np.shape(value)))}" for key, value in tables.items())
         raise ResponseError(f"{name} holds {listed or 'nothing'}: a table {BASLER_KEY} of codes x channels is needed")
     rows: NDArray[np.float64] = table.astype(np.float64)
     return rows.T if rows.shape[0] in (1, 3) and rows.shape[1] > 3 else rows

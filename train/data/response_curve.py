@@ -27,9 +27,6 @@ def read_curve(path: Path) -> Tensor:
     light in one column, light in three (R, G, B), or two or four with codes in the first; a heading is skipped. Codes
     are 0..1 or whole numbers up to the greatest code. A .cube maps codes to light.
 
-    Args:
-        path: The file.
-
     Returns:
         Light at equally spaced codes from 0 to 1, any scale, (N,) or (N, 3), float64.
 

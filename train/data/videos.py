@@ -29,15 +29,10 @@ def pyav_available() -> bool:
 
 @dataclass(frozen=True)
 class Video:
-    """Consecutive frames of a video.
-
-    Args:
-        name: File name without suffix.
-        frames: R, G, B, (N, H, W, 3); uint8 encoded, or float linear radiance of any scale.
-    """
+    """Consecutive frames of a video."""
 
     name: str
-    frames: Stored
+    frames: Stored  # R, G, B, (N, H, W, 3); uint8 encoded, or float linear radiance of any scale
 
     @property
     def count(self) -> int:
@@ -55,13 +50,7 @@ class Video:
 
 
 def read_ldr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest_side: int = 960) -> Video:
-    """Decode consecutive frames, reduced by area averaging to at most `longest_side`.
-
-    Args:
-        path: Any video that OpenCV can decode.
-        first: Frames to leave out at the beginning.
-        most_frames: Frames to decode.
-        longest_side: Frames wider or higher than this are reduced to it.
+    """Decode consecutive frames by OpenCV, reduced by area averaging to at most `longest_side`.
 
     Raises:
         DatasetError: If not one frame can be decoded.
@@ -101,13 +90,7 @@ def is_hdr(path: Path) -> bool:
 
 
 def read_hdr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest_side: int = 960) -> Video:
-    """Decode frames of an HDR10 or HLG video to linear Rec.709, reduced by area averaging in linear light.
-
-    Args:
-        path: A 10-bit 4:2:0 video, PQ or HLG, BT.2020 non-constant luminance.
-        first: Frames to leave out at the beginning.
-        most_frames: Frames to decode.
-        longest_side: Frames wider or higher than this are reduced to it.
+    """Decode frames of a 10-bit 4:2:0 BT.2020 video, PQ or HLG, to linear Rec.709, reduced in linear light.
 
     Returns:
         Float32 frames, (N, H, W, 3); 1.0 = 10,000 cd/m2 of PQ, or the brightest light of the scene that HLG can say;

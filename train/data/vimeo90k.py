@@ -8,18 +8,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from train.data.clips import (
-    ClipFolders,
-    Findings,
-    SevenFrameClip,
-    complete_clips,
-    describe_list,
-    frames_of_one_size,
-    read_list,
-    shortened,
-)
+from train.data.clips import ClipFolders, Findings, SevenFrameClip, frames_of_one_size, list_clips, read_list
 from train.data.images import Stored, read_codes
-from train.errors import DatasetError
 
 FRAMES = tuple(f"im{number}.png" for number in range(1, 8))
 LISTS = {"train": "sep_trainlist.txt", "validation": "sep_testlist.txt"}
@@ -48,10 +38,6 @@ def is_vimeo90k(folder: Path) -> bool:
 def find_septuplets(folder: Path, split: str) -> tuple[ClipFolders, Findings]:
     """List the clips of a split whose seven files are there; without a list, all clips on the disk.
 
-    Args:
-        folder: The folder that holds `sequences`.
-        split: `train` or `validation`; the published test list serves for the latter.
-
     Raises:
         DatasetError: If the list is damaged, or not one clip is complete.
     """
@@ -62,12 +48,8 @@ def find_septuplets(folder: Path, split: str) -> tuple[ClipFolders, Findings]:
     else:
         names = sorted(f"{clip.parent.name}/{clip.name}" for clip in root.glob("*/*") if clip.is_dir())
         list_name = f"all folders, for there is no {path.name}"
-    complete, wrong = complete_clips(names, lambda name: _fault(root / name))
-    if not complete:
-        raise DatasetError(f"{folder}: none of {len(names):,} clips is complete, e.g. {shortened(wrong)}: unpack it")
     title = f"Vimeo-90K septuplets in {folder}"
-    findings = describe_list(title, listed=len(names), complete=len(complete), wrong=wrong, list_name=list_name)
-    return ClipFolders(Septuplet, tuple(str(root / name) for name in complete)), findings
+    return list_clips(Septuplet, root, names, fault=_fault, title=title, list_name=list_name)
 
 
 def _fault(clip: Path) -> str | None:

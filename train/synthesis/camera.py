@@ -24,25 +24,15 @@ MARGIN = 3
 
 @dataclass(frozen=True)
 class Motion:
-    """Position, angle and zoom as functions of time, zero at time 0: a steady motion and three sines.
+    """Position, angle and zoom as functions of time, zero at time 0: a steady motion and three sines."""
 
-    Args:
-        velocity: Pixels per frame, (2,) x and y.
-        acceleration: Pixels per frame squared, (2,).
-        shake: Amplitudes in pixels, (3, 2), of three sines.
-        frequency: Radians per frame of the sines, (3, 2).
-        phase: Radians, (3, 2).
-        spin: Radians per frame.
-        growth: Natural logarithm of the zoom per frame.
-    """
-
-    velocity: Point
-    acceleration: Point
-    shake: Point
-    frequency: Point
-    phase: Point
-    spin: float
-    growth: float
+    velocity: Point  # pixels per frame, (2,) x and y
+    acceleration: Point  # pixels per frame squared, (2,)
+    shake: Point  # amplitudes in pixels, (3, 2), of three sines
+    frequency: Point  # radians per frame of the sines, (3, 2)
+    phase: Point  # radians, (3, 2)
+    spin: float  # radians per frame
+    growth: float  # natural logarithm of the zoom per frame
 
     def offset(self, time: float) -> Point:
         """Return x and y in pixels, (2,), at a time in frames."""
@@ -91,21 +81,13 @@ class View(Protocol):
 
 @dataclass(frozen=True)
 class Camera:
-    """A moving rectangle over a plane.
+    """A moving rectangle over a plane."""
 
-    Args:
-        center: Its center at time 0, in pixels of the plane, x and y.
-        scale: Pixels of the plane per pixel of the rectangle.
-        angle: Turn at time 0 in radians.
-        motion: In pixels of the rectangle.
-        size: Height and width of the rectangle.
-    """
-
-    center: tuple[float, float]
-    scale: float
-    angle: float
-    motion: Motion
-    size: Size
+    center: tuple[float, float]  # its center at time 0, in pixels of the plane, x and y
+    scale: float  # pixels of the plane per pixel of the rectangle
+    angle: float  # turn at time 0 in radians
+    motion: Motion  # in pixels of the rectangle
+    size: Size  # height and width of the rectangle
 
     def matrix(self, time: float) -> NDArray[np.float64]:
         """Return the affine map from pixels of the rectangle to pixels of the plane, (2, 3)."""
@@ -132,19 +114,12 @@ class Camera:
 
 @dataclass(frozen=True)
 class PlaneView:
-    """A camera over a still picture or a video.
+    """A camera over a still picture or a video."""
 
-    Args:
-        frames: Linear radiance, (h, w, 3) each, cut to what the camera sees; one for a picture.
-        origin: Position of the cut in the camera's plane, x and y.
-        camera: The camera.
-        first: Time of the first frame; the next is one later.
-    """
-
-    frames: tuple[Pixels, ...]
-    origin: tuple[int, int]
+    frames: tuple[Pixels, ...]  # linear radiance, (h, w, 3) each, cut to what the camera sees; one for a picture
+    origin: tuple[int, int]  # position of the cut in the camera's plane, x and y
     camera: Camera
-    first: float = 0.0
+    first: float = 0.0  # time of the first frame; the next is one later
 
     def render(self, time: float) -> Pixels:
         """Return linear radiance of the frame nearest to a time, by cubic interpolation, (H, W, 3)."""
@@ -165,9 +140,6 @@ def view_picture(picture: Picture, camera: Camera, *, times: Sequence[float], ta
     """Cut out of a picture what a camera will see of it.
 
     Args:
-        picture: Its full size is the camera's plane.
-        camera: The camera.
-        times: Times in frames at which it will be rendered.
         table: Linear radiance of each 8-bit code, (256,), for an encoded picture.
     """
     level, size = picture.level_for(camera.scale)
@@ -182,7 +154,6 @@ def view_video(frames: Sequence[Stored], camera: Camera, *, first: float, table:
 
     Args:
         frames: Frames of one size in the order of time, (H, W, 3) each; 8-bit codes or linear radiance.
-        camera: The camera; its scale is at least 1.
         first: Time of the first frame; the next is one later.
         table: Linear radiance of each 8-bit code, (256,), or None if the frames are linear.
     """
@@ -200,24 +171,14 @@ def view_video(frames: Sequence[Stored], camera: Camera, *, first: float, table:
 
 @dataclass(frozen=True)
 class PanoramaView:
-    """A perspective camera inside a panorama.
+    """A perspective camera inside a panorama."""
 
-    Args:
-        pixels: Linear radiance of the part of the panorama that it sees, (h, w, 3).
-        origin: Position of that part, x and y, in pixels of the panorama; x may exceed its ends.
-        width: Width of the whole panorama in pixels.
-        look: Yaw and pitch at time 0, in radians.
-        focal: Focal length in pixels of the view, at time 0.
-        motion: In pixels of the view.
-        size: Height and width of the view.
-    """
-
-    pixels: Pixels
-    origin: tuple[int, int]
-    width: int
-    look: tuple[float, float]
-    focal: float
-    motion: Motion
+    pixels: Pixels  # linear radiance of the part of the panorama that it sees, (h, w, 3)
+    origin: tuple[int, int]  # position of that part, x and y, in pixels of the panorama; x may exceed its ends
+    width: int  # width of the whole panorama in pixels
+    look: tuple[float, float]  # yaw and pitch at time 0, in radians
+    focal: float  # focal length in pixels of the view, at time 0
+    motion: Motion  # in pixels of the view
     size: Size
 
     def render(self, time: float) -> Pixels:
@@ -255,12 +216,8 @@ def view_panorama(
     """Cut out of a panorama what a camera inside it will see.
 
     Args:
-        picture: Equirectangular.
         look: Yaw and pitch at time 0, in radians; pitch is positive downward.
         scale: Pixels of the panorama per pixel of the view, in its middle.
-        motion: In pixels of the view.
-        size: Height and width of the view.
-        times: Times in frames at which it will be rendered.
     """
     level, _ = picture.level_for(scale)
     width = level.shape[1]

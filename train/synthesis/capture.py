@@ -99,23 +99,14 @@ def h264_passed(frames: Codes, crf: int) -> Codes:
 
 @dataclass(frozen=True, eq=False)
 class CameraCodes:
-    """8-bit codes by a camera's own curve, and what its user knows of it.
+    """8-bit codes by a camera's own curve, and what its user knows of it."""
 
-    Args:
-        table: Light at equally spaced codes from black to white, 0..1, never falling, (N,).
-        known: The response that the user states: the camera's or nearly.
-        black: Code that all darker ones become.
-        known_black: The same as the user knows it; 0 if not at all.
-        pedestal: Codes that the camera adds to black, R, G, B.
-        subtracted: Codes that the user subtracts for it.
-    """
-
-    table: NDArray[np.float64]
-    known: ResponseCurve
-    black: int = 0
-    known_black: int = 0
-    pedestal: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    subtracted: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    table: NDArray[np.float64]  # light at equally spaced codes from black to white, 0..1, never falling, (N,)
+    known: ResponseCurve  # the response that the user states: the camera's or nearly
+    black: int = 0  # code that all darker ones become
+    known_black: int = 0  # the same as the user knows it; 0 if not at all
+    pedestal: tuple[float, float, float] = (0.0, 0.0, 0.0)  # codes that the camera adds to black, R, G, B
+    subtracted: tuple[float, float, float] = (0.0, 0.0, 0.0)  # codes that the user subtracts for it
 
     def light(self, code: float) -> float:
         """Return the light of a code of 0..255, 1.0 = clip level."""
@@ -182,7 +173,6 @@ def leaning(table: Tensor, other: Tensor, *, by: float) -> Tensor:
 
     Args:
         table: Light at equally spaced codes, 1 at code 1, (N,).
-        other: The other one, (N,).
         by: Error over the middle codes, root mean square, in stops.
     """
     logs = table.clamp(min=1e-12).log()
@@ -199,27 +189,17 @@ class Capture:
 
     The linear signal x = radiance * exposure is 1 at the clip level. Noise is added to it before clipping:
     variance = shot * x + read^2, in units of the clip level (Foi et al. 2008, Poissonian-Gaussian noise).
-
-    Args:
-        shot: Variance per unit of signal.
-        read: Standard deviation at black.
-        gamma: Exponent of the response; the network assumes 2.2.
-        codes: A curve of the camera's own in place of `gamma` and `bits`, or None.
-        ratio_errors: True over stated exposure, by stated exposure; 1 where absent.
-        bits: Bits per code value; 0 leaves the picture unquantised.
-        jpeg_quality: Quality of a JPEG pass with 4:2:0 chroma for the middle of all exposures, or None.
-        jpeg_slope: Quality gained with every doubling of the exposure.
-        h264_crf: Constant rate factor of an H.264 pass, or None; without PyAV a JPEG pass stands in for it.
     """
 
-    shot: float = 0.0
-    read: float = 0.0
-    gamma: float = GAMMA
-    codes: CameraCodes | None = None
-    ratio_errors: tuple[tuple[float, float], ...] = ()
-    bits: int = 8
-    jpeg_quality: int | None = None
-    jpeg_slope: float = 0.0
+    shot: float = 0.0  # variance per unit of signal
+    read: float = 0.0  # standard deviation at black
+    gamma: float = GAMMA  # exponent of the response; the network assumes 2.2
+    codes: CameraCodes | None = None  # a curve of the camera's own in place of `gamma` and `bits`, or None
+    ratio_errors: tuple[tuple[float, float], ...] = ()  # true over stated exposure, by stated exposure; 1 where absent
+    bits: int = 8  # bits per code value; 0 leaves the picture unquantised
+    jpeg_quality: int | None = None  # quality of a JPEG pass with 4:2:0 chroma for the middle of all exposures, or None
+    jpeg_slope: float = 0.0  # quality gained with every doubling of the exposure
+    # constant rate factor of an H.264 pass, or None; without PyAV a JPEG pass stands in for it
     h264_crf: int | None = None
 
     @property
@@ -252,8 +232,6 @@ def expose(radiance: Pixels, exposures: Sequence[float], *, capture: Capture, rn
     Args:
         radiance: Linear, 1.0 = clip level of the shortest exposure, (T, H, W, 3).
         exposures: Stated linear exposures relative to the shortest, T of them.
-        capture: The camera.
-        rng: Source of the noise.
 
     Returns:
         Pictures in 0..1, encoded with 1/gamma, or anew with 1/2.2 where the camera has a curve of its own,
@@ -283,7 +261,6 @@ def exposure_gain(
 
     Args:
         radiance: Linear radiance of any scale, (H, W, 3).
-        longest: Longest exposure relative to the shortest.
         long_clips: Share of the pixels that may clip in the longest exposure, 0..1.
         short_clips: Share of the pixels that may clip in the shortest; the smaller of the two gains is taken.
         darkest: Signal that half of the pixels reach in the longest exposure, even if more must clip for it.
@@ -294,13 +271,7 @@ def exposure_gain(
 
 
 def draw_capture(rng: Generator, exposures: Sequence[float], *, sampling: GuidedSampling) -> Capture:
-    """Draw a camera: shot noise 1e-5..4e-4 and read noise 2e-4..3e-3 log-uniform, mostly 8 bits.
-
-    Args:
-        rng: Source of all randomness.
-        exposures: Stated exposures.
-        sampling: How many cameras are noisy, are not what they are taken for, or compress.
-    """
+    """Draw a camera: shot noise 1e-5..4e-4 and read noise 2e-4..3e-3 log-uniform, mostly 8 bits."""
     kind = rng.random()
     curved = kind < sampling.camera_curve_share
     compression = kind if rng.random() < COMPRESSED_WITH_CURVE else rng.random()
@@ -321,11 +292,6 @@ def draw_capture(rng: Generator, exposures: Sequence[float], *, sampling: Guided
         jpeg_slope=float(rng.uniform(-4, 4)),
         h264_crf=int(rng.integers(14, 31)) if compressed and not still else None,
     )
-
-
-def draw_white_balance(rng: Generator) -> Pixels:
-    """Draw a gain per channel, about 1, (3,)."""
-    return np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)
 
 
 def quantise(values: Pixels, bits: int) -> Pixels:

@@ -25,37 +25,23 @@ DARK_CODE, DARK_PIXELS, DARK_RATIO, DARK_IN_LONGEST = 8, (0.5, 0.85), 24, 0.04
 
 
 class Sample(NamedTuple):
-    """One training sample: T consecutive frames.
+    """One training sample: T consecutive frames."""
 
-    Args:
-        ldr: Encoded with 1/2.2, 0..1, (T, 3, P, P).
-        exposures: Linear, relative to the shortest of the cycle, (T,).
-        radiance: True radiance of each frame, linear, 0..1, 1.0 = clip level of the shortest exposure, (T, 3, P, P).
-        precision: Precision of the camera's codes, as `CodePrecision.tensor` lays it out, (6,).
-    """
-
-    ldr: Tensor
-    exposures: Tensor
+    ldr: Tensor  # encoded with 1/2.2, 0..1, (T, 3, P, P)
+    exposures: Tensor  # linear, relative to the shortest of the cycle, (T,)
+    # true radiance of each frame, linear, 0..1, 1.0 = clip level of the shortest exposure, (T, 3, P, P)
     radiance: Tensor
-    precision: Tensor
+    precision: Tensor  # precision of the camera's codes, as `CodePrecision.tensor` lays it out, (6,)
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """An endless set of samples, each a function of (seed, step, index) alone.
-
-    Args:
-        sources: Pictures and clips.
-        samples: How samples are drawn.
-        patch: Height and width of a sample in pixels.
-        frames: Consecutive frames of a sample; two windows need the window's length plus 1.
-        seed: Seed of all randomness.
-    """
+    """An endless set of samples, each a function of (seed, step, index) alone."""
 
     sources: Sources
     samples: SampleRecipe
-    patch: int
-    frames: int
+    patch: int  # height and width of a sample in pixels
+    frames: int  # consecutive frames of a sample; two windows need the window's length plus 1
     seed: int
 
     def sample(self, step: int, index: int) -> Sample:
@@ -130,11 +116,7 @@ def draw_frames(rng: Generator, clip: Clip, *, frames: int, patch: int, sampling
     Clips that are too short, as septuplets are for two windows of three exposures, are mirrored in time.
 
     Args:
-        rng: Source of all randomness.
         clip: LDR, brought to linear light by one inverse curve per draw, or HDR.
-        frames: Number of frames T.
-        patch: Side of the patch P in pixels.
-        sampling: The published numbers.
 
     Returns:
         Linear light, 0..1, 1 = the brightest of the whole clip (LDR) or of the middle frame (HDR), (T, P, P, 3).
@@ -184,11 +166,7 @@ def draw_rescaling(
     short one that is HDR, a percentile moves to up to 1.2 of itself, so that some of it clips.
 
     Args:
-        rng: Source of all randomness.
         reference: Radiance of the reference frame, 0..1, any shape.
-        exposure: Of the reference, relative to the shortest.
-        is_hdr: Whether the clip was HDR before, which has numbers of its own.
-        sampling: The published numbers.
     """
     if exposure == 1:
         return float(rng.uniform(*(sampling.hdr_short_factor if is_hdr else sampling.short_peak)))
@@ -203,7 +181,6 @@ def expose_with_noise(
     """Take pictures: clip(H e)^(1/2.2), with noise in linear light on all frames but the longest exposures'.
 
     Args:
-        rng: Source of the noise.
         radiance: 1.0 = clip level of the shortest exposure, (T, P, P, 3).
         exposures: Relative to the shortest, T of them.
         sampling: Deviation of the noise, in units of a frame's clip level, and how many samples have any.

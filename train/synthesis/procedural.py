@@ -62,16 +62,11 @@ class InverseCurve:
     """Inverse of the camera curve y = (1 + s) x^n / (x^n + s), with highlights raised beyond it.
 
     Source: the training recipe of LAN-HDR (ICCV 2023), after Eilertsen et al. 2017.
-
-    Args:
-        n: Exponent.
-        s: Shoulder.
-        boost: Factor on radiance at code 255; it fades to 1 at 85 % of it, as what clipped was brighter.
     """
 
     n: float = 0.65
     s: float = 0.6
-    boost: float = 1.0
+    boost: float = 1.0  # factor on radiance at code 255; it fades to 1 at 85 % of it, as what clipped was brighter
 
     def table(self) -> Pixels:
         """Return the linear radiance of each 8-bit code, 0..boost, (256,)."""

@@ -26,7 +26,7 @@ from train.synthesis.camera import (
     view_picture,
     view_video,
 )
-from train.synthesis.capture import draw_white_balance, exposure_gain
+from train.synthesis.capture import exposure_gain
 from train.synthesis.procedural import dead_leaves, draw_curve
 
 DEFORMATION_CELLS = 5
@@ -37,21 +37,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Foreground:
-    """A moving object cut from another picture.
+    """A moving object cut from another picture."""
 
-    Args:
-        pixels: Linear radiance times opacity, and opacity, (h, w, 4).
-        home: Position of its middle at time 0, in pixels of the view, x and y.
-        motion: In pixels of the view.
-        swell: Two displacement fields in pixels, (2, H, W, 2), or None for a rigid object.
-        rhythm: Radians per frame and phase of the deformation.
-    """
-
-    pixels: Pixels
-    home: tuple[float, float]
-    motion: Motion
-    swell: Pixels | None
-    rhythm: tuple[float, float]
+    pixels: Pixels  # linear radiance times opacity, and opacity, (h, w, 4)
+    home: tuple[float, float]  # position of its middle at time 0, in pixels of the view, x and y
+    motion: Motion  # in pixels of the view
+    swell: Pixels | None  # two displacement fields in pixels, (2, H, W, 2), or None for a rigid object
+    rhythm: tuple[float, float]  # radians per frame and phase of the deformation
 
     def over(self, background: Pixels, time: float) -> Pixels:
         """Paint the object over a background at a time in frames, (H, W, 3)."""
@@ -81,10 +73,6 @@ def draw_foreground(
     """Cut a random shape out of a random place of a picture, with a brightness and a motion of its own.
 
     Args:
-        rng: Source of all randomness.
-        picture: What it is cut from.
-        size: Height and width of the view.
-        speed: Pixels per frame.
         longest_exposure: Relative to the shortest; objects go from dim in the long frame to clipped in the short.
     """
     side = int(min(size) * rng.uniform(0.2, 0.85))
@@ -163,15 +151,11 @@ def draw_scene(
     """Draw a scene of a kind and expose it.
 
     Args:
-        rng: Source of all randomness.
-        kind: One of the kinds of `Mixture`.
-        sources: Pictures and clips.
-        size: Height and width in pixels.
-        times: Times in frames at which it will be rendered, about 0.
         longest: Longest exposure relative to the shortest.
     """
     view = _draw_view(rng, kind, sources=sources, size=size, times=times)
-    gain = np.float32(_draw_gain(rng, view.render(0.0), longest=longest)) * draw_white_balance(rng)
+    level = np.float32(_draw_gain(rng, view.render(0.0), longest=longest))
+    gain = level * np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)  # white balance
     count = int(rng.random() < 0.25) if kind in CLIP_KINDS else int(rng.choice(4, p=[0.2, 0.35, 0.3, 0.15]))
     foregrounds = []
     for _ in range(count):
@@ -214,15 +198,7 @@ def _view_clip(rng: Generator, clip: Clip, *, size: Size, times: Sequence[float]
 def _draw_framing(
     rng: Generator, shape: tuple[int, ...], *, size: Size, coarsest: float, border: float
 ) -> tuple[tuple[float, float], float]:
-    """Draw center and scale of a camera over a plane (H, W, ...); where it is too large for it, the middle.
-
-    Args:
-        rng: Source of all randomness.
-        shape: Of the plane.
-        size: Height and width of the view.
-        coarsest: Largest scale.
-        border: How much larger than the view the plane must be at that scale.
-    """
+    """Draw center and scale of a camera over a plane (H, W, ...); where it is too large for it, the middle."""
     height, width = shape[:2]
     coarsest = max(1.0, min(coarsest, height / (border * size[0]), width / (border * size[1])))
     scale = float(np.exp(rng.uniform(0, np.log(coarsest))))
