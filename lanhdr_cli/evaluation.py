@@ -25,7 +25,6 @@ from model.reconstruct import in_file_range
 from train.environment import lanhdr_version
 from train.evaluation.benchmarks.catalog import open_benchmark
 from train.evaluation.benchmarks.scene import Benchmark, Scene, Truth
-from train.evaluation.cache import ScoreCache
 from train.evaluation.compare import compare, comparison_sheets, demand_same_set
 from train.evaluation.evaluate import Evaluation, Wishes, evaluate_benchmark, frames_to_do
 from train.evaluation.methods import Contender, baselines, trained
@@ -148,7 +147,6 @@ class EvaluationRequest:
         against: Results of an earlier run.
         no_truth: Whether truths are left aside, where there are any.
         device: Where networks compute.
-        cache: Folder that keeps scores.
         threads: Threads of arithmetic.
         overwrite: Whether folders that exist are written to.
         show_progress: Whether to tell how far it is.
@@ -169,7 +167,6 @@ class EvaluationRequest:
     against: Path | None
     no_truth: bool
     device: str
-    cache: Path | None
     threads: int | None
     overwrite: bool
     show_progress: bool
@@ -238,12 +235,11 @@ def _contenders(request: EvaluationRequest) -> list[Contender]:
 
 def _evaluate(request: EvaluationRequest, benchmark: Benchmark, contenders: list[Contender]) -> Evaluation:
     rules = Rules(request.nexps, request.protocols)
-    store = ScoreCache(request.cache) if request.cache else None
     sink = HdrFiles(request.save_hdr) if request.save_hdr else None
     pictures = (WORST, BEST) if request.report else (0, 0)
     total = frames_to_do(benchmark, contenders, rules=rules)
     with frame_progress(total, show=request.show_progress, label="frame") as advance:
-        wishes = Wishes(*pictures, store, sink, advance)
+        wishes = Wishes(*pictures, sink, advance)
         return evaluate_benchmark(benchmark, contenders, rules=rules, command=_command(), wishes=wishes)
 
 

@@ -123,15 +123,6 @@ def test_a_second_run_is_compared_with_the_first(first: tuple[Path, Result], lit
     assert "+0.00" in outcome.stdout  # the same weights on the same frames
 
 
-def test_what_is_in_the_cache_is_not_run_again(first: tuple[Path, Result], lite: Path, tmp_path: Path) -> None:
-    arguments = ("--benchmark", "folder", "--data-dir", first[0] / "clips", "--weights", lite, "--scene", "yard")
-    for name in ("one", "two"):
-        assert run(*arguments, "--cache", tmp_path / "cache", "--json", tmp_path / name).exit_code == 0
-    one, two = (read_results(tmp_path / name) for name in ("one", "two"))
-    assert one.scores == two.scores
-    assert one.methods == two.methods  # times too, which are never the same twice
-
-
 def test_saved_frames_are_those_that_convert_makes(tiny: Path, tmp_path: Path) -> None:
     """eval has 1.0 at the clip level of the shortest exposure, convert has with --scale 1."""
     root = fake_tog13(tmp_path / "TOG13_Dynamic_Dataset")

@@ -1,4 +1,4 @@
-"""Who is compared: baselines and weights under distinct names, told apart by their code and weights."""
+"""Who is compared: baselines and weights under distinct names."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from model.color import mu_law
 from model.errors import WeightsError
 from model.network import NetworkConfig
 from model.pretrained import build_network, save_network
-from train.evaluation.methods import SCORING_SOURCES, baselines, trained
+from train.evaluation.methods import trained
 
 
 def save(path: Path, *, name: str = "untrained") -> Path:
@@ -37,19 +37,6 @@ def test_weights_of_one_name_are_told_apart_by_their_files(tmp_path: Path) -> No
     assert [entry.names[-1] for entry in trained(paths, nexps=2)] == [
         "untrained (one/best)", "untrained (two/best)", "other"
     ]  # fmt: skip
-
-
-def test_fingerprints_differ_by_weights_and_method(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    entered = [*baselines(), *trained([save(tmp_path / name) for name in ("a.safetensors", "b.safetensors")], nexps=2)]
-    assert len({entry.fingerprint for entry in entered}) == len(entered) == 7
-    assert [entry.fingerprint for entry in baselines()] == [entry.fingerprint for entry in entered[:5]]
-
-
-def test_fingerprints_cover_all_that_scores_depend_on(repository: Path) -> None:
-    for module in ("baselines", "metrics", "scoring"):
-        assert f"train/evaluation/{module}.py" in SCORING_SOURCES
-    assert all((repository / source).is_file() for source in SCORING_SOURCES)
 
 
 def test_weights_of_the_other_exposure_count_are_refused(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_stated_exposures_reach_the_method() -> None:
 
 
 def test_what_a_method_makes_on_its_way_is_left_out() -> None:
-    both = Contender(("start", "end"), lambda ldr, exposures: (ldr[0], ldr[1]), "")
+    both = Contender(("start", "end"), lambda ldr, exposures: (ldr[0], ldr[1]))
     rows = list(evaluate_disturbed([both], [make_clip("a")], disturbances()[:1], nexps=2))
     assert {score.method for _, score in rows} == {"end"}
 

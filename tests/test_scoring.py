@@ -85,7 +85,7 @@ def test_predictions_beyond_the_clip_level_count_as_clipped() -> None:
 
 
 def test_all_results_of_a_method_are_scored_and_its_time_is_taken() -> None:
-    both = Contender(("on the way", "result"), lambda ldr, exposures: (ldr[0], ldr[1]), "")
+    both = Contender(("on the way", "result"), lambda ldr, exposures: (ldr[0], ldr[1]))
     found = run_one(both, tiny_clip("a", [1.0, 8.0], frames=5))
     assert [score.method for score in found.scores] == ["on the way", "result"]
     assert found.cost.seconds is not None and 0 < found.cost.seconds < 10

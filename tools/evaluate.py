@@ -15,7 +15,7 @@ from train.acceleration import usable_device
 from train.errors import DatasetError
 from train.evaluation.methods import Contender, baselines, noise_aware_merge, trained
 from train.evaluation.metrics import BY_KEY
-from train.evaluation.scoring import Rules, ScoreStore
+from train.evaluation.scoring import Rules
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,6 @@ class Plan:
         threads: Threads of arithmetic.
         robustness: Whether to disturb the clips.
         per_clip: Keys of the measures shown clip by clip.
-        cache: Folder of earlier scores.
         json_path: File for the scores of every frame.
         markdown: File for the tables.
         save_pictures: Folder for pictures.
@@ -48,7 +47,6 @@ class Plan:
     threads: int
     robustness: bool
     per_clip: tuple[str, ...]
-    cache: Path | None
     json_path: Path | None
     markdown: Path | None
     save_pictures: Path | None
@@ -66,7 +64,6 @@ class Plan:
 @click.option("--robustness", is_flag=True, help="Score the best simple method and the weights on disturbed clips.")
 @click.option("--per-clip", type=click.Choice(list(BY_KEY)), multiple=True, default=("psnr_t",), show_default=True,
               help="Measure to show clip by clip; may be repeated.")  # fmt: skip
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder that keeps scores; what is there is not run.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="File for the scores of every frame.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="File for the tables in Markdown.")
 @click.option("--save-pictures", type=click.Path(path_type=Path), help="Folder for pictures of the worst places.")
@@ -93,7 +90,7 @@ def _score(plan: Plan) -> None:
 
     contenders = _contenders(plan, [] if plan.only_weights else baselines())
     benchmark = open_benchmark("folder", plan.data, nexps=plan.nexps, limit=plan.limit)
-    wishes = Wishes(worst=plan.worst if plan.save_pictures else 0, store=_store(plan))
+    wishes = Wishes(worst=plan.worst if plan.save_pictures else 0)
     found = evaluate_benchmark(benchmark, contenders, rules=Rules(plan.nexps), command=_command(), wishes=wishes)
     shown = sheets(found.results, per_scene=plan.per_clip)
     print_sheets(shown, _console(columns=len(shown[-1].columns)))
@@ -114,7 +111,7 @@ def _disturb(plan: Plan) -> None:
 
     contenders = _contenders(plan, [] if plan.only_weights else [noise_aware_merge()])
     clips = test_clips(plan.data, plan.nexps, limit=plan.limit)
-    scores = list(evaluate_disturbed(contenders, clips, disturbances(), nexps=plan.nexps, store=_store(plan)))
+    scores = list(evaluate_disturbed(contenders, clips, disturbances(), nexps=plan.nexps))
     shown = [robustness_sheet(scores)]
     print_sheets(shown, _console(columns=len(shown[0].columns)))
     if plan.json_path:
@@ -130,12 +127,6 @@ def _contenders(plan: Plan, simple: Sequence[Contender]) -> list[Contender]:
     if not entered:
         raise DatasetError("there is nothing to score: pass --weights FILE or leave out --only-weights")
     return entered
-
-
-def _store(plan: Plan) -> ScoreStore | None:
-    from train.evaluation.cache import ScoreCache
-
-    return ScoreCache(plan.cache) if plan.cache else None
 
 
 def _console(*, columns: int) -> Console:

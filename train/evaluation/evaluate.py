@@ -20,7 +20,6 @@ from train.evaluation.scoring import (
     Advance,
     Rules,
     ScoredScene,
-    ScoreStore,
     Sink,
     evaluate,
     known_truth,
@@ -138,14 +137,12 @@ class Wishes:
     Args:
         worst: Number of the worst places to show.
         best: Number of the best.
-        store: Scores of earlier runs.
         sink: Takes every reconstruction.
         advance: Called whenever a contender is through with a frame.
     """
 
     worst: int = 0
     best: int = 0
-    store: ScoreStore | None = None
     sink: Sink | None = None
     advance: Advance = lambda: None
 
@@ -184,7 +181,6 @@ def evaluate_benchmark(
         contenders,
         scenes_to_score(benchmark),
         rules=rules,
-        store=wishes.store,
         sink=wishes.sink,
         advance=wishes.advance,
     )
@@ -206,7 +202,7 @@ def evaluate_benchmark(
 
 
 def frames_to_do(benchmark: Benchmark, contenders: Sequence[Contender], *, rules: Rules) -> int:
-    """Count how often `advance` is called where nothing is known from earlier runs."""
+    """Count how often `advance` is called."""
     scenes = scenes_to_score(benchmark)
     return len(contenders) * sum(len(scored_frames(scene, rules.window_length)) for scene in scenes)
 

@@ -1,6 +1,5 @@
 """Who is compared: methods that learn nothing, and networks with their weights."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,19 +20,6 @@ from train.evaluation.baselines import (
     merge_by_flow_and_noise,
     merge_unaligned,
     reference_alone,
-)
-
-ROOT = Path(__file__).resolve().parents[2]
-# What the scores of any contender depend on; networks depend on all of `model` besides.
-SCORING_SOURCES = (
-    "train/evaluation/baselines.py",
-    "train/evaluation/methods.py",
-    "train/evaluation/results.py",
-    "train/evaluation/metrics.py",
-    "train/evaluation/protocols.py",
-    "train/evaluation/scoring.py",
-    "model/color.py",
-    "model/exposure.py",
 )
 
 
@@ -74,13 +60,11 @@ class Contender:
     Args:
         names: What tables call its results; the last is what it is for, the others are made on the way.
         run: Maps (ldr (N, 3, H, W), exposures (N)) to one radiance (3, H, W) per name.
-        fingerprint: Differs wherever results may: a digest of code and weights.
         trained: What a network is; None for what learns nothing.
     """
 
     names: tuple[str, ...]
     run: Callable[[Tensor, Tensor], tuple[Tensor, ...]]
-    fingerprint: str
     trained: Trained | None = None
 
     @property
@@ -112,8 +96,7 @@ def noise_aware_merge() -> Contender:
 
 def contender(name: str, method: Method) -> Contender:
     """Enter a method under a name."""
-    sources = [(ROOT / source).read_bytes() for source in SCORING_SOURCES]
-    return Contender((name,), lambda ldr, exposures: (method(ldr, exposures),), _digest([name.encode(), *sources]))
+    return Contender((name,), lambda ldr, exposures: (method(ldr, exposures),))
 
 
 def trained(paths: Sequence[Path], *, nexps: int, device: str = "cpu") -> list[Contender]:
@@ -148,17 +131,4 @@ def _network(loaded: Pretrained, path: Path, *, name: str, device: str) -> Conte
     guided = loaded.network.config.output == "guided"
     names = (f"start of {name}", name) if guided else (name,)
     run = partial(entry.window, precision=GAMMA_8_BIT)
-    return Contender(names, run, _network_digest(path, device), entry)
-
-
-def _network_digest(path: Path, device: str) -> str:
-    sources = [(ROOT / source).read_bytes() for source in SCORING_SOURCES]
-    sources += [source.read_bytes() for source in sorted((ROOT / "model").glob("*.py"))]
-    return _digest([path.read_bytes(), device.encode(), *sources])
-
-
-def _digest(parts: Sequence[bytes]) -> str:
-    total = hashlib.sha256()
-    for part in parts:
-        total.update(hashlib.sha256(part).digest())
-    return total.hexdigest()
+    return Contender(names, run, entry)

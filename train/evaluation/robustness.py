@@ -22,7 +22,7 @@ from train.evaluation.benchmarks.synthetic import Clip
 from train.evaluation.methods import Contender
 from train.evaluation.metrics import BY_KEY, NOTHING
 from train.evaluation.results import FrameScore
-from train.evaluation.scoring import Rules, ScoreStore, evaluate
+from train.evaluation.scoring import Rules, evaluate
 from train.evaluation.tables import Sheet, mean, methods_of
 from train.synthesis.capture import Capture, expose
 from train.synthesis.dataset import to_tensor
@@ -179,7 +179,6 @@ def evaluate_disturbed(
     disturbances: Sequence[Disturbance],
     *,
     nexps: int,
-    store: ScoreStore | None = None,
 ) -> Iterator[tuple[str, FrameScore]]:
     """Score contenders on every disturbed clip, without what they make on the way.
 
@@ -188,7 +187,6 @@ def evaluate_disturbed(
         clips: Undisturbed clips.
         disturbances: What to do to them.
         nexps: Number of exposures in the cycle.
-        store: What is known from earlier runs is not computed again.
 
     Yields:
         Name of the disturbance and score.
@@ -198,7 +196,7 @@ def evaluate_disturbed(
     for clip in clips:
         for disturbance in disturbances:
             scenes = (scene_of(disturbed, nexps) for disturbed in disturbance.apply(clip))
-            for found in evaluate(contenders, scenes, rules=rules, store=store):
+            for found in evaluate(contenders, scenes, rules=rules):
                 yield from ((disturbance.name, score) for score in found.scores if score.method in wanted)
 
 

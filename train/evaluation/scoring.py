@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
-from typing import Protocol as Interface
 
 import torch
 from torch import Tensor
@@ -115,11 +114,6 @@ class Rules:
         """Frames per window."""
         return NetworkConfig(self.nexps).window_length
 
-    @property
-    def key(self) -> str:
-        """Differs wherever scores may."""
-        return " ".join([str(self.nexps), *self.protocols, *(entry.key for entry in self.measures)])
-
 
 @dataclass(frozen=True)
 class SceneScores:
@@ -152,24 +146,11 @@ class ScoredScene:
         return tuple(score for entry in self.by_contender for score in entry.scores)
 
 
-class ScoreStore(Interface):
-    """Remembers scores between runs."""
-
-    def recall(self, contender: Contender, scene: Scene, *, rules: Rules) -> SceneScores | None:
-        """Find the scores of a contender on a scene, None if they are not known."""
-        ...
-
-    def keep(self, contender: Contender, scene: Scene, *, rules: Rules, found: SceneScores) -> None:
-        """Remember them."""
-        ...
-
-
 def evaluate(
     contenders: Sequence[Contender],
     scenes: Iterable[Scene],
     *,
     rules: Rules,
-    store: ScoreStore | None = None,
     sink: Sink | None = None,
     advance: Advance = lambda: None,
 ) -> Iterator[ScoredScene]:
@@ -179,7 +160,6 @@ def evaluate(
         contenders: What to compare, in the order of the tables.
         scenes: What to run on.
         rules: How to score.
-        store: What is known from earlier runs is not computed again, unless a sink wants the pictures.
         sink: Takes every reconstruction.
         advance: Called whenever a contender is through with a frame.
 
@@ -187,12 +167,7 @@ def evaluate(
         One scene after the other.
     """
     for scene in scenes:
-        found = []
-        for contender in contenders:
-            known = store.recall(contender, scene, rules=rules) if store and not sink else None
-            found.append(known or _scored(contender, scene, rules=rules, sink=sink, advance=advance))
-            if store and not known:
-                store.keep(contender, scene, rules=rules, found=found[-1])
+        found = (_scored(contender, scene, rules=rules, sink=sink, advance=advance) for contender in contenders)
         yield ScoredScene(scene, tuple(found))
 
 
