@@ -184,7 +184,7 @@ def _validation(config: TrainConfig) -> str:
 
 def _memory(plan: Plan) -> str:
     if plan.memory is None:
-        return "not told by this system"
+        return "not reported by this system"
     parts = [f"{plan.memory / GIB:.2f} GiB"]
     if plan.device_memory is not None:
         parts.append(f"{plan.device_memory / GIB:.2f} GiB of the device's")
