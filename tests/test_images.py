@@ -87,6 +87,17 @@ def test_pictures_that_can_not_be_read(tmp_path: Path) -> None:
         read_header(exr)
 
 
+def test_a_tiff_whose_directory_ends_early_is_refused(tmp_path: Path) -> None:
+    path = write_picture(tmp_path / "a.tif", np.zeros((32, 48, 3), np.uint8))
+    data = path.read_bytes()
+    assert read_header(path).size == (48, 32)
+    directory = struct.unpack("<I", data[4:8])[0]
+    # Its first three entries, width and height among them, are whole; the fourth is cut.
+    path.write_bytes(data[: directory + 2 + 3 * 12 + 5])
+    with pytest.raises(MediaError, match="its header is damaged"):
+        read_header(path)
+
+
 def test_a_tiff_in_tiles_is_refused(tmp_path: Path) -> None:
     """FFmpeg makes black of it without a word."""
     entries = [(0x0100, 4, 64), (0x0101, 4, 32), (0x0142, 4, 32), (0x0143, 4, 32)]

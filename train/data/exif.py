@@ -17,6 +17,8 @@ IMAGE_WIDTH, IMAGE_LENGTH, ORIENTATION, TILE_WIDTH, EXIF_IFD = 0x0100, 0x0101, 0
 EXPOSURE_TIME, F_NUMBER, ISO = 0x829A, 0x829D, 0x8827
 TAGS = (IMAGE_WIDTH, IMAGE_LENGTH, ORIENTATION, TILE_WIDTH, EXIF_IFD, EXPOSURE_TIME, F_NUMBER, ISO)
 PNG_MAGIC, JPEG_MAGIC, EXIF_MARK = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"Exif\0\0"
+# What Pillow says of a directory that ends within an entry.
+DIRECTORY_ENDS = r"Corrupt EXIF data\.  Expecting to read (12|20) "
 SAME_EXPOSURE = 1.01  # a factor; cameras round what they note
 
 
@@ -87,7 +89,8 @@ def read_tags(file: BinaryIO) -> dict[int, float]:
     header = b"II+\0" + head[4:16] if big else head[:8]
     tags: dict[int, float] = {}
     try:
-        with warnings.catch_warnings(action="ignore"):  # of damage
+        with warnings.catch_warnings(action="ignore"):  # of single tags that are damaged: they are left out
+            warnings.filterwarnings("error", DIRECTORY_ENDS)
             directory = ImageFileDirectory_v2(header, prefix=head[:2])
             offset: float = directory.next
             for group in (None, EXIF_IFD):
@@ -97,7 +100,7 @@ def read_tags(file: BinaryIO) -> dict[int, float]:
                 tags |= {tag: number for tag in TAGS if (number := _number(directory.get(tag))) is not None}
                 if (offset := tags.get(EXIF_IFD, 0)) == 0:
                     break
-    except (SyntaxError, LookupError, TypeError, ValueError, OverflowError, OSError, struct.error):
+    except (SyntaxError, LookupError, TypeError, ValueError, OverflowError, OSError, struct.error, UserWarning):
         return {}
     return tags
 
