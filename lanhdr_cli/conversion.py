@@ -14,7 +14,6 @@ import torch
 from lanhdr_cli.camera import Camera, CameraOptions, encoded_for_network, find_camera, in_rec709
 from lanhdr_cli.console import frame_progress
 from lanhdr_cli.destination import Destination, HdrWriter, origin_of, plan_destination
-from lanhdr_cli.device import DeviceError, resolve_device
 from lanhdr_cli.exposures import BrightnessPass, checked_exposures, estimated_exposures, given_exposures
 from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.errors import MediaError
@@ -25,7 +24,8 @@ from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import ExposureOptions, FrameRange
 from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, reconstructed
 from lanhdr_cli.preview import open_preview
-from model.errors import WeightsError
+from model.device import resolve_device
+from model.errors import DeviceError, WeightsError
 from model.exposure import FrameExposures
 from model.pretrained import Size, bundled_path, check_size, load_network
 from model.reconstruct import Reconstructor
@@ -150,10 +150,11 @@ def run(job: ConvertJob, *, load: Callable[[ConvertJob, FrameExposures], ReadyNe
         check_size(job.size)
     if job.threads:
         torch.set_num_threads(job.threads)
-    with open_source(job.source, job.reading, threads=job.threads or 0) as clip:
+    reopen = partial(open_source, job.source, job.reading, threads=job.threads or 0)
+    with reopen() as clip:
         logger.debug("%s: %s", job.source, clip.info.description)
         destination = _plan(job, clip)
-        with FirstLook(partial(open_source, job.source, job.reading, threads=job.threads or 0)) as look:
+        with FirstLook(reopen) as look:
             given = given_exposures(clip, job.exposures)
             camera = find_camera(clip, job.camera, exposures=given, look=look)
             brightness = BrightnessPass(

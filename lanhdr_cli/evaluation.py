@@ -15,11 +15,11 @@ from rich.console import Console
 from torch import Tensor
 
 from lanhdr_cli.console import frame_progress
-from lanhdr_cli.device import DeviceError, resolve_device
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord, clip_header, frame_header, write_exr
 from lanhdr_cli.media.paths import complete_file, prepare_folder, refuse_existing
-from model.errors import WeightsError
+from model.device import resolve_device
+from model.errors import DeviceError, WeightsError
 from model.pretrained import Size, bundled_path
 from model.reconstruct import in_file_range
 from train.environment import lanhdr_version

@@ -129,7 +129,7 @@ def training_context(device: str, *, processes: int, more: Sequence[str] = ()) -
     Raises:
         LanHdrError: If the device is not there, or another process ends before its time.
     """
-    from lanhdr_cli.device import resolve_device
+    from model.device import resolve_device
     from train.distributed import init_distributed, is_distributed, launch, local_device
 
     if processes > 1 and not is_distributed():

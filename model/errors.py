@@ -19,3 +19,7 @@ class WeightsError(LanHdrError):
 
 class ResponseError(LanHdrError):
     """A camera's response is unknown, does not rise, or can't be found from the clip."""
+
+
+class DeviceError(LanHdrError):
+    """The device that was asked for is not there, or its memory does not suffice."""

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from model.device import resolve_device
 from model.errors import WeightsError
 from model.guided import GuidedLanHdr
 from model.lite import LiteNet
@@ -324,8 +325,9 @@ def load_reconstructor(
 
     Raises:
         WeightsError: If there are no such weights, or they are made for another number of exposures.
+        DeviceError: If the device is not there.
     """
-    place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    place = resolve_device(str(device))
     path = weights or bundled_path(nexps=exposures, size=size, on_gpu=place.type != "cpu")
     return Reconstructor(load_network(path, nexps=exposures).network, device=place, precision=precision)
 

@@ -14,8 +14,8 @@ from support.clips import counting_clip, sine_audio
 from support.converting import TWO, job, save_tiny
 
 from lanhdr_cli.conversion import ReadyNetwork, run
-from lanhdr_cli.device import DeviceError
 from lanhdr_cli.main import cli
+from model.errors import DeviceError
 from model.exposure import ExposureCycle
 from model.frames import HdrFrame, LdrFrame
 

@@ -39,6 +39,11 @@ def test_what_does_not_fit_is_an_error_that_says_what_to_do(tmp_path: Path) -> N
         convert(tmp_path / "nothing.mp4", tmp_path / "out.exr")
 
 
+def test_a_device_that_is_not_there_is_named() -> None:
+    with pytest.raises(LanHdrError, match="CUDA devices were found: pass --device cpu or auto"):
+        load_reconstructor(exposures=2, device="cuda:63")
+
+
 def test_importing_loads_nothing_heavy() -> None:
     probe = "import lanhdr_cli, model, sys; print({'torch', 'av', 'numpy'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)

@@ -10,8 +10,8 @@ from torch.utils.checkpoint import checkpoint
 
 from model.alignment import AlignedDecoder
 from model.blocks import PyramidEncoder, SpectralBlock
+from model.errors import DeviceError
 from model.hallucination import Hallucination
-from train.errors import DeviceError
 
 Precision = Literal["auto", "float32", "bf16"]
 

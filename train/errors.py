@@ -13,7 +13,3 @@ class DatasetError(LanHdrError):
 
 class RecipeError(LanHdrError):
     """A recipe cannot be read, has a key that nobody knows, or a value that makes no sense."""
-
-
-class DeviceError(LanHdrError):
-    """The device that was asked for is not there."""

@@ -2,11 +2,7 @@
 
 import torch
 
-from model.errors import LanHdrError
-
-
-class DeviceError(LanHdrError):
-    """The device that was asked for is not there, or its memory does not suffice."""
+from model.errors import DeviceError
 
 
 def resolve_device(name: str) -> torch.device:
