@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any, Literal, Protocol, TypeVar, cast
 
 import torch
@@ -17,6 +18,7 @@ from model.response import ResponseCurve, gamma_curve
 
 Layout = Literal["channels_first", "channels_last"]
 CODE_BITS = {torch.uint8: 8, torch.uint16: 16}
+MOST_BITS = 12  # of precision; steps of wider codes lie below any noise
 
 
 class SupportsArray(Protocol):
@@ -145,13 +147,15 @@ class Reconstructor:
         cycle = ExposureCycle.from_ratios(list(dict.fromkeys(exposures)) if per_picture else exposures)
         shortest = min(exposures)
         curve, as_tensors = response or gamma_curve(), True
+        precision = cache(lambda bits: curve.precision(bits=bits))  # of all pictures of a type
 
         def frames() -> Iterator[LdrFrame]:
             nonlocal as_tensors
             for number, image in enumerate(images):
                 as_tensors = isinstance(image, Tensor)
                 exposure = exposures[number % len(exposures)] / shortest
-                yield _ldr_frame(torch.as_tensor(image), exposure, number, layout=layout, curve=curve)
+                encoded, bits = _encoded(torch.as_tensor(image), number, layout=layout)
+                yield LdrFrame(curve.to_ldr(encoded), exposure, Fraction(number), precision(bits))
 
         for frame in self.reconstruct(frames(), period=cycle.period, cycle=cycle if per_picture else None):
             radiance = frame.radiance if layout == "channels_first" else frame.radiance.permute(1, 2, 0).contiguous()
@@ -228,18 +232,14 @@ def in_file_range(radiance: Tensor) -> Tensor:
     return radiance.float().clamp(min=0).cpu()
 
 
-def _ldr_frame(codes: Tensor, exposure: float, number: int, *, layout: Layout, curve: ResponseCurve) -> LdrFrame:
-    """Turn a picture of codes, or of floats in 0..1, into what networks take."""
+def _encoded(codes: Tensor, number: int, *, layout: Layout) -> tuple[Tensor, int]:
+    """Bring a picture of codes, or of floats, to 0..1, (3, H, W); and say of how many bits its precision is."""
     image = codes.permute(2, 0, 1) if layout == "channels_last" and codes.ndim == 3 else codes
     if image.ndim != 3 or image.shape[0] != 3:
         wanted = "(3, H, W)" if layout == "channels_first" else "(H, W, 3)"
         raise FrameError(f"picture {number} has shape {tuple(codes.shape)}, expected {wanted}: check layout")
-    bits = CODE_BITS.get(codes.dtype, 8)
-    if codes.dtype in CODE_BITS:
-        encoded = image.to(torch.float32) / (2**bits - 1)
-    elif codes.is_floating_point():
-        encoded = image.to(torch.float32)
-    else:
+    if bits := CODE_BITS.get(codes.dtype):
+        return image.to(torch.float32) / (2**bits - 1), min(bits, MOST_BITS)
+    if not codes.is_floating_point():
         raise FrameError(f"picture {number} holds {codes.dtype}, expected uint8, uint16 or floats in 0..1")
-    precision = curve.precision(bits=min(bits, 12))
-    return LdrFrame(curve.to_ldr(encoded), exposure, Fraction(number), precision)
+    return image.to(torch.float32), 8
