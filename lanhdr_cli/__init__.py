@@ -60,14 +60,11 @@ def convert(
     from lanhdr_cli.camera import CameraOptions
     from lanhdr_cli.conversion import ConvertJob, run
     from lanhdr_cli.options import ExposureOptions, FrameRange
-    from model.exposure import ExposureCycle
 
-    listed = exposures if isinstance(exposures, Path) else None
-    cycle = ExposureCycle.from_ratios(exposures) if isinstance(exposures, tuple | list) else None
     job = ConvertJob(
         source=Path(source),
         output=str(output),
-        exposures=ExposureOptions(cycle=cycle, file=listed),
+        exposures=ExposureOptions.given(exposures),
         camera=CameraOptions(response=response, gamut=gamut),
         frames=FrameRange(*frames),
         overwrite=overwrite,

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 from statistics import fmean, median
 
 import torch
@@ -16,11 +15,12 @@ from lanhdr_cli.exposures import find_list
 from lanhdr_cli.media.details import Details, describe
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.media.video_reader import DecodedFrame
+from lanhdr_cli.options import ExposureOptions
 from model.analysis.brightness import FrameLight, LightMeter
 from model.analysis.camera import CameraEstimate, exposures_of_camera
 from model.analysis.exposure_cycle import ExposureEstimate, follow_exposures
 from model.errors import ExposureError
-from model.exposure import ExposureCycle, FrameExposures, to_radiance
+from model.exposure import FrameExposures, to_radiance
 from model.physical_merge import noise_level
 from model.response import gamma_curve
 
@@ -209,19 +209,17 @@ class Inspection:
 
 def inspect_clip(
     source: Source,
-    cycle: ExposureCycle | None,
+    options: ExposureOptions,
     *,
-    file: Path | None = None,
-    said: FrameExposures | None = None,
+    given: FrameExposures | None,
     camera: Camera,
 ) -> Inspection:
     """Look at every frame of an open clip.
 
     Args:
         source: The clip.
-        cycle: Exposures that the user gave, None to find them.
-        file: A list of exposures that the user named.
-        said: Exposures as the user, a list or the pictures say them.
+        options: The exposures as the user gives them.
+        given: Exposures that the user, a list or the pictures give.
         camera: What is known or was found of the camera.
 
     Raises:
@@ -230,33 +228,32 @@ def inspect_clip(
     details = describe(source)
     frames = survey(encoded_for_network(source.frames(), camera.curve))
     light = [frame.light for frame in frames]
-    known = find_exposures(source, light, cycle=cycle, file=file, known=said, camera=camera.estimate)
+    known = _known_exposures(source, light, options, given=given, camera=camera.estimate)
     of_frames = [known.exposures[frame.index] if known.exposures else 1.0 for frame in frames]
     return Inspection(source, details, frames, known, _groups(frames, of_frames), camera)
 
 
-def find_exposures(
+def _known_exposures(
     source: Source,
     light: Sequence[FrameLight],
+    options: ExposureOptions,
     *,
-    cycle: ExposureCycle | None,
-    file: Path | None,
-    known: FrameExposures | None,
-    camera: CameraEstimate | None = None,
+    given: FrameExposures | None,
+    camera: CameraEstimate | None,
 ) -> KnownExposures:
-    """Take the exposures that somebody says, and let brightness say what is left open."""
-    beside = file or find_list(source.folder, source.name)
-    origin = "brightness" if known is None else "options" if cycle else "list" if beside else "pictures"
-    if known is not None and len(known.phases) > 1:  # each frame's own
-        return KnownExposures(origin, known)
+    """Take the exposures that are given, and let brightness decide what is left open."""
+    listed = options.file or find_list(source.folder, source.name)
+    origin = "brightness" if given is None else "options" if options.cycle else "list" if listed else "pictures"
+    if given is not None and len(given.phases) > 1:  # each frame's own
+        return KnownExposures(origin, given)
     try:
-        if known:
-            estimate = follow_exposures(light, known.cycle)
+        if given:
+            estimate = follow_exposures(light, given.cycle)
         else:
             estimate, _ = exposures_of_camera(light, camera or CameraEstimate(gamma_curve()))
     except ExposureError as error:
-        return KnownExposures(origin, known, trouble="" if known else str(error))
-    return KnownExposures(origin, known if known and not estimate.sure else estimate.exposures, estimate)
+        return KnownExposures(origin, given, trouble="" if given else str(error))
+    return KnownExposures(origin, given if given and not estimate.sure else estimate.exposures, estimate)
 
 
 def _groups(frames: Sequence[FrameStats], exposures: Sequence[float]) -> list[ExposureGroup]:

@@ -209,13 +209,14 @@ def inspect_path(
         check_plot(plot)
     if threads:
         torch.set_num_threads(threads)
-    with open_source(path, reading, threads=threads or 0) as source:
+    reopen = partial(open_source, path, reading, threads=threads or 0)
+    with reopen() as source:
         if plot:
             _prepare(plot, source.paths, overwrite=overwrite)
-        said = given_exposures(source, exposures)
-        with FirstLook(partial(open_source, path, reading)) as look:
-            found_camera = find_camera(source, camera, exposures=said, look=look)
-        found = inspect_clip(source, exposures.cycle, file=exposures.file, said=said, camera=found_camera)
+        given = given_exposures(source, exposures)
+        with FirstLook(reopen) as look:
+            found_camera = find_camera(source, camera, exposures=given, look=look)
+        found = inspect_clip(source, exposures, given=given, camera=found_camera)
     if plot:
         with complete_file(plot) as unfinished:
             unfinished.write_bytes(draw_png(found))

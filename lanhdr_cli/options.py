@@ -233,6 +233,21 @@ class ExposureOptions:
     slips: bool = True
     deflicker: bool = True
 
+    @classmethod
+    def given(
+        cls, exposures: "tuple[float, ...] | Path | None", *, slips: bool = True, deflicker: bool = True
+    ) -> "ExposureOptions":
+        """Take linear exposures from the first frame on, a file that lists them, or None to find them.
+
+        Raises:
+            ExposureError: If they don't alternate.
+        """
+        from model.exposure import ExposureCycle
+
+        if exposures is None or isinstance(exposures, Path):
+            return cls(file=exposures, slips=slips, deflicker=deflicker)
+        return cls(cycle=ExposureCycle.from_ratios(exposures), slips=slips, deflicker=deflicker)
+
 
 def group(
     title: str, name: str, *options: Callable[..., Any], build: Callable[..., object]
@@ -243,13 +258,15 @@ def group(
         title: What help calls the group.
         name: The argument of the command.
         options: The options.
-        build: Takes the value of each option by its name.
+        build: Takes the value of each option by its name; a parameter without an option keeps its default.
     """
+
+    parameters = inspect.signature(build).parameters
 
     def decorate(command: Command) -> Command:
         @wraps(command)
         def wrapped(**values: Any) -> Any:
-            values[name] = build(**{key: values.pop(key) for key in inspect.signature(build).parameters})
+            values[name] = build(**{key: values.pop(key) for key in parameters if key in values})
             return command(**values)
 
         decorated: Any = option_group(title, *options)(wrapped)
@@ -265,20 +282,10 @@ def _exposures(
     slips: bool = True,
     deflicker: bool = True,
 ) -> ExposureOptions:
-    from model.exposure import ExposureCycle
-
     if exposures and stops:
         raise click.UsageError("--exposures and --stops say the same in two ways: pass one of them")
-    if isinstance(exposures, Path):
-        return ExposureOptions(file=exposures, slips=slips, deflicker=deflicker)
-    cycle = ExposureCycle.from_ratios(exposures) if exposures else ExposureCycle.from_stops(stops) if stops else None
-    return ExposureOptions(cycle=cycle, slips=slips, deflicker=deflicker)
-
-
-def _checked_exposures(
-    *, exposures: tuple[float, ...] | Path | None, stops: tuple[float, ...] | None
-) -> ExposureOptions:
-    return _exposures(exposures=exposures, stops=stops)
+    linear = tuple(2.0**stop for stop in stops) if stops else exposures
+    return ExposureOptions.given(linear, slips=slips, deflicker=deflicker)
 
 
 def _reading(*, fps: Fraction | None, on_missing: "OnMissing", hwaccel: str | None, strict: bool) -> "Reading":
@@ -335,7 +342,7 @@ exposure_options = group(
     ),
     build=_exposures,
 )
-checked_exposure_options = group("Exposures", "exposures", _GIVEN, _STOPS, build=_checked_exposures)
+checked_exposure_options = group("Exposures", "exposures", _GIVEN, _STOPS, build=_exposures)
 reading_options = group(
     "Input",
     "reading",

@@ -2,6 +2,7 @@
 
 import io
 import math
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,15 +89,15 @@ def _draw_histograms(axes: "Axes", inspection: Inspection) -> None:
     # Samples at black and at the clip level pile up in the end bins, which would flatten the rest; they are cut off.
     inner = [float(group.histogram[1:-1].max()) for group in inspection.groups]
     darkest = 0.0
-    for place, group in enumerate(inspection.groups):
+    for color, group in zip(cycle(COLORS), inspection.groups, strict=False):
         # A long exposure's clip level is that many stops lower in radiance.
         stops = edges - math.log2(group.exposure)
         shares = group.histogram.numpy()
         name = f"x{group.exposure:.3g}: {group.clipped:.1%} clipped, {group.black:.1%} black"
-        axes.stairs(100 * shares, stops, color=COLORS[place % len(COLORS)], fill=True, alpha=0.25)
-        axes.stairs(100 * shares, stops, color=COLORS[place % len(COLORS)], linewidth=1.5, label=name)
+        axes.stairs(100 * shares, stops, color=color, fill=True, alpha=0.25)
+        axes.stairs(100 * shares, stops, color=color, linewidth=1.5, label=name)
         darkest = min(darkest, stops[int((shares > LEAST_SHARE).argmax())])
-        axes.axvline(stops[-1], color=COLORS[place % len(COLORS)], linewidth=1, linestyle=":")
+        axes.axvline(stops[-1], color=color, linewidth=1, linestyle=":")
     axes.set_xlim(2 * math.floor(darkest / 2), 0.25)
     axes.set_ylim(0, 140 * max([*inner, 1e-3]))
     axes.set_title("Radiance seen by each exposure (dotted: its clip level)", loc="left")
