@@ -13,7 +13,7 @@ import torch
 
 from lanhdr_cli.camera import Camera, CameraOptions, encoded_for_network, find_camera, in_rec709
 from lanhdr_cli.console import frame_progress
-from lanhdr_cli.destination import Destination, HdrWriter, origin_of, plan_destination
+from lanhdr_cli.destination import Destination, HdrWriter, clip_origin, plan_destination
 from lanhdr_cli.exposures import BrightnessPass, checked_exposures, estimated_exposures, given_exposures
 from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.errors import MediaError
@@ -39,18 +39,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertJob:
-    """A conversion as it was asked for.
+    """A conversion as the user asks for it; None stands for a default that depends on the clip or the machine.
 
     Args:
-        source: The clip: a video file, a folder of pictures or a pattern of their names.
+        source: A video file, a folder of pictures or a pattern of their names.
         output: A file, a pattern or a folder, as `-o` takes it.
-        size: Which bundled weights, None for those that suit the device.
-        frames: Which frames.
-        threads: Threads for computing and decoding, None for the default.
         scale: File value of radiance 1.0; None is the longest exposure.
         start_number: Number of the first file, None to count from the clip's start.
         colorspace: Primaries of EXR files.
-        precision: Number format of the convolutions.
     """
 
     source: Path
@@ -75,13 +71,7 @@ class ConvertJob:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadyNetwork:
-    """A network, loaded and streaming.
-
-    Args:
-        reconstructor: The network.
-        name: Name of the weights.
-        margin: Number of frames outside a range that its results depend on, at either side.
-    """
+    """A loaded network; `margin` is the number of frames that its results depend on at either side of a range."""
 
     reconstructor: FrameReconstructor
     name: str
@@ -134,12 +124,8 @@ def load_network_for(job: ConvertJob, exposures: FrameExposures) -> ReadyNetwork
 def run(job: ConvertJob, *, load: Callable[[ConvertJob, FrameExposures], ReadyNetwork] = load_network_for) -> Summary:
     """Convert a clip; whatever can be refused is refused before the first frame is computed.
 
-    Args:
-        job: What to do.
-        load: Loads the network.
-
     Raises:
-        LanHdrError: If anything of the user's does not fit.
+        LanHdrError: If an option, the clip or a file does not fit.
     """
     check_output(job.output)
     if job.preview:
@@ -209,32 +195,48 @@ def _convert(
     exposures: FrameExposures,
 ) -> Summary:
     first, last = job.frames.first, job.frames.last
-    start, stop = _span(job, network.margin, exposures)
-    total = _expected(job.frames, clip.info.frames)
-    origin = origin_of(clip, sound=job.video.sound, cut=last is not None)
-    shown = first + ((total or 1) - 1) // 2
+    total = job.frames.count(in_clip=clip.info.frames)
+    # Frames around the range are decoded as well, from the start of an exposure period on. Windows reach farther where
+    # frames are missing.
+    margin = network.margin + (0 if exposures.regular else exposures.period)
+    start = max(0, first - margin) // exposures.period * exposures.period
+    decoded = clip.frames(start=start, stop=None if last is None else last + 1 + margin)
     precision = camera.curve.precision(bits=clip.info.bits, lossy=clip.info.lossy)
+    record = ClipRecord(
+        rate=clip.info.rate,
+        timecode=clip.info.timecode,
+        pixel_aspect=clip.info.pixel_aspect,
+        scale=job.scale or max(exposures.cycle.ratios),
+        exposures=exposures.cycle.ratios,
+        weights=network.name,
+        version=lanhdr_version(),
+        colorspace=job.colorspace,
+        response=camera.curve.name,
+    )
+    origin = clip_origin(clip, sound=job.video.sound, cut=last is not None)
+    shown = first + ((total or 1) - 1) // 2
     begin = time.monotonic()
-    writer = destination.writer(_record(job, clip, network, response=camera.curve.name, exposures=exposures), clip)
-    frames = encoded_for_network(clip.frames(start=start, stop=stop), camera.curve)
+    writer = destination.writer(record, clip)
     try:
         with (
-            Prefetch(frames, depth=DECODED_AHEAD) as decoded,
+            Prefetch(encoded_for_network(decoded, camera.curve), depth=DECODED_AHEAD) as frames,
             frame_progress(total, show=job.show_progress) as advance,
             open_preview(job.preview, origin, target=shown, threads=job.threads) as preview,
             writer,
-            closing(reconstructed(decoded, network.reconstructor, cycle=exposures, precision=precision)) as results,
+            closing(reconstructed(frames, network.reconstructor, exposures=exposures, precision=precision)) as results,
         ):
             for result in in_rec709(results, camera.gamut):
                 if result.index >= first:
                     writer.write(result.hdr, index=result.index, exposure=result.ldr.exposure)
-                    preview.consider(result)
+                    if preview:
+                        preview.consider(result)
                     advance()
                 if result.index == last:
                     break
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(writer.left_behind) from None
-    _tell(job, clip, writer)
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(writer.left_behind)
+        raise
+    _warn(job, clip, writer)
     return Summary(
         frames=writer.written,
         seconds=time.monotonic() - begin,
@@ -245,38 +247,7 @@ def _convert(
     )
 
 
-def _span(job: ConvertJob, margin: int, exposures: FrameExposures) -> tuple[int, int | None]:
-    """Frames to decode: those around the range as well, from the start of an exposure period on."""
-    period = exposures.period
-    margin += 0 if exposures.regular else period  # windows reach farther where frames are missing
-    start = max(0, job.frames.first - margin) // period * period
-    return start, None if job.frames.last is None else job.frames.last + 1 + margin
-
-
-def _expected(frames: FrameRange, in_clip: int | None) -> int | None:
-    if in_clip is None:
-        return frames.count
-    last = in_clip - 1 if frames.last is None else min(frames.last, in_clip - 1)
-    return max(1, last - frames.first + 1)
-
-
-def _record(
-    job: ConvertJob, clip: Source, network: ReadyNetwork, *, response: str, exposures: FrameExposures
-) -> ClipRecord:
-    return ClipRecord(
-        rate=clip.info.rate,
-        timecode=clip.info.timecode,
-        pixel_aspect=clip.info.pixel_aspect,
-        scale=job.scale or max(exposures.cycle.ratios),
-        exposures=exposures.cycle.ratios,
-        weights=network.name,
-        version=lanhdr_version(),
-        colorspace=job.colorspace,
-        response=response,
-    )
-
-
-def _tell(job: ConvertJob, clip: Source, writer: HdrWriter) -> None:
+def _warn(job: ConvertJob, clip: Source, writer: HdrWriter) -> None:
     for message in clip.faults.messages():
         logger.warning("%s: %s", job.source.name, message)
     if writer.nan_frames:

@@ -50,7 +50,8 @@ class LazyGroup(click.Group):
             click.echo(f"Error: {one_line(str(error))}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt as interrupt:
-            click.echo(f"Interrupted: {interrupt}" if str(interrupt) else "Interrupted", err=True)
+            notes = getattr(interrupt, "__notes__", [])
+            click.echo(": ".join(["Interrupted", *notes]), err=True)
             ctx.exit(INTERRUPTED)
 
 

@@ -36,10 +36,11 @@ class FrameRange:
     first: int = 0
     last: int | None = None
 
-    @property
-    def count(self) -> int | None:
-        """Number of frames, None if open."""
-        return None if self.last is None else self.last - self.first + 1
+    def count(self, *, in_clip: int | None = None) -> int | None:
+        """Return the number of frames, at least 1, in a clip of `in_clip` frames; None if it is not known."""
+        ends = [] if self.last is None else [self.last + 1]
+        ends += [] if in_clip is None else [in_clip]
+        return max(1, min(ends) - self.first) if ends else None
 
 
 class FrameRangeParam(click.ParamType[FrameRange]):

@@ -17,7 +17,7 @@ POLL_S = 0.1
 
 
 class FrameReconstructor(Protocol):
-    """What makes HDR frames of LDR frames."""
+    """A method that makes HDR frames from LDR frames."""
 
     def reconstruct(
         self, frames: Iterable[LdrFrame], *, period: int, cycle: ExposureCycle | None = None
@@ -25,16 +25,9 @@ class FrameReconstructor(Protocol):
         """Yield one HDR frame per LDR frame, in order, at the same times; a cycle is given where its order breaks."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ResultFrame:
-    """One HDR frame with where it comes from.
-
-    Args:
-        index: Position in the clip, from 0.
-        ldr: The frame at this position.
-        hdr: What became of it.
-        nearby: LDR frames around this one, itself included, as far as they are at hand.
-    """
+    """One HDR frame, its position in the clip, and the LDR frames in memory around it, its own included."""
 
     index: int
     ldr: LdrFrame
@@ -44,7 +37,7 @@ class ResultFrame:
 
 @dataclass(frozen=True)
 class _End:
-    error: BaseException | None
+    error: BaseException | None = None
 
 
 class Prefetch(Generic[T]):
@@ -53,8 +46,7 @@ class Prefetch(Generic[T]):
     Errors of the iterator surface where it is consumed. Leaving stops and joins the thread.
 
     Args:
-        items: What to run.
-        depth: How many items may wait.
+        depth: Number of items that may wait.
     """
 
     def __init__(self, items: Iterator[T], *, depth: int) -> None:
@@ -83,7 +75,7 @@ class Prefetch(Generic[T]):
             yield item
 
     def _run(self) -> None:
-        end = _End(None)
+        end = _End()
         try:
             for item in self._items:
                 if not self._put(item):
@@ -106,23 +98,17 @@ def reconstructed(
     frames: Iterable[DecodedFrame],
     reconstructor: FrameReconstructor,
     *,
-    cycle: ExposureCycle | FrameExposures,
+    exposures: FrameExposures,
     precision: CodePrecision = GAMMA_8_BIT,
 ) -> Generator[ResultFrame, None, None]:
-    """Send decoded frames through the network, each with its exposure.
+    """Send decoded frames through the network, each with its exposure, and yield one result per frame.
 
     Args:
         frames: In order; the first need not be the first of the clip.
-        reconstructor: Makes the HDR frames.
-        cycle: Exposures from the clip's first frame on, by their order or one by one.
-        precision: How precisely the camera's codes state light.
-
-    Yields:
-        One result per frame, in order.
+        exposures: Exposures from the clip's first frame on.
     """
-    exposures = FrameExposures(cycle) if isinstance(cycle, ExposureCycle) else cycle
     pending: deque[tuple[int, LdrFrame]] = deque()
-    passed: deque[LdrFrame] = deque(maxlen=cycle.period - 1)
+    passed: deque[LdrFrame] = deque(maxlen=exposures.period - 1)
 
     def exposed() -> Iterator[LdrFrame]:
         for frame in frames:
@@ -135,5 +121,6 @@ def reconstructed(
         index, ldr = pending.popleft()
         if hdr.time != ldr.time:
             raise RuntimeError(f"the result for frame {index} is of time {hdr.time}, not {ldr.time}")
-        yield ResultFrame(index, ldr, hdr, (*passed, ldr, *(other for _, other in pending)))
+        nearby = (*passed, ldr, *(other for _, other in pending))
+        yield ResultFrame(index=index, ldr=ldr, hdr=hdr, nearby=nearby)
         passed.append(ldr)

@@ -1,11 +1,11 @@
 """Previews of a conversion: a picture, or an SDR video of the input beside the tone-mapped result."""
 
 import math
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -25,43 +25,9 @@ FLOOR = 1e-6
 SMOOTHING = 0.9  # part of the brightness seen before that stays from frame to frame
 
 
-class Preview:
-    """Picks the frames to show while a clip passes; memory does not grow with it.
-
-    Args:
-        target: Index of the frame to show; a clip that ends sooner shows its last.
-    """
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._shown: ResultFrame | None = None
-
-    def consider(self, frame: ResultFrame) -> None:
-        """Keep a frame if it is not beyond the target."""
-        if self._shown is None or frame.index <= self._target:
-            self._shown = frame
-
-    def picture(self) -> Tensor | None:
-        """Draw the preview, sRGB-encoded, 0..1, (3, H, W); None if no frame has passed."""
-        shown = self._shown
-        if shown is None:
-            return None
-        frames = sorted(shown.nearby, key=lambda frame: abs(frame.time - shown.ldr.time))
-        short = min(frames, key=lambda frame: frame.exposure)
-        long = max(frames, key=lambda frame: frame.exposure)
-        # Light is averaged, not code values, where pictures are made smaller.
-        result = tone_map(fit(shown.hdr.radiance))
-        return side_by_side([fit(short.image), fit(long.image), result])
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Adaptation:
-    """What an eye would have got used to.
-
-    Args:
-        log_average: Mean of the logarithm of luminance.
-        log_white: Logarithm of the luminance that becomes white.
-    """
+    """The brightness that a tone curve is adapted to, as natural logarithms of mean and white luminance."""
 
     log_average: float
     log_white: float
@@ -69,15 +35,16 @@ class Adaptation:
     def toward(self, other: "Adaptation", *, keep: float) -> "Adaptation":
         """Go part of the way; `keep` 1 stays, 0 jumps."""
         return Adaptation(
-            keep * self.log_average + (1 - keep) * other.log_average,
-            keep * self.log_white + (1 - keep) * other.log_white,
+            log_average=keep * self.log_average + (1 - keep) * other.log_average,
+            log_white=keep * self.log_white + (1 - keep) * other.log_white,
         )
 
 
 def adaptation(radiance: Tensor) -> Adaptation:
     """Measure a picture: linear Rec.709, any scale, (3, H, W)."""
-    luminance = _luminance(radiance.clamp(min=0)).clamp(min=FLOOR)
-    return Adaptation(luminance.log().mean().item(), _quantile(luminance, WHITE_QUANTILE).log().item())
+    luminance = _luminance(radiance.clamp(min=0)).clamp(min=FLOOR).flatten()
+    white = luminance.kthvalue(max(1, round(WHITE_QUANTILE * luminance.numel()))).values
+    return Adaptation(log_average=luminance.log().mean().item(), log_white=white.log().item())
 
 
 def tone_map(radiance: Tensor, *, adapted: Adaptation | None = None) -> Tensor:
@@ -87,7 +54,7 @@ def tone_map(radiance: Tensor, *, adapted: Adaptation | None = None) -> Tensor:
 
     Args:
         radiance: Linear Rec.709, any scale, (3, H, W).
-        adapted: What to adapt to, None for the picture itself.
+        adapted: The adaptation, None for that of the picture itself.
 
     Returns:
         sRGB-encoded, 0..1, (3, H, W).
@@ -107,13 +74,6 @@ def encode_srgb(linear: Tensor) -> Tensor:
     return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.pow(1 / 2.4) - 0.055)
 
 
-def side_by_side(pictures: list[Tensor]) -> Tensor:
-    """Join pictures of one height, with white gaps, (3, H, sum of W)."""
-    gap = pictures[0].new_ones(3, pictures[0].shape[1], GAP)
-    parts = [part for picture in pictures for part in (gap, picture)]
-    return torch.cat(parts[1:], dim=2)
-
-
 def fitted_size(height: int, width: int) -> tuple[int, int]:
     """Height and width of a picture after `fit`."""
     return (height, width) if width <= WIDEST else (max(1, round(height * WIDEST / width)), WIDEST)
@@ -129,20 +89,18 @@ def _luminance(linear: Tensor) -> Tensor:
     return (linear * linear.new_tensor(LUMINANCE_BT709).view(3, 1, 1)).sum(0)  # (H, W)
 
 
-def _quantile(values: Tensor, share: float) -> Tensor:
-    flat = values.flatten()
-    return flat.kthvalue(max(1, round(share * flat.numel()))).values
+class PicturePreview:
+    """A picture of one frame: short input, long input and result. Memory does not grow with the clip.
 
+    Args:
+        path: The PNG file.
+        target: Index of the frame to show; a clip that ends sooner shows its last.
+    """
 
-class PreviewOutput(AbstractContextManager["PreviewOutput"], Protocol):
-    """Takes results as they come; leaving its `with` completes the file."""
-
-    def consider(self, frame: ResultFrame) -> None:
-        """Take a result."""
-
-
-class NoPreview:
-    """Takes nothing."""
+    def __init__(self, path: Path, *, target: int) -> None:
+        self._path = path
+        self._target = target
+        self._shown: ResultFrame | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -150,45 +108,39 @@ class NoPreview:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        pass
-
-    def consider(self, frame: ResultFrame) -> None:
-        """Take nothing."""
-
-
-class PicturePreview(NoPreview):
-    """One picture of a frame.
-
-    Args:
-        path: The PNG file.
-        target: Index of the frame to show.
-    """
-
-    def __init__(self, path: Path, target: int) -> None:
-        self._path = path
-        self._preview = Preview(target)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        picture = self._preview.picture() if error is None else None
+        picture = self.picture() if error is None else None
         if picture is not None:
             write_png(self._path, picture)
 
     def consider(self, frame: ResultFrame) -> None:
         """Keep a frame if it is not beyond the target."""
-        self._preview.consider(frame)
+        if self._shown is None or frame.index <= self._target:
+            self._shown = frame
+
+    def picture(self) -> Tensor | None:
+        """Draw the preview, sRGB-encoded, 0..1, (3, H, W); None if no frame has passed."""
+        shown = self._shown
+        if shown is None:
+            return None
+        frames = sorted(shown.nearby, key=lambda frame: abs(frame.time - shown.ldr.time))
+        short = min(frames, key=lambda frame: frame.exposure)
+        long = max(frames, key=lambda frame: frame.exposure)
+        left = fit(short.image)
+        gap = left.new_ones(3, left.shape[1], GAP)
+        # Light is averaged, not code values, where pictures are made smaller.
+        result = tone_map(fit(shown.hdr.radiance))
+        return torch.cat((left, gap, fit(long.image), gap, result), dim=2)
 
 
 class VideoPreview:
     """A video: the input frame on the left, the tone-mapped result on the right, with the sound of the clip.
 
-    The operator is that of `preview.tone_map`; what it adapts to follows the clip slowly, so that it does not flicker.
+    The operator is `tone_map`; its adaptation follows the clip slowly, so that it does not flicker.
 
     Args:
         path: The file.
-        origin: What to take over from the clip.
-        threads: Of the encoder, None for its own choice.
+        origin: Description of the clip.
+        threads: Threads of the encoder, None for its own choice.
     """
 
     def __init__(self, path: Path, origin: ClipOrigin, *, threads: int | None) -> None:
@@ -216,15 +168,16 @@ class VideoPreview:
         self._file.put(left, gap, result, index=frame.index, time=frame.hdr.time)
 
 
-def open_preview(path: Path | None, origin: ClipOrigin, *, target: int, threads: int | None) -> PreviewOutput:
-    """Choose the kind of preview by the file's name.
+def open_preview(
+    path: Path | None, origin: ClipOrigin, *, target: int, threads: int | None
+) -> AbstractContextManager[PicturePreview | VideoPreview | None]:
+    """Choose the kind of preview by the file's name; no name is no preview.
 
     Args:
-        path: Where it goes, None for nowhere.
-        origin: What a video takes over from the clip.
+        origin: Description of the clip, for a video.
         target: Index of the frame that a picture shows.
-        threads: Of an encoder, None for its own choice.
+        threads: Threads of an encoder, None for its own choice.
     """
     if path is None:
-        return NoPreview()
-    return VideoPreview(path, origin, threads=threads) if is_video(path) else PicturePreview(path, target)
+        return nullcontext()
+    return VideoPreview(path, origin, threads=threads) if is_video(path) else PicturePreview(path, target=target)

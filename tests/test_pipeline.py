@@ -13,7 +13,7 @@ from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.video_reader import DecodedFrame
 from lanhdr_cli.pipeline import Prefetch, reconstructed
 from model.errors import FrameError
-from model.exposure import ExposureCycle
+from model.exposure import ExposureCycle, FrameExposures
 from model.frames import HdrFrame, LdrFrame
 
 TWO = ExposureCycle((1.0, 8.0))
@@ -84,7 +84,7 @@ def test_leaving_early_joins_the_thread(error: type[BaseException]) -> None:
 @pytest.mark.parametrize(("cycle", "length"), [(TWO, 5), (THREE, 7)])
 @pytest.mark.parametrize("count", [3, 4, 7, 20])
 def test_frame_k_belongs_to_frame_k(cycle: ExposureCycle, length: int, count: int) -> None:
-    results = list(reconstructed(decoded(count), Identity(length), cycle=cycle))
+    results = list(reconstructed(decoded(count), Identity(length), exposures=FrameExposures(cycle)))
     assert [result.index for result in results] == list(range(count))
     for index, result in enumerate(results):
         assert result.hdr.time == result.ldr.time == Fraction(index, 24)
@@ -94,19 +94,19 @@ def test_frame_k_belongs_to_frame_k(cycle: ExposureCycle, length: int, count: in
 
 
 def test_exposures_count_from_the_start_of_the_clip() -> None:
-    results = list(reconstructed(decoded(6, first=3), Identity(), cycle=TWO))
+    results = list(reconstructed(decoded(6, first=3), Identity(), exposures=FrameExposures(TWO)))
     assert [(result.index, result.ldr.exposure) for result in results][:3] == [(3, 8.0), (4, 1.0), (5, 8.0)]
 
 
 def test_both_exposures_are_nearby() -> None:
-    for result in reconstructed(decoded(9), Identity(), cycle=TWO):
+    for result in reconstructed(decoded(9), Identity(), exposures=FrameExposures(TWO)):
         assert {frame.exposure for frame in result.nearby} == {1.0, 8.0}
         assert any(frame is result.ldr for frame in result.nearby)
 
 
 def test_a_clip_shorter_than_a_period_is_an_error() -> None:
     with pytest.raises(FrameError, match="2 frames, one exposure period is 3"):
-        list(reconstructed(decoded(2), Identity(7), cycle=THREE))
+        list(reconstructed(decoded(2), Identity(7), exposures=FrameExposures(THREE)))
 
 
 def test_results_out_of_step_are_our_bug() -> None:
@@ -119,7 +119,7 @@ def test_results_out_of_step_are_our_bug() -> None:
                     yield HdrFrame(frame.image, frame.time)
 
     with pytest.raises(RuntimeError, match="frame 2 is of time 1/8"):
-        list(reconstructed(decoded(6), Skipping(), cycle=TWO))
+        list(reconstructed(decoded(6), Skipping(), exposures=FrameExposures(TWO)))
 
 
 def test_memory_does_not_grow_with_the_clip() -> None:
@@ -132,7 +132,7 @@ def test_memory_does_not_grow_with_the_clip() -> None:
 
     most = 0
     with Prefetch(watched(), depth=4) as frames:
-        for _result in reconstructed(frames, Identity(), cycle=TWO):
+        for _result in reconstructed(frames, Identity(), exposures=FrameExposures(TWO)):
             most = max(most, sum(reference() is not None for reference in images))
     assert len(images) == 200
     assert most <= 18  # windows of five, one period behind, four queued and what is in hand

@@ -10,7 +10,7 @@ import torch
 
 from lanhdr_cli.media.images import write_png
 from lanhdr_cli.pipeline import ResultFrame
-from lanhdr_cli.preview import GAP, Preview, encode_srgb, tone_map
+from lanhdr_cli.preview import GAP, PicturePreview, encode_srgb, tone_map
 from model.frames import HdrFrame, LdrFrame
 
 
@@ -20,7 +20,8 @@ def result(index: int, *, size: tuple[int, int] = (40, 30)) -> ResultFrame:
         for number in range(max(0, index - 1), index + 3)
     ]
     own = next(frame for frame in frames if frame.time == Fraction(index, 24))
-    return ResultFrame(index, own, HdrFrame(torch.rand(3, size[1], size[0]), own.time), tuple(frames))
+    hdr = HdrFrame(torch.rand(3, size[1], size[0]), own.time)
+    return ResultFrame(index=index, ldr=own, hdr=hdr, nearby=tuple(frames))
 
 
 def test_png_is_read_back_exactly(tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_tone_map_takes_black() -> None:
 
 
 def test_short_long_and_result_are_side_by_side() -> None:
-    preview = Preview(target=4)
+    preview = PicturePreview(Path("unused.png"), target=4)
     for index in range(8):
         preview.consider(result(index))
     picture = preview.picture()
@@ -70,7 +71,7 @@ def test_short_long_and_result_are_side_by_side() -> None:
 
 
 def test_a_clip_that_ends_early_shows_its_last_frame() -> None:
-    preview = Preview(target=100)
+    preview = PicturePreview(Path("unused.png"), target=100)
     assert preview.picture() is None
     for index in range(3):
         preview.consider(result(index))
@@ -83,7 +84,7 @@ def test_a_clip_that_ends_early_shows_its_last_frame() -> None:
     ("size", "shown"), [((960, 540), (540, 960)), ((1920, 1080), (540, 960)), ((2001, 3), (1, 960))]
 )
 def test_large_pictures_are_made_smaller(size: tuple[int, int], shown: tuple[int, int]) -> None:
-    preview = Preview(target=0)
+    preview = PicturePreview(Path("unused.png"), target=0)
     preview.consider(result(0, size=size))
     picture = preview.picture()
     assert picture is not None
