@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 LARGEST_STOP = 24.0
 HIGHEST_RATE = 100_000
 _RANGE = re.compile(r"(?P<first>\d+)(?:(?P<dash>-)(?P<last>\d+)?)?")
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 CODECS = ("hevc", "av1", "prores-4444", "prores-422hq", "ffv1", "hevc_nvenc", "av1_nvenc")
 COLORSPACES = ("rec709", "rec2020", "acescg", "aces2065-1")
+
+Value = TypeVar("Value")
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -43,176 +45,129 @@ class FrameRange:
         return max(1, min(ends) - self.first) if ends else None
 
 
-class FrameRangeParam(click.ParamType[FrameRange]):
-    """`A-B`, `A-` or `A`, counted from 0, both ends included."""
+class TextParam(click.ParamType[Value]):
+    """The type of an option: a name for its help, and a function that reads its text or raises a ValueError."""
 
-    name = "A-B"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> FrameRange:
-        """Read a range."""
-        if isinstance(value, FrameRange):
-            return value
-        match = _RANGE.fullmatch(str(value).strip())
-        if match is None:
-            self.fail(f"{value!r} is no range of frames; pass e.g. 0-47, 48- or 12", param, ctx)
-        first = int(match["first"])
-        last = int(match["last"]) if match["last"] else (None if match["dash"] else first)
-        if last is not None and last < first:
-            self.fail(f"{value!r} ends before it begins; pass e.g. {last}-{first}", param, ctx)
-        return FrameRange(first, last)
-
-
-class NumbersParam(click.ParamType[tuple[float, ...]]):
-    """Numbers with commas between them.
-
-    Args:
-        name: What help calls it.
-        lowest: Least value; not allowed itself if `above`.
-        highest: Greatest value.
-        above: Whether values must lie above `lowest`.
-        example: A list that works, for error messages.
-    """
-
-    def __init__(self, name: str, *, lowest: float, highest: float, above: bool, example: str) -> None:
+    def __init__(self, name: str, read: Callable[[str], Value]) -> None:
         self.name = name
-        self._lowest, self._highest, self._above, self._example = lowest, highest, above, example
+        self._read = read
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """Read a list."""
-        if isinstance(value, tuple):
-            return value
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Value:
+        """Read text; the value of a default passes."""
+        if not isinstance(value, str):
+            return cast(Value, value)
         try:
-            numbers = tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is no list of numbers; pass e.g. {self._example}", param, ctx)
-        if not all(self._fits(number) for number in numbers):
-            bounds = f"{'above' if self._above else 'from'} {self._lowest:g} to {self._highest:g}"
-            self.fail(f"{value!r}: numbers must be {bounds}; pass e.g. {self._example}", param, ctx)
-        if len(numbers) < 2 or min(numbers) == max(numbers):
-            self.fail(f"{value!r} does not alternate; pass two values or more, e.g. {self._example}", param, ctx)
-        return numbers
-
-    def _fits(self, number: float) -> bool:
-        return self._lowest <= number <= self._highest and not (self._above and number == self._lowest)
+            return self._read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
-class ExposuresParam(click.ParamType[tuple[float, ...] | Path]):
-    """Numbers with commas between them, or a file that lists exposures."""
-
-    name = "LIST|FILE"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...] | Path:
-        """Read a list; what is no list may name a file."""
-        if isinstance(value, Path):
-            return value
-        path = Path(str(value))
-        return path if str(value) and path.is_file() else LINEAR.convert(value, param, ctx)
+def read_frames(text: str) -> FrameRange:
+    """Read `A-B`, `A-` or `A`, counted from 0, both ends included."""
+    match = _RANGE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no range of frames; pass e.g. 0-47, 48- or 12")
+    first = int(match["first"])
+    last = int(match["last"]) if match["last"] else (None if match["dash"] else first)
+    if last is not None and last < first:
+        raise ValueError(f"{text!r} ends before it begins; pass e.g. {last}-{first}")
+    return FrameRange(first, last)
 
 
-class PositiveParam(click.ParamType[float]):
-    """A finite number above 0."""
-
-    name = "FLOAT"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read a number."""
-        try:
-            number = float(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no number; pass e.g. 1.0", param, ctx)
-        if not (math.isfinite(number) and number > 0):
-            self.fail(f"{value!r} must be a finite number above 0; pass e.g. 1.0", param, ctx)
-        return number
+def read_list(text: str, *, bounds: str, fits: Callable[[float], bool], example: str) -> tuple[float, ...]:
+    """Read numbers with commas between them, which fit the bounds and differ."""
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"{text!r} is no list of numbers; pass e.g. {example}") from None
+    if not all(fits(number) for number in numbers):
+        raise ValueError(f"{text!r}: numbers must be {bounds}; pass e.g. {example}")
+    if len(numbers) < 2 or min(numbers) == max(numbers):
+        raise ValueError(f"{text!r} does not alternate; pass two values or more, e.g. {example}")
+    return numbers
 
 
-class RateParam(click.ParamType[Fraction]):
-    """Frames per second: `25`, `24000/1001`, or `23.976` for the same."""
-
-    name = "FPS"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
-        """Read a rate; decimals next to one of the rates over 1.001 stand for it."""
-        try:
-            rate = Fraction(str(value))
-        except (ValueError, ZeroDivisionError):
-            self.fail(f"{value!r} is no frame rate; pass e.g. 24, 23.976 or 30000/1001", param, ctx)
-        if not 0 < rate <= HIGHEST_RATE:
-            self.fail(f"{value!r}: a frame rate must be above 0 to {HIGHEST_RATE}; pass e.g. 24", param, ctx)
-        slowed = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
-        return slowed if rate.denominator > 1 and abs(rate - slowed) < Fraction(1, 200) else rate
+def read_exposures(text: str) -> tuple[float, ...] | Path:
+    """Read linear exposures, or the name of a file that lists them."""
+    if text and Path(text).is_file():
+        return Path(text)
+    highest = 2**LARGEST_STOP
+    return read_list(text, bounds=f"above 0 to {highest:g}", fits=lambda ratio: 0 < ratio <= highest, example="1,8")
 
 
-class UnitParam(PositiveParam):
-    """A number above 0, up to 1."""
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read a number."""
-        number = super().convert(value, param, ctx)
-        if number > 1:
-            self.fail(f"{value!r} must be above 0, up to 1; pass e.g. 0.9", param, ctx)
-        return number
+def read_stops(text: str) -> tuple[float, ...]:
+    """Read exposures in stops."""
+    bounds = f"from {-LARGEST_STOP:g} to {LARGEST_STOP:g}"
+    return read_list(text, bounds=bounds, fits=lambda stop: abs(stop) <= LARGEST_STOP, example="0,3")
 
 
-class BlackParam(click.ParamType[tuple[float, float, float]]):
-    """One number from 0 to below 1, or three for R, G and B."""
-
-    name = "CODE|R,G,B"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, float, float]:
-        """Read one number or three."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = [float(part) for part in str(value).split(",")]
-        except ValueError:
-            numbers = []
-        if len(numbers) not in (1, 3) or not all(0 <= number < 1 for number in numbers):
-            self.fail(f"{value!r}: pass one number or three, from 0 to below 1, e.g. 0.02,0.01,0.07", param, ctx)
-        red, green, blue = numbers * (3 // len(numbers))
-        return red, green, blue
+def read_positive(text: str) -> float:
+    """Read a finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no number; pass e.g. 1.0") from None
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{text!r} must be a finite number above 0; pass e.g. 1.0")
+    return number
 
 
-class DeviceParam(click.ParamType[str]):
-    """`auto`, `cpu`, `cuda` or `cuda:N`."""
-
-    name = "DEVICE"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check the form; whether the device exists is found out later."""
-        if not _DEVICE.fullmatch(str(value)):
-            self.fail(f"{value!r} is no device; pass auto, cpu, cuda or e.g. cuda:1", param, ctx)
-        return str(value)
+def read_unit(text: str) -> float:
+    """Read a number above 0, up to 1."""
+    number = read_positive(text)
+    if number > 1:
+        raise ValueError(f"{text!r} must be above 0, up to 1; pass e.g. 0.9")
+    return number
 
 
-class ParameterParam(click.ParamType[tuple[str, str]]):
-    """`KEY=VAL`."""
-
-    name = "KEY=VAL"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Split at the first equals sign."""
-        key, sign, content = str(value).partition("=")
-        if not (key and sign and content):
-            self.fail(f"{value!r} is no parameter; pass e.g. aq-mode=3", param, ctx)
-        return key, content
-
-
-LINEAR = NumbersParam("LIST", lowest=0, highest=2**LARGEST_STOP, above=True, example="1,8")
-EXPOSURES = ExposuresParam()
-STOPS = NumbersParam("LIST", lowest=-LARGEST_STOP, highest=LARGEST_STOP, above=False, example="0,3")
-FRAMES = FrameRangeParam()
-POSITIVE = PositiveParam()
-UNIT = UnitParam()
-BLACK = BlackParam()
-RATE = RateParam()
-DEVICE = DeviceParam()
+def read_rate(text: str) -> Fraction:
+    """Read frames per second: `25`, `24000/1001`, or `23.976`, which stands for the nearby rate over 1.001."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{text!r} is no frame rate; pass e.g. 24, 23.976 or 30000/1001") from None
+    if not 0 < rate <= HIGHEST_RATE:
+        raise ValueError(f"{text!r}: a frame rate must be above 0 to {HIGHEST_RATE}; pass e.g. 24")
+    slowed = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
+    return slowed if rate.denominator > 1 and abs(rate - slowed) < Fraction(1, 200) else rate
 
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+def read_black(text: str) -> tuple[float, float, float]:
+    """Read one number from 0 to below 1, or three for R, G and B."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 3) or not all(0 <= number < 1 for number in numbers):
+        raise ValueError(f"{text!r}: pass one number or three, from 0 to below 1, e.g. 0.02,0.01,0.07")
+    red, green, blue = numbers * (3 // len(numbers))
+    return red, green, blue
+
+
+def read_device(text: str) -> str:
+    """Check the form of `auto`, `cpu`, `cuda` or `cuda:N`."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise ValueError(f"{text!r} is no device; pass auto, cpu, cuda or e.g. cuda:1")
+    return text
+
+
+def read_parameter(text: str) -> tuple[str, str]:
+    """Split `KEY=VAL` at the first equals sign."""
+    key, sign, value = text.partition("=")
+    if not (key and sign and value):
+        raise ValueError(f"{text!r} is no parameter; pass e.g. aq-mode=3")
+    return key, value
+
+
+FRAMES = TextParam("A-B", read_frames)
+EXPOSURES = TextParam("LIST|FILE", read_exposures)
+STOPS = TextParam("LIST", read_stops)
+RATE = TextParam("FPS", read_rate)
+UNIT = TextParam("FLOAT", read_unit)
+BLACK = TextParam("CODE|R,G,B", read_black)
+PARAMETER = TextParam("KEY=VAL", read_parameter)
+POSITIVE = TextParam("FLOAT", read_positive)
+DEVICE = TextParam("DEVICE", read_device)
 FILE = click.Path(path_type=Path)
 THREADS = option("--threads", type=click.IntRange(min=1), help="Number of threads for computing and decoding.")
 OVERWRITE = option("-y", "--overwrite", is_flag=True, help="Replace existing files.")
@@ -220,13 +175,9 @@ OVERWRITE = option("-y", "--overwrite", is_flag=True, help="Replace existing fil
 
 @dataclass(frozen=True, kw_only=True)
 class ExposureOptions:
-    """The exposures as a user gives them.
+    """The exposures as the user gives them, as a cycle or in a file; None to find them.
 
-    Args:
-        cycle: Linear exposures from the first frame on; None to find them.
-        file: A file that lists them instead.
-        slips: Whether to look for missing and doubled frames.
-        deflicker: Whether given exposures may be corrected by what the frames show.
+    `slips` looks for missing and doubled frames; `deflicker` lets the frames correct given exposures.
     """
 
     cycle: "ExposureCycle | None" = None
@@ -256,12 +207,8 @@ def group(
     """Add options to a command under a title of its help; it gets what `build` makes of their values, as `name`.
 
     Args:
-        title: What help calls the group.
-        name: The argument of the command.
-        options: The options.
         build: Takes the value of each option by its name; a parameter without an option keeps its default.
     """
-
     parameters = inspect.signature(build).parameters
 
     def decorate(command: Command) -> Command:
@@ -371,8 +318,17 @@ camera_options = group(
         "JPEG curve), a camera's curve (S-Log3, LogC4 ...), or a .mat, .csv or 1-D .cube file.",
     ),
     option("--gamut", metavar="NAME", help="Camera primaries, e.g. S-Gamut3.Cine.  [default: as tagged, or Rec.709]"),
-    option("--clip-code", type=UNIT, default=1.0, help="Signal at which the camera clips, if below 1 (white)."),
-    option("--black-code", type=BLACK, help="Signal of no light, one number or R,G,B.  [default: found]"),
+    option(
+        "--clip-code",
+        type=UNIT,
+        default=1.0,
+        help="Signal at which the camera clips, if below 1 (white).",
+    ),
+    option(
+        "--black-code",
+        type=BLACK,
+        help="Signal of no light, one number or R,G,B.  [default: found]",
+    ),
     build=_camera,
 )
 video_options = group(
@@ -382,7 +338,13 @@ video_options = group(
     option("--crf", type=click.FloatRange(0, 63), help="Quality; lower is better.  [default: 18 for hevc, 22 for av1]"),
     option("--preset", help="Speed preset of the encoder.  [default: medium for hevc, 8 for av1]"),
     option("--pix-fmt", metavar="NAME", help="Pixel format, e.g. yuv422p10le."),
-    option("--enc", "parameters", type=ParameterParam(), multiple=True, help="Encoder parameter; repeatable."),
+    option(
+        "--enc",
+        "parameters",
+        type=PARAMETER,
+        multiple=True,
+        help="Encoder parameter; repeatable.",
+    ),
     option("--white-nits", type=POSITIVE, default=203.0, help="Luminance of 1.0 in cd/m2.  [default: 203]"),
     option("--peak-nits", type=POSITIVE, default=1000.0, help="Peak luminance in cd/m2.  [default: 1000]"),
     option("--hlg", is_flag=True, help="Write HLG instead of PQ (HDR10)."),
