@@ -1,6 +1,7 @@
 """The camera of a clip: response, black level and gamut, named or estimated."""
 
 import difflib
+import inspect
 import logging
 import re
 import warnings
@@ -8,10 +9,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.source import Source
@@ -49,7 +49,6 @@ GAMUTS = {
 P3_DCI = Primaries(P3_D65.red, P3_D65.green, P3_D65.blue, (0.314, 0.351))
 TAGGED_PRIMARIES = {9: REC2020, 11: P3_DCI, 12: P3_D65}
 NEAR_NAMES = 4
-CODES = 255  # as black levels are told
 logger = logging.getLogger(__name__)
 
 
@@ -61,7 +60,6 @@ def named_response(text: str, *, full_range: bool, clip_code: float = 1.0) -> Re
     at white of the stream's range; the code values are taken from there by whether that range is full.
 
     Args:
-        text: What the user typed.
         full_range: Whether black and white of the stream are the extreme codes.
         clip_code: Signal at which the camera clips, 0..1.
 
@@ -77,7 +75,13 @@ def named_response(text: str, *, full_range: bool, clip_code: float = 1.0) -> Re
     colour = _colour()
     decodings = {**colour.models.OETF_INVERSES, **colour.LOG_DECODINGS}
     name = _matching(text, decodings, option="--response", others=(*FORMULAS, AUTO))
-    return table_curve(name, _sampled(decodings[name], full_range=full_range), clip_code=clip_code)
+    decoding = decodings[name]
+    parameters = inspect.signature(getattr(decoding, "func", decoding)).parameters
+    # Without this, colour-science expects the signal from black to white and adds the footroom itself.
+    of_codes = {"in_normalised_code_value": full_range} if "in_normalised_code_value" in parameters else {}
+    with np.errstate(all="ignore"):  # curves of several pieces compute each of them everywhere
+        light = decoding(np.linspace(0, 1, SAMPLES), **of_codes)
+    return table_curve(name, torch.from_numpy(np.asarray(light, np.float64)), clip_code=clip_code)
 
 
 def named_gamut(text: str) -> Primaries:
@@ -107,53 +111,33 @@ def _colour() -> ModuleType:
     return colour
 
 
-def _sampled(decoding: Callable[..., Any], *, full_range: bool) -> Tensor:
-    """Light at equally spaced signal levels, (SAMPLES,)."""
-    import inspect
-
-    import numpy as np
-
-    known = inspect.signature(getattr(decoding, "func", decoding)).parameters
-    # Without this, colour-science expects the signal from black to white and adds the footroom itself.
-    of_codes = {"in_normalised_code_value": full_range} if "in_normalised_code_value" in known else {}
-    with np.errstate(all="ignore"):  # curves of several pieces compute each of them everywhere
-        light = decoding(np.linspace(0, 1, SAMPLES), **of_codes)
-    return torch.from_numpy(np.asarray(light, np.float64))
-
-
 def _matching(text: str, names: Iterable[str], *, option: str, others: tuple[str, ...]) -> str:
-    """The name that equals what was typed but for case, punctuation and maker."""
+    """Find the name that equals `text` but for case, punctuation and maker."""
     by_key: dict[str, str] = {}
     for name in names:
-        for key in _keys(name):
-            by_key.setdefault(key, name)
-    if found := by_key.get(_plain(text)):
-        return found
+        by_key.setdefault(_plain(name), name)
+        for maker in MAKERS:
+            if _plain(name).startswith(maker):
+                by_key.setdefault(_plain(name).removeprefix(maker), name)
+    if match := by_key.get(_plain(text)):
+        return match
     candidates = {_plain(name): name for name in others} | by_key
     near = difflib.get_close_matches(_plain(text), candidates, n=NEAR_NAMES, cutoff=0.4)
     listed = ", ".join(dict.fromkeys(candidates[key] for key in near)) or ", ".join(others)
     raise ResponseError(f"{option} {text} is unknown: names near to it are {listed}")
 
 
-def _keys(name: str) -> Iterator[str]:
-    key = _plain(name)
-    yield key
-    for maker in MAKERS:
-        if key.startswith(maker):
-            yield key.removeprefix(maker)
-
-
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CameraOptions:
-    """What a user says of the camera.
+    """The camera as the user describes it.
 
     Args:
         response: Name or file of the response, or `auto`.
-        gamut: Name of the primaries, None for what the clip says.
+        gamut: Name of the primaries, None for those of the clip.
         clip_code: Signal at which the camera clips, above 0 up to 1.
         black_code: Signal of no light in R, G and B, 0..1; None to find it.
     """
@@ -164,15 +148,9 @@ class CameraOptions:
     black_code: Black | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Camera:
-    """What code values and colors of a clip stand for.
-
-    Args:
-        curve: Response, with the black level.
-        gamut: Primaries of R, G and B.
-        estimate: What the clip says of the response, None if it was not asked.
-    """
+    """The meaning of a clip's codes and colors: response, black level and primaries; an estimate if one was made."""
 
     curve: ResponseCurve
     gamut: Primaries
@@ -180,76 +158,74 @@ class Camera:
 
     @property
     def finding(self) -> str:
-        """The response in one line, with how it was found, empty where nothing was to be found."""
-        found = self.estimate.response if self.estimate else None
-        if found is None:
+        """The estimated response in one line, with its confidence; empty where there is none."""
+        estimate = self.estimate.response if self.estimate else None
+        if estimate is None:
             return ""
         name = self.curve.name if self.curve.name != AUTO else "one of its own, by the family of camera curves"
-        low, high = found.covered
+        low, high = estimate.covered
         return (
-            f"camera response: {name}, from codes {low:.2f} to {high:.2f}, exposures fit to {found.error:.3f} stops, "
-            f"confidence {found.confidence:.2f}"
+            f"camera response: {name}, from codes {low:.2f} to {high:.2f}, "
+            f"exposures fit to {estimate.error:.3f} stops, confidence {estimate.confidence:.2f}"
         )
 
     @property
     def black_level(self) -> str:
         """The black level in words, empty if it is 0."""
-        codes = [code * CODES for code in self.curve.black_code]
+        codes = [code * 255 for code in self.curve.black_code]
         return "R, G, B = " + ", ".join(f"{code:.3g}" for code in codes) + " of 255" if any(codes) else ""
 
 
-def find_camera(source: Source, wishes: CameraOptions, *, exposures: FrameExposures | None, look: FirstLook) -> Camera:
-    """Take the response that is named or found, and the gamut that is named or else tagged.
+def find_camera(source: Source, options: CameraOptions, *, exposures: FrameExposures | None, look: FirstLook) -> Camera:
+    """Take the named or estimated response, and the named or tagged primaries.
 
     Args:
-        source: The open clip.
-        wishes: What the user says.
-        exposures: If somebody says them.
-        look: The first frames of the clip.
+        exposures: Exposures that are given, None if there are none.
 
     Raises:
-        LanHdrError: If there is nothing of a name, or a file can't be read.
+        LanHdrError: If a name is unknown, or a file can't be read.
     """
-    gamut = named_gamut(wishes.gamut) if wishes.gamut else TAGGED_PRIMARIES.get(source.info.primaries, REC709)
+    gamut = named_gamut(options.gamut) if options.gamut else TAGGED_PRIMARIES.get(source.info.primaries, REC709)
     if source.info.description.startswith("exr "):
-        if wishes.response != AUTO:
+        if options.response != AUTO:
             raise ResponseError(f"{source.path} holds OpenEXR, which is linear already: leave out --response")
-        return Camera(gamma_curve(clip_code=wishes.clip_code), gamut)
-    if wishes.response == AUTO:
-        estimate = estimate_camera(look.shots, exposures=exposures, clip_code=wishes.clip_code, black=wishes.black_code)
-        camera = Camera(estimate.curve, gamut, estimate)
+        return Camera(curve=gamma_curve(clip_code=options.clip_code), gamut=gamut)
+    if options.response == AUTO:
+        estimate = estimate_camera(
+            look.shots, exposures=exposures, clip_code=options.clip_code, black=options.black_code
+        )
+        camera = Camera(curve=estimate.curve, gamut=gamut, estimate=estimate)
     else:
-        curve = named_response(wishes.response, full_range=source.info.full_range, clip_code=wishes.clip_code)
-        black = wishes.black_code
-        if black is None:  # a curve that was measured or is a maker's has its black in it
-            display = wishes.response.lower().replace(" ", "") in FORMULAS
+        curve = named_response(options.response, full_range=source.info.full_range, clip_code=options.clip_code)
+        black = options.black_code
+        if black is None:  # a curve that was measured or is a maker's includes its black
+            display = options.response.lower().replace(" ", "") in FORMULAS
             black = find_black(look.shots, exposures=exposures) if display else NO_BLACK
-        camera = Camera(replace(curve, black_code=black), gamut)
+        camera = Camera(curve=replace(curve, black_code=black), gamut=gamut)
     logger.debug("camera response %s, primaries %s", camera.curve.name, gamut.chromaticities)
-    _tell(camera, wishes)
+    if camera.black_level and options.black_code is None:
+        logger.info("black level %s, taken off (--black-code 0: not)", camera.black_level)
+    if camera.estimate is not None:
+        _log_response(camera, camera.estimate)
     return camera
 
 
-def _tell(camera: Camera, wishes: CameraOptions) -> None:
-    found = camera.estimate.response if camera.estimate else None
-    if camera.black_level and wishes.black_code is None:
-        logger.info("black level %s, taken off (--black-code 0: not)", camera.black_level)
-    if found is None:
-        if camera.estimate is not None:
-            logger.debug("too little is well exposed at two exposures to find the response: gamma 2.2 is assumed")
+def _log_response(camera: Camera, estimate: CameraEstimate) -> None:
+    if estimate.response is None:
+        logger.debug("too little is well exposed at two exposures to find the response: gamma 2.2 is assumed")
     elif camera.curve.name == gamma_curve().name:
         logger.debug(camera.finding)
-    elif found.sure:
+    elif estimate.response.sure:
         logger.info(camera.finding)
     else:
         logger.warning("%s: are the exposures right?", camera.finding)
 
 
 def in_rec709(results: Iterable[ResultFrame], gamut: Primaries) -> Generator[ResultFrame, None, None]:
-    """Express results in Rec.709 as they pass.
+    """Convert results to Rec.709 as they pass.
 
-    The network works on each of the camera's channels by itself; colors are mixed behind it. What lies outside of
-    Rec.709 is negative there and comes back in a wider output.
+    The network works on each of the camera's channels by itself; colors are mixed after it. Colors outside of
+    Rec.709 are negative there and come back in a wider output.
     """
     for result in results:
         radiance = convert_primaries(result.hdr.radiance, gamut, target=REC709)

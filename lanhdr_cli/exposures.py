@@ -15,7 +15,7 @@ from lanhdr_cli.media.source import Source
 from lanhdr_cli.options import ExposureOptions
 from model.analysis.brightness import FrameLight, LightMeter
 from model.analysis.camera import CameraEstimate, exposures_of_camera
-from model.analysis.exposure_cycle import ExposureEstimate, follow_exposures, follow_list
+from model.analysis.exposure_cycle import follow_exposures, follow_list
 from model.analysis.flicker import measure_correction
 from model.errors import ExposureError
 from model.exposure import ExposureCycle, FrameExposures
@@ -23,8 +23,6 @@ from model.response import ResponseCurve
 
 FRAMES_COMPARED = 96  # from the first on, whatever part is converted, so that parts fit together
 WORTH_TELLING = 0.03  # stops
-
-logger = logging.getLogger(__name__)
 LONGEST_CYCLE = 6  # numbers; a longer list is one per frame
 LARGEST_FILE = 1 << 24
 NAMES = ("{}.exposures.txt", "{}.exposures.csv", "Exposures.txt", "exposures.csv")
@@ -32,18 +30,16 @@ FORMS = "stops of one cycle, e.g. 0 3, or a CSV with a column exposure, stops, t
 TIMES, SENSITIVITIES, APERTURES = ("time", "exposure_time", "shutter"), ("iso", "gain_iso"), ("f_number", "aperture")
 LOOK_BEHIND = 12  # frames after the last one wanted that its window may need
 CLEAR = 0.75  # confidence below which exposures found together with a response are a warning
-FEWEST_STEPS = 6  # steps of brightness that can contradict what a user says
+FEWEST_STEPS = 6  # steps of brightness that can contradict given exposures
+
+logger = logging.getLogger(__name__)
 
 
 def deflickered(light: Sequence[FrameLight], exposures: FrameExposures) -> FrameExposures:
-    """Correct exposures that were said by the light of the frames, if they are slightly off.
+    """Correct given exposures by the light of the frames, from the first on, if they are slightly off.
 
     Cameras don't keep their exposures exactly, and a response that is not quite the one assumed acts alike: the mean
-    brightness would jump from each frame to the next. Where exposures are altogether wrong they stay as said.
-
-    Args:
-        light: The light of the clip's frames, from the first on.
-        exposures: What was said.
+    brightness would jump from each frame to the next. Exposures that are altogether wrong stay as given.
     """
     compared = light[:FRAMES_COMPARED]
     correction = measure_correction(compared, [exposures[index] for index in range(len(compared))])
@@ -53,18 +49,14 @@ def deflickered(light: Sequence[FrameLight], exposures: FrameExposures) -> Frame
     cycle = ExposureCycle(tuple(correction.corrected(ratio) for ratio in exposures.cycle.ratios))
     largest = max(abs(stops) for stops in correction.stops.values())
     given, shown = (", ".join(f"{ratio:.3g}" for ratio in ratios) for ratios in (exposures.cycle.ratios, cycle.ratios))
-    tell = logger.info if largest >= WORTH_TELLING else logger.debug
-    tell("exposures %s look like %s in the frames and are taken so (--no-deflicker: as given)", given, shown)
+    level = logging.INFO if largest >= WORTH_TELLING else logging.DEBUG
+    message = "exposures %s look like %s in the frames and are taken so (--no-deflicker: as given)"
+    logger.log(level, message, given, shown)
     return FrameExposures(cycle, exposures.phases)
 
 
 def find_list(folder: Path, name: str) -> Path | None:
-    """Look for a list of exposures that belongs to a clip.
-
-    Args:
-        folder: Where the clip's files are.
-        name: Name of the clip without suffix.
-    """
+    """Look in a clip's folder for a list of its exposures; `name` is that of the clip without suffix."""
     candidates = (folder / form.format(name) for form in NAMES)
     return next((path for path in candidates if path.is_file()), None)
 
@@ -72,7 +64,7 @@ def find_list(folder: Path, name: str) -> Path | None:
 def read_exposures(path: Path) -> FrameExposures:
     """Read a list of exposures: stops of one cycle, stops of all frames, or CSV with a row per frame.
 
-    Columns of CSV are told by their names: `exposure` (linear), `stops`, or how the camera was set: `time`
+    Columns of CSV are recognized by their names: `exposure` (linear), `stops`, or how the camera was set: `time`
     (seconds, also as 1/50), `iso`, `f_number`. The first row belongs to the first frame.
 
     Raises:
@@ -89,36 +81,33 @@ def read_exposures(path: Path) -> FrameExposures:
     try:
         if any(letter.isalpha() for letter in lines[0].lower().replace("e", "")):
             return follow_list(_columns(lines))
-        return _stops([float(word) for line in lines for word in line.replace(",", " ").replace(";", " ").split()])
+        stops = [float(word) for line in lines for word in line.replace(",", " ").replace(";", " ").split()]
+        if len(stops) <= LONGEST_CYCLE:
+            return FrameExposures(ExposureCycle.from_stops(stops))
+        return follow_list([2.0**stop for stop in stops])
     except (ValueError, OverflowError, ZeroDivisionError) as error:
         raise MediaError(f"{path} can't be understood ({error}): it should hold {FORMS}") from error
     except ExposureError as error:
         raise MediaError(f"{path}: {error}") from error
 
 
-def _stops(stops: list[float]) -> FrameExposures:
-    if len(stops) <= LONGEST_CYCLE:
-        return FrameExposures(ExposureCycle.from_stops(stops))
-    return follow_list([2.0**stop for stop in stops])
-
-
 def _columns(lines: list[str]) -> list[float]:
+    """Multiply the columns of a CSV that say something of the exposure, row by row."""
     rows = csv.reader(lines, delimiter=next((mark for mark in ";\t" if mark in lines[0]), ","))
-    heads = [head.strip().lower().replace(" ", "_") for head in next(rows)]
-    kinds = {place: _meaning(head) for place, head in enumerate(heads)}
-    known = {place: meaning for place, meaning in kinds.items() if meaning}
-    if not known:
-        raise ValueError(f"its columns are {', '.join(heads)}")
-    return [math.prod(meaning(_number(row[place])) for place, meaning in known.items()) for row in map(list, rows)]
+    names = [name.strip().lower().replace(" ", "_") for name in next(rows)]
+    effects = {column: effect for column, name in enumerate(names) if (effect := _effect(name))}
+    if not effects:
+        raise ValueError(f"its columns are {', '.join(names)}")
+    return [math.prod(effect(_number(row[column])) for column, effect in effects.items()) for row in rows]
 
 
-def _meaning(head: str) -> Callable[[float], float] | None:
-    """What a column's number does to the exposure."""
-    if head in ("exposure", *TIMES, *SENSITIVITIES):
+def _effect(name: str) -> Callable[[float], float] | None:
+    """Choose how a column's number affects the exposure."""
+    if name in ("exposure", *TIMES, *SENSITIVITIES):
         return lambda value: value
-    if head in APERTURES:
+    if name in APERTURES:
         return lambda value: value**-2.0
-    return (lambda value: 2.0**value) if head in ("stop", "stops", "ev") else None
+    return (lambda value: 2.0**value) if name in ("stop", "stops", "ev") else None
 
 
 def _number(word: str) -> float:
@@ -131,8 +120,6 @@ class BrightnessPass:
     """A pass over a clip that measures the brightness of its frames.
 
     Args:
-        look: The first frames of the clip, and those after them.
-        curve: Camera response.
         total: Number of frames in the clip, None if unknown.
         last: Last frame that is needed, None for all.
     """
@@ -143,12 +130,25 @@ class BrightnessPass:
     last: int | None = None
     show_progress: bool = False
 
+    def measure(self) -> list[FrameLight]:
+        """Read the clip once and keep little of each frame.
+
+        Raises:
+            MediaError: If the clip can't be read.
+        """
+        stop = None if self.last is None else max(self.last + 1 + LOOK_BEHIND, FRAMES)
+        total = self.total if stop is None else min(stop, self.total or stop)
+        meter = LightMeter()
+        with frame_progress(total, show=self.show_progress, label="looking for exposures: frame") as advance:
+            light = []
+            for frame in encoded_for_network(self.look.all_frames(stop=stop), self.curve):
+                light.append(meter.measure(frame.image, frame.time))
+                advance()
+        return light
+
 
 def given_exposures(clip: Source, options: ExposureOptions) -> FrameExposures | None:
-    """Take the exposures that the user gives, else a list beside the clip, else what the files themselves say.
-
-    Returns:
-        None if there are none.
+    """Take the exposures of the options, else of a list beside the clip, else of the files' metadata, else None.
 
     Raises:
         MediaError: If a list can't be understood.
@@ -173,29 +173,28 @@ def given_exposures(clip: Source, options: ExposureOptions) -> FrameExposures | 
 def estimated_exposures(
     brightness: BrightnessPass, camera: CameraEstimate | None = None, *, slips: bool = True
 ) -> FrameExposures:
-    """Find the exposures in the brightness of the clip, and tell what was found.
+    """Find the exposures in the brightness of the clip, and log them.
 
     Args:
-        brightness: How to measure it.
         camera: The estimated response, and exposures estimated with it.
         slips: Whether frames may be missing or doubled.
 
     Raises:
         ExposureError: If there is no cycle, or it is not sure and no response explains the frames.
     """
-    light = measured_light(brightness)
-    estimate, usable = exposures_of_camera(light, camera or CameraEstimate(brightness.curve))
-    together = camera is not None and camera.exposures is not None
-    if usable and together and estimate.confidence < CLEAR:
+    estimate, usable = exposures_of_camera(brightness.measure(), camera or CameraEstimate(brightness.curve))
+    with_response = camera is not None and camera.exposures is not None
+    if not usable:
+        suggestion = ",".join(f"{ratio:.3g}" for ratio in estimate.exposures.ratios)
+        raise ExposureError(f"not sure of the {estimate.message}: pass --exposures {suggestion} if this is right")
+    if with_response and estimate.confidence < CLEAR:
         logger.warning(
             "%s: another curve with another ratio fits nearly as well; pass the exposures if you know them",
             estimate.message,
         )
-    elif usable:
-        logger.info(estimate.message)
     else:
-        raise ExposureError(f"not sure of the {estimate.message}: pass {_suggestion(estimate)} if this is right")
-    if estimate.warning and not together:
+        logger.info(estimate.message)
+    if estimate.warning and not with_response:
         logger.warning(estimate.warning)
     return estimate.exposures if slips else FrameExposures(estimate.exposures.cycle)
 
@@ -206,59 +205,26 @@ def checked_exposures(
     """Look for missing and doubled frames where each frame's place in the cycle is not known, and correct the cycle.
 
     Where brightness contradicts the cycle altogether, it is taken as strictly repeating.
-
-    Args:
-        brightness: How to measure it.
-        exposures: The given exposures.
-        options: Whether frames may be missing, and exposures slightly off.
     """
-    unknown_places = len(exposures.phases) == 1
-    if not options.deflicker and not (options.slips and unknown_places):
+    look_for_slips = options.slips and len(exposures.phases) == 1
+    if not options.deflicker and not look_for_slips:
         return exposures
-    light = measured_light(brightness)
-    placed = _placed(light, exposures) if options.slips and unknown_places else exposures
-    return deflickered(light, placed) if options.deflicker else placed
-
-
-def _placed(light: list[FrameLight], exposures: FrameExposures) -> FrameExposures:
-    estimate = follow_exposures(light, exposures.cycle)
-    if estimate.sure:
-        _tell_of_breaks(estimate, exposures)
-        return estimate.exposures
-    if estimate.seen >= FEWEST_STEPS and estimate.explained < 0.5:
-        logger.warning(
-            "brightness does not follow the exposures %s (%d%% of its steps agree); they are taken as given",
-            *(_listed(exposures), round(100 * estimate.explained)),
-        )
-    return exposures
-
-
-def measured_light(brightness: BrightnessPass) -> list[FrameLight]:
-    """Read the clip once and keep little of each frame.
-
-    Raises:
-        MediaError: If the clip can't be read.
-    """
-    stop = None if brightness.last is None else max(brightness.last + 1 + LOOK_BEHIND, FRAMES)
-    total = brightness.total if stop is None else min(stop, brightness.total or stop)
-    meter = LightMeter()
-    with frame_progress(total, show=brightness.show_progress, label="looking for exposures: frame") as advance:
-        found = []
-        for frame in encoded_for_network(brightness.look.all_frames(stop=stop), brightness.curve):
-            found.append(meter.measure(frame.image, frame.time))
-            advance()
-    return found
-
-
-def _tell_of_breaks(estimate: ExposureEstimate, given: FrameExposures) -> None:
-    if estimate.exposures.ratios != given.ratios:
-        logger.warning("the first frame is not as given: %s", estimate.message)
-    elif estimate.slips:
-        logger.warning("%s", estimate.message)
-
-
-def _suggestion(estimate: ExposureEstimate) -> str:
-    return "--exposures " + ",".join(f"{ratio:.3g}" for ratio in estimate.exposures.ratios)
+    light = brightness.measure()
+    if look_for_slips:
+        estimate = follow_exposures(light, exposures.cycle)
+        if estimate.sure:
+            if estimate.exposures.ratios != exposures.ratios:
+                logger.warning("the first frame is not as given: %s", estimate.message)
+            elif estimate.slips:
+                logger.warning("%s", estimate.message)
+            exposures = estimate.exposures
+        elif estimate.seen >= FEWEST_STEPS and estimate.explained < 0.5:
+            logger.warning(
+                "brightness does not follow the exposures %s (%d%% of its steps agree); they are taken as given",
+                _listed(exposures),
+                round(100 * estimate.explained),
+            )
+    return deflickered(light, exposures) if options.deflicker else exposures
 
 
 def _listed(exposures: FrameExposures) -> str:

@@ -1,19 +1,22 @@
 """Inspection of a clip: format, exposures, light."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from statistics import fmean, median
 
 import torch
 from torch import Tensor
 
-from lanhdr_cli.camera import Camera, encoded_for_network
-from lanhdr_cli.exposures import find_list
+from lanhdr_cli.camera import Camera, CameraOptions, encoded_for_network, find_camera
+from lanhdr_cli.exposures import find_list, given_exposures
+from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.details import Details, describe
-from lanhdr_cli.media.source import Source
+from lanhdr_cli.media.paths import check_plot, prepare_folder, refuse_existing, refuse_sources
+from lanhdr_cli.media.source import Reading, Source, open_source
 from lanhdr_cli.media.video_reader import DecodedFrame
 from lanhdr_cli.options import ExposureOptions
 from model.analysis.brightness import FrameLight, LightMeter
@@ -42,9 +45,9 @@ NOISIEST = 6.0
 MOST_CLIPPED_SHORT, MOST_CLIPPED_LONG, MOST_BLACK_LONG = 0.15, 0.8, 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FrameStats:
-    """What is kept of a frame.
+    """Measurements of a frame.
 
     Args:
         index: Position in the clip, from 0.
@@ -64,57 +67,42 @@ class FrameStats:
     histogram: Tensor
     noise: float | None
 
-    @property
-    def time(self) -> Fraction:
-        """Presentation time in seconds."""
-        return self.light.time
 
-
-def survey(frames: Iterable[DecodedFrame]) -> list[FrameStats]:
-    """Measure all frames; about 1 KiB of each is kept.
-
-    Args:
-        frames: Encoded with 1/2.2, in order.
-    """
+def measure_frames(frames: Iterable[DecodedFrame]) -> list[FrameStats]:
+    """Measure all frames, encoded with 1/2.2, in order; about 1 KiB of each is kept."""
     meter = LightMeter()
-    return [_measure(frame, meter.measure(frame.image, frame.time)) for frame in frames]
+    return [_frame_stats(frame, meter.measure(frame.image, frame.time)) for frame in frames]
 
 
-def _measure(frame: DecodedFrame, light: FrameLight) -> FrameStats:
+def _frame_stats(frame: DecodedFrame, light: FrameLight) -> FrameStats:
     height, width = frame.image.shape[1:]
     stride = max(1, round((height * width / MOST_SAMPLES) ** 0.5))
     samples = frame.image[:, ::stride, ::stride].flatten()
     linear = to_radiance(samples, 1.0)
     bins = ((linear.clamp_min(1e-9).log2() - DARKEST_STOP) * BINS_PER_STOP).floor().clamp(0, BINS - 1)
-    histogram = torch.bincount(bins.long(), minlength=BINS).float() / bins.numel()
-    bright = float(linear.kthvalue(max(1, round(0.999 * linear.numel()))).values)
-    measured = frame.index // 2 % (NOISE_EVERY // 2) == 0 or frame.index < NOISE_EVERY
+    noise = None
+    if min(height, width) >= 10 and (frame.index // 2 % (NOISE_EVERY // 2) == 0 or frame.index < NOISE_EVERY):
+        top, left = max(0, (height - NOISE_CROP) // 2), max(0, (width - NOISE_CROP) // 2)
+        crop = frame.image[:, top : top + NOISE_CROP, left : left + NOISE_CROP]
+        noise = float(noise_level(to_radiance(crop, 1.0)[None]))
     return FrameStats(
         index=frame.index,
         light=light,
         clipped=float((samples >= CLIP_CODE).float().mean()),
         black=float((samples <= BLACK_CODE).float().mean()),
-        bright=bright,
-        histogram=histogram,
-        noise=_noise(frame.image) if measured and min(height, width) >= 10 else None,
+        bright=float(linear.kthvalue(max(1, round(0.999 * linear.numel()))).values),
+        histogram=torch.bincount(bins.long(), minlength=BINS).float() / bins.numel(),
+        noise=noise,
     )
 
 
-def _noise(image: Tensor) -> float:
-    """Noise of the middle of a picture against the nominal one."""
-    height, width = image.shape[1:]
-    top, left = max(0, (height - NOISE_CROP) // 2), max(0, (width - NOISE_CROP) // 2)
-    crop = image[:, top : top + NOISE_CROP, left : left + NOISE_CROP]
-    return float(noise_level(to_radiance(crop, 1.0)[None]))
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExposureGroup:
     """All frames of one exposure.
 
     Args:
         exposure: Linear, relative to the shortest.
-        frames: How many there are.
+        frames: Number of frames.
         clipped: Mean share of samples at white, 0..1.
         black: Mean share of samples at black, 0..1.
         bright: Median over the frames of the quantile 0.999 of light, 0..1 = clip level of this exposure.
@@ -131,14 +119,14 @@ class ExposureGroup:
     histogram: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KnownExposures:
     """The exposures of a clip, as far as they are known.
 
     Args:
         origin: Where they come from: `options`, `list`, `pictures` or `brightness`.
         exposures: Exposure of each frame, None if unknown.
-        estimate: What brightness says of them; None if it was not asked, or says nothing.
+        estimate: Estimate from brightness; None if it was not made, or failed.
         trouble: Why they are unknown.
     """
 
@@ -148,18 +136,9 @@ class KnownExposures:
     trouble: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """Everything that is found.
-
-    Args:
-        source: The open clip.
-        details: Its format.
-        frames: What was measured of each frame.
-        known: The exposures, and where they come from.
-        groups: Frames by exposure, shortest first.
-        camera: Its response, black level and gamut.
-    """
+    """The results of an inspection; `groups` are the frames by exposure, shortest first."""
 
     source: Source
     details: Details
@@ -175,24 +154,19 @@ class Inspection:
         return [known[frame.index] for frame in self.frames] if known else []
 
     @property
-    def ratio(self) -> float:
-        """Longest exposure over the shortest."""
-        return self.groups[-1].exposure / self.groups[0].exposure
-
-    @property
     def stops_gained(self) -> float:
         """Stops that the shortest exposure reaches above the longest one's clip level."""
-        return math.log2(self.ratio)
+        return math.log2(self.groups[-1].exposure / self.groups[0].exposure)
 
     @property
     def stops_used(self) -> float:
         """Stops of these that the scene fills: up to the quantile 0.999 of the shortest frames."""
-        reached = self.groups[0].bright * self.ratio
+        reached = self.groups[0].bright * self.groups[-1].exposure / self.groups[0].exposure
         return min(self.stops_gained, max(0.0, math.log2(max(reached, 1e-9))))
 
     @property
     def slips(self) -> list[tuple[int, str]]:
-        """Frames where the order of exposures breaks, and what is the matter."""
+        """Frames where the order of exposures breaks, and how."""
         if self.known.estimate:
             return [(slip.index, str(slip).partition(": ")[2]) for slip in self.known.estimate.slips]
         phases, period = (self.known.exposures.phases, self.known.exposures.period) if self.known.exposures else ((), 1)
@@ -200,135 +174,141 @@ class Inspection:
         return [(index, "out of order") for index, (before, after) in steps if (after - before - 1) % period]
 
     @property
-    def varies(self) -> bool:
+    def has_varying_rate(self) -> bool:
         """Whether frames come at an uneven pace."""
-        steps = [float(later.time - earlier.time) for earlier, later in pairwise(self.frames)]
+        steps = [float(later.light.time - earlier.light.time) for earlier, later in pairwise(self.frames)]
         usual = median(steps) if steps else 0.0
         return any(abs(step - usual) > max(VARIES_BY * usual, VARIES_BY_S) for step in steps)
 
 
 def inspect_clip(
-    source: Source,
-    options: ExposureOptions,
+    path: Path,
     *,
-    given: FrameExposures | None,
-    camera: Camera,
+    exposures: ExposureOptions,
+    reading: Reading,
+    camera: CameraOptions,
+    threads: int | None = None,
+    plot: Path | None = None,
+    overwrite: bool = False,
 ) -> Inspection:
-    """Look at every frame of an open clip.
+    """Measure every frame of a clip, and find its camera and exposures.
 
     Args:
-        source: The clip.
-        options: The exposures as the user gives them.
-        given: Exposures that the user, a list or the pictures give.
-        camera: What is known or was found of the camera.
+        threads: Number of threads for computing and decoding, None for the default.
+        plot: File that will be made of the result; it is refused now, before the clip is read, if it can't be.
+        overwrite: Whether that file may exist.
 
     Raises:
-        LanHdrError: If it can't be read.
+        LanHdrError: If an option, the clip or a file does not fit.
     """
-    details = describe(source)
-    frames = survey(encoded_for_network(source.frames(), camera.curve))
-    light = [frame.light for frame in frames]
-    known = _known_exposures(source, light, options, given=given, camera=camera.estimate)
-    of_frames = [known.exposures[frame.index] if known.exposures else 1.0 for frame in frames]
-    return Inspection(source, details, frames, known, _groups(frames, of_frames), camera)
+    if plot:
+        check_plot(plot)
+    if threads:
+        torch.set_num_threads(threads)
+    reopen = partial(open_source, path, reading, threads=threads or 0)
+    with reopen() as clip:
+        if plot:
+            existing = [plot] if plot.exists() else []
+            refuse_sources(existing, clip.paths)
+            if not overwrite:
+                refuse_existing(existing)
+            prepare_folder(plot.parent)
+        given = given_exposures(clip, exposures)
+        with FirstLook(reopen) as look:
+            found_camera = find_camera(clip, camera, exposures=given, look=look)
+        details = describe(clip)
+        frames = measure_frames(encoded_for_network(clip.frames(), found_camera.curve))
+    known = _known_exposures(clip, frames, exposures, given=given, camera=found_camera.estimate)
+    groups = group_by_exposure(frames, [known.exposures[frame.index] if known.exposures else 1.0 for frame in frames])
+    return Inspection(source=clip, details=details, frames=frames, known=known, groups=groups, camera=found_camera)
 
 
 def _known_exposures(
-    source: Source,
-    light: Sequence[FrameLight],
+    clip: Source,
+    frames: Sequence[FrameStats],
     options: ExposureOptions,
     *,
     given: FrameExposures | None,
     camera: CameraEstimate | None,
 ) -> KnownExposures:
-    """Take the exposures that are given, and let brightness decide what is left open."""
-    listed = options.file or find_list(source.folder, source.name)
+    """Take the given exposures, and let brightness decide what they leave open."""
+    listed = options.file or find_list(clip.folder, clip.name)
     origin = "brightness" if given is None else "options" if options.cycle else "list" if listed else "pictures"
     if given is not None and len(given.phases) > 1:  # each frame's own
-        return KnownExposures(origin, given)
+        return KnownExposures(origin=origin, exposures=given)
+    light = [frame.light for frame in frames]
     try:
         if given:
             estimate = follow_exposures(light, given.cycle)
         else:
             estimate, _ = exposures_of_camera(light, camera or CameraEstimate(gamma_curve()))
     except ExposureError as error:
-        return KnownExposures(origin, given, trouble="" if given else str(error))
-    return KnownExposures(origin, given if given and not estimate.sure else estimate.exposures, estimate)
+        return KnownExposures(origin=origin, exposures=given, trouble="" if given else str(error))
+    exposures = given if given and not estimate.sure else estimate.exposures
+    return KnownExposures(origin=origin, exposures=exposures, estimate=estimate)
 
 
-def _groups(frames: Sequence[FrameStats], exposures: Sequence[float]) -> list[ExposureGroup]:
-    by_exposure: dict[float, list[FrameStats]] = {}
+def group_by_exposure(frames: Sequence[FrameStats], exposures: Sequence[float]) -> list[ExposureGroup]:
+    """Group frames whose exposures are within 5 %, shortest first."""
+    members: dict[float, list[FrameStats]] = {}
     for frame, exposure in sorted(zip(frames, exposures, strict=True), key=lambda pair: pair[1]):
-        known = next((key for key in by_exposure if exposure <= key * SAME_EXPOSURE), exposure)
-        by_exposure.setdefault(known, []).append(frame)
-    return [_group(exposure, members) for exposure, members in by_exposure.items()]
+        known = next((key for key in members if exposure <= key * SAME_EXPOSURE), exposure)
+        members.setdefault(known, []).append(frame)
+    groups = []
+    for exposure, group in members.items():
+        noises = [frame.noise for frame in group if frame.noise is not None]
+        groups.append(
+            ExposureGroup(
+                exposure=exposure,
+                frames=len(group),
+                clipped=fmean(frame.clipped for frame in group),
+                black=fmean(frame.black for frame in group),
+                bright=median(frame.bright for frame in group),
+                noise=median(noises) if noises else None,
+                histogram=torch.stack([frame.histogram for frame in group]).mean(0),
+            )
+        )
+    return groups
 
 
-def _group(exposure: float, frames: list[FrameStats]) -> ExposureGroup:
-    noises = [frame.noise for frame in frames if frame.noise is not None]
-    return ExposureGroup(
-        exposure=exposure,
-        frames=len(frames),
-        clipped=fmean(frame.clipped for frame in frames),
-        black=fmean(frame.black for frame in frames),
-        bright=median(frame.bright for frame in frames),
-        noise=median(noises) if noises else None,
-        histogram=torch.stack([frame.histogram for frame in frames]).mean(0),
-    )
-
-
-def self_check(found: Inspection) -> list[str]:
-    """Say in words where a clip lies outside of what the bundled weights were trained on; empty if nowhere."""
-    if found.known.trouble:
-        return [found.known.trouble]
-    if not found.exposures or len(found.groups) < 2:
+def self_check(inspection: Inspection) -> list[str]:
+    """List in words where a clip lies outside of what the bundled weights were trained on."""
+    if inspection.known.trouble:
+        return [inspection.known.trouble]
+    if not inspection.exposures or len(inspection.groups) < 2:
         return ["all frames have one exposure: there is nothing to merge"]
-    return [*_doubts(found), *_range_warnings(found), *_light_warnings(found)]
+    return [*_exposure_warnings(inspection), *_light_warnings(inspection)]
 
 
-def _doubts(found: Inspection) -> list[str]:
-    estimate = found.known.estimate
-    if estimate is None:
-        return []
-    if found.known.origin != "brightness" and not estimate.sure:
-        return [f"brightness does not follow these exposures ({estimate.explained:.0%} of its steps agree)"]
-    if not estimate.sure:
-        return [
-            f"the exposures are uncertain (confidence {estimate.confidence:.2f}): pass --exposures if you know them"
-        ]
-    # A curve that was found explains the steps as well as the frames allow, and says how well.
-    found_curve = found.camera.estimate is not None and found.camera.estimate.response is not None
-    return [estimate.warning] if estimate.warning and not found_curve else []
-
-
-def _range_warnings(found: Inspection) -> list[str]:
-    count = len(found.groups)
+def _exposure_warnings(inspection: Inspection) -> Iterator[str]:
+    estimate, camera, count = inspection.known.estimate, inspection.camera.estimate, len(inspection.groups)
+    # An estimated curve explains the steps as well as the frames allow, and says how well.
+    if estimate and estimate.sure and estimate.warning and not (camera and camera.response):
+        yield estimate.warning
+    elif estimate and not estimate.sure and inspection.known.origin != "brightness":
+        yield f"brightness does not follow these exposures ({estimate.explained:.0%} of its steps agree)"
+    elif estimate and not estimate.sure:
+        yield f"the exposures are uncertain (confidence {estimate.confidence:.2f}): pass --exposures if you know them"
     if count not in TRAINED_RATIOS:
-        return [f"there are {count} exposures; weights are for two or three"]
+        yield f"there are {count} exposures; weights are for two or three"
+        return
     low, high = TRAINED_RATIOS[count]
-    if low / RATIO_TOLERANCE <= found.ratio <= high * RATIO_TOLERANCE:
-        return []
-    return [f"the exposures' ratio is {found.ratio:.3g}; weights were trained on {low} to {high}"]
+    ratio = inspection.groups[-1].exposure / inspection.groups[0].exposure
+    if not low / RATIO_TOLERANCE <= ratio <= high * RATIO_TOLERANCE:
+        yield f"the exposures' ratio is {ratio:.3g}; weights were trained on {low} to {high}"
 
 
-def _light_warnings(found: Inspection) -> list[str]:
-    shortest, longest = found.groups[0], found.groups[-1]
+def _light_warnings(inspection: Inspection) -> Iterator[str]:
+    shortest, longest = inspection.groups[0], inspection.groups[-1]
     # Texture looks like noise, the more so the brighter it is: only the least of the estimates says something.
-    noise = min((group.noise for group in found.groups if group.noise is not None), default=0.0)
-    checks = (
-        (noise > NOISIEST, f"noise is {noise:.1f} times the nominal; weights were trained up to {NOISIEST:g}"),
-        (
-            shortest.clipped > MOST_CLIPPED_SHORT,
-            f"{shortest.clipped:.0%} is clipped in the shortest frames too: no frame has seen it, it is guessed",
-        ),
-        (longest.clipped > MOST_CLIPPED_LONG, f"{longest.clipped:.0%} is clipped in the longest frames: expose less"),
-        (
-            longest.black > MOST_BLACK_LONG,
-            f"{longest.black:.0%} is black in the longest frames: shadows are lost in every frame",
-        ),
-        (
-            found.stops_used < 0.5 and longest.clipped < 0.001,
-            "nothing is brighter than the longest exposure can hold: there is little to gain",
-        ),
-    )
-    return [text for applies, text in checks if applies]
+    noise = min((group.noise for group in inspection.groups if group.noise is not None), default=0.0)
+    if noise > NOISIEST:
+        yield f"noise is {noise:.1f} times the nominal; weights were trained up to {NOISIEST:g}"
+    if shortest.clipped > MOST_CLIPPED_SHORT:
+        yield f"{shortest.clipped:.0%} is clipped in the shortest frames too: no frame has seen it, it is guessed"
+    if longest.clipped > MOST_CLIPPED_LONG:
+        yield f"{longest.clipped:.0%} is clipped in the longest frames: expose less"
+    if longest.black > MOST_BLACK_LONG:
+        yield f"{longest.black:.0%} is black in the longest frames: shadows are lost in every frame"
+    if inspection.stops_used < 0.5 and longest.clipped < 0.001:
+        yield "nothing is brighter than the longest exposure can hold: there is little to gain"

@@ -51,7 +51,7 @@ def _title(inspection: Inspection) -> str:
 
 
 def _draw_brightness(axes: "Axes", inspection: Inspection) -> None:
-    times = np.array([float(frame.time) for frame in inspection.frames])
+    times = np.array([float(frame.light.time) for frame in inspection.frames])
     levels = np.array([max(DARKEST_MEAN, math.log2(max(frame.light.mean, 1e-9))) for frame in inspection.frames])
     exposures = np.array(inspection.exposures or [1.0] * len(times))
     places = np.abs(np.log2(exposures[:, None] / [group.exposure for group in inspection.groups])).argmin(axis=1)

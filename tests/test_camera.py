@@ -19,7 +19,7 @@ from support.converting import TWO, identity, invoke, job, read_exr, save_lite
 
 from lanhdr_cli.camera import Camera, CameraOptions, find_camera, named_response
 from lanhdr_cli.conversion import run
-from lanhdr_cli.exposures import BrightnessPass, measured_light
+from lanhdr_cli.exposures import BrightnessPass
 from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.source import open_source
 from model.analysis.camera import exposures_of_camera, generic_curve
@@ -201,7 +201,7 @@ def test_a_contrasty_clip_is_converted_with_its_curve_and_ratio(tmp_path: Path) 
     assert re.search(r"Response +auto, found from codes 0.\d+ to 0.9\d, exposures fit to 0.0\d+ stops", outcome.stdout)
     with FirstLook(lambda: open_source(source)) as look, open_source(source) as reader:
         camera = find_camera(reader, PLAIN, exposures=None, look=look)
-        light = measured_light(BrightnessPass(look=look, curve=camera.curve))
+        light = BrightnessPass(look=look, curve=camera.curve).measure()
     assert camera.estimate is not None
     found, usable = exposures_of_camera(light, camera.estimate)
     assert usable

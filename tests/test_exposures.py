@@ -13,7 +13,7 @@ from support.flicker import FlickerMeter
 from test_exposure_cycle import lights, shown
 
 from lanhdr_cli.conversion import run
-from lanhdr_cli.exposures import BrightnessPass, find_list, measured_light, read_exposures
+from lanhdr_cli.exposures import BrightnessPass, find_list, read_exposures
 from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.source import open_source
@@ -51,7 +51,7 @@ def header_exposures(folder: Path) -> list[float]:
 
 def test_the_sample_clip_is_found_as_one_to_eight_short_first(sample_clip: Path) -> None:
     with FirstLook(lambda: open_source(sample_clip, threads=1)) as first:
-        found = estimate_exposures(measured_light(BrightnessPass(look=first, curve=gamma_curve())))
+        found = estimate_exposures(BrightnessPass(look=first, curve=gamma_curve()).measure())
     assert found.exposures.ratios == pytest.approx((1, 8), rel=0.02)
     assert found.exposures.regular
     assert found.confidence > 0.95

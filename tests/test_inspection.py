@@ -17,8 +17,7 @@ from support.converting import invoke
 from support.pictures import add_exif, exif, write_picture
 
 from lanhdr_cli.camera import CameraOptions
-from lanhdr_cli.inspection import self_check
-from lanhdr_cli.inspection_report import inspect_path
+from lanhdr_cli.inspection import inspect_clip, self_check
 from lanhdr_cli.media.source import Reading
 from lanhdr_cli.options import ExposureOptions
 from model.analysis.response import ResponseEstimate
@@ -118,7 +117,7 @@ def test_what_the_weights_do_not_know_is_said(tmp_path: Path, exposures: list[fl
 def test_uneven_steps_are_no_news_once_a_curve_explains_them(tmp_path: Path, curve_found: bool) -> None:
     path = clip(tmp_path / "a.mkv", [1 / 8, 1] * 8)
     response = "auto" if curve_found else "gamma2.2"
-    found = inspect_path(
+    found = inspect_clip(
         path, exposures=ExposureOptions(), reading=Reading(), camera=CameraOptions(response=response), threads=1
     )
     uneven = found.known.estimate

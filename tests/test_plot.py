@@ -8,7 +8,7 @@ from PIL import Image
 from test_inspection import clip
 
 from lanhdr_cli.camera import CameraOptions
-from lanhdr_cli.inspection_report import inspect_path
+from lanhdr_cli.inspection import inspect_clip
 from lanhdr_cli.media.source import Reading
 from lanhdr_cli.options import ExposureOptions
 from lanhdr_cli.plot import draw_png
@@ -25,7 +25,7 @@ CYCLES = {
 @pytest.mark.parametrize("name", CYCLES)
 def test_any_clip_can_be_drawn(name: str, tmp_path: Path) -> None:
     camera = CameraOptions(response="gamma2.2")
-    inspection = inspect_path(
+    inspection = inspect_clip(
         clip(tmp_path / "a.mkv", CYCLES[name]), exposures=ExposureOptions(), reading=Reading(), camera=camera, threads=1
     )
     with Image.open(io.BytesIO(draw_png(inspection))) as picture:

@@ -52,10 +52,17 @@ def inspect(
     Every frame is read; nothing is written but the picture that --plot names.
     """
     from lanhdr_cli.console import set_verbosity
-    from lanhdr_cli.inspection_report import as_record, inspect_path, lines
+    from lanhdr_cli.inspection import inspect_clip
+    from lanhdr_cli.inspection_report import as_record, lines
 
     set_verbosity(quiet=quiet, verbose=False)
-    inspection = inspect_path(
+    inspection = inspect_clip(
         source, exposures=exposures, reading=reading, camera=camera, threads=threads, plot=plot, overwrite=overwrite
     )
+    if plot:
+        from lanhdr_cli.media.paths import complete_file
+        from lanhdr_cli.plot import draw_png
+
+        with complete_file(plot) as unfinished:
+            unfinished.write_bytes(draw_png(inspection))
     click.echo(json.dumps(as_record(inspection), indent=1) if as_json else "\n".join(lines(inspection)))
