@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lanhdr_cli.camera import Camera, encoded_for_network
 from lanhdr_cli.exposures import find_list
-from lanhdr_cli.media.details import Details, describe
+from lanhdr_cli.media.details import Details
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.media.video_reader import DecodedFrame
 from lanhdr_cli.options import ExposureOptions
@@ -225,12 +225,11 @@ def inspect_clip(
     Raises:
         LanHdrError: If it can't be read.
     """
-    details = describe(source)
     frames = survey(encoded_for_network(source.frames(), camera.curve))
     light = [frame.light for frame in frames]
     known = _known_exposures(source, light, options, given=given, camera=camera.estimate)
     of_frames = [known.exposures[frame.index] if known.exposures else 1.0 for frame in frames]
-    return Inspection(source, details, frames, known, _groups(frames, of_frames), camera)
+    return Inspection(source, source.details, frames, known, _groups(frames, of_frames), camera)
 
 
 def _known_exposures(

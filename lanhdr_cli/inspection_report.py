@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,13 +208,11 @@ def inspect_path(
         check_plot(plot)
     if threads:
         torch.set_num_threads(threads)
-    reopen = partial(open_source, path, reading, threads=threads or 0)
-    with reopen() as source:
+    with open_source(path, reading, threads=threads or 0) as source:
         if plot:
             _prepare(plot, source.paths, overwrite=overwrite)
         given = given_exposures(source, exposures)
-        with FirstLook(reopen) as look:
-            found_camera = find_camera(source, camera, exposures=given, look=look)
+        found_camera = find_camera(source, camera, exposures=given, look=FirstLook(source))
         found = inspect_clip(source, exposures, given=given, camera=found_camera)
     if plot:
         with complete_file(plot) as unfinished:
