@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -136,26 +135,25 @@ def run(job: ConvertJob, *, load: Callable[[ConvertJob, FrameExposures], ReadyNe
         check_size(job.size)
     if job.threads:
         torch.set_num_threads(job.threads)
-    reopen = partial(open_source, job.source, job.reading, threads=job.threads or 0)
-    with reopen() as clip:
+    with open_source(job.source, job.reading, threads=job.threads or 0) as clip:
         logger.debug("%s: %s", job.source, clip.info.description)
         destination = _plan(job, clip)
-        with FirstLook(reopen) as look:
-            given = given_exposures(clip, job.exposures)
-            camera = find_camera(clip, job.camera, exposures=given, look=look)
-            brightness = BrightnessPass(
-                look=look,
-                curve=camera.curve,
-                total=clip.info.frames,
-                last=job.frames.last,
-                show_progress=job.show_progress,
-            )
-            exposures = given or estimated_exposures(brightness, camera.estimate, slips=job.exposures.slips)
-            network = load(job, exposures)
-            for folder in {destination.folder, *([job.preview.parent] if job.preview else [])}:
-                prepare_folder(folder)
-            if given:
-                exposures = checked_exposures(brightness, given, options=job.exposures)
+        look = FirstLook(clip)
+        given = given_exposures(clip, job.exposures)
+        camera = find_camera(clip, job.camera, exposures=given, look=look)
+        brightness = BrightnessPass(
+            look=look,
+            curve=camera.curve,
+            total=clip.info.frames,
+            last=job.frames.last,
+            show_progress=job.show_progress,
+        )
+        exposures = given or estimated_exposures(brightness, camera.estimate, slips=job.exposures.slips)
+        network = load(job, exposures)
+        for folder in {destination.folder, *([job.preview.parent] if job.preview else [])}:
+            prepare_folder(folder)
+        if given:
+            exposures = checked_exposures(brightness, given, options=job.exposures)
         try:
             return _convert(job, clip, network, destination=destination, camera=camera, exposures=exposures)
         except torch.cuda.OutOfMemoryError as error:

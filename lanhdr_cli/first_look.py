@@ -1,12 +1,9 @@
 """The first frames of a clip, reduced to samples and read once for all estimates."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from types import TracebackType
-from typing import Self
 
 import torch
 
@@ -19,27 +16,10 @@ FRAMES = 120
 
 
 class FirstLook:
-    """Reads the first frames when somebody asks for them, keeps them, and goes on from there; use it in a `with`.
+    """Reads the first frames of an open clip when asked for them, keeps them, and goes on from there."""
 
-    Args:
-        reopen: Opens the clip once more.
-    """
-
-    def __init__(self, reopen: Callable[[], Source]) -> None:
-        self._reopen = reopen
-        self._open = ExitStack()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.close()
-
-    @cached_property
-    def _running(self) -> Iterator[DecodedFrame]:
-        return map(_shrunk, self._open.enter_context(self._reopen()).frames())
+    def __init__(self, clip: Source) -> None:
+        self._running = map(_shrunk, clip.frames())
 
     @cached_property
     def frames(self) -> list[DecodedFrame]:

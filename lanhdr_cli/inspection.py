@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
@@ -14,7 +13,7 @@ from torch import Tensor
 from lanhdr_cli.camera import Camera, CameraOptions, encoded_for_network, find_camera
 from lanhdr_cli.exposures import find_list, given_exposures
 from lanhdr_cli.first_look import FirstLook
-from lanhdr_cli.media.details import Details, describe
+from lanhdr_cli.media.details import Details
 from lanhdr_cli.media.paths import check_plot, prepare_folder, refuse_existing, refuse_sources
 from lanhdr_cli.media.source import Reading, Source, open_source
 from lanhdr_cli.media.video_reader import DecodedFrame
@@ -205,8 +204,7 @@ def inspect_clip(
         check_plot(plot)
     if threads:
         torch.set_num_threads(threads)
-    reopen = partial(open_source, path, reading, threads=threads or 0)
-    with reopen() as clip:
+    with open_source(path, reading, threads=threads or 0) as clip:
         if plot:
             existing = [plot] if plot.exists() else []
             refuse_sources(existing, clip.paths)
@@ -214,13 +212,11 @@ def inspect_clip(
                 refuse_existing(existing)
             prepare_folder(plot.parent)
         given = given_exposures(clip, exposures)
-        with FirstLook(reopen) as look:
-            found_camera = find_camera(clip, camera, exposures=given, look=look)
-        details = describe(clip)
+        found_camera = find_camera(clip, camera, exposures=given, look=FirstLook(clip))
         frames = measure_frames(encoded_for_network(clip.frames(), found_camera.curve))
     known = _known_exposures(clip, frames, exposures, given=given, camera=found_camera.estimate)
     groups = group_by_exposure(frames, [known.exposures[frame.index] if known.exposures else 1.0 for frame in frames])
-    return Inspection(source=clip, details=details, frames=frames, known=known, groups=groups, camera=found_camera)
+    return Inspection(source=clip, details=clip.details, frames=frames, known=known, groups=groups, camera=found_camera)
 
 
 def _known_exposures(

@@ -119,8 +119,7 @@ def test_a_camera_that_clips_early_is_clipped_in_the_file(tmp_path: Path) -> Non
 def camera_of(clip: Path, wishes: CameraOptions = PLAIN, **changes: object) -> Camera:
     with open_source(clip) as source:
         source.info = replace(source.info, **changes)  # type: ignore[arg-type]
-        with FirstLook(lambda: open_source(clip)) as look:
-            return find_camera(source, wishes, exposures=FrameExposures(TWO), look=look)
+        return find_camera(source, wishes, exposures=FrameExposures(TWO), look=FirstLook(source))
 
 
 def test_tagged_primaries_are_taken_unless_a_gamut_is_named(tmp_path: Path) -> None:
@@ -199,7 +198,8 @@ def test_a_contrasty_clip_is_converted_with_its_curve_and_ratio(tmp_path: Path) 
     outcome = invoke("inspect", source, "--threads", 1)
     assert outcome.exit_code == 0
     assert re.search(r"Response +auto, found from codes 0.\d+ to 0.9\d, exposures fit to 0.0\d+ stops", outcome.stdout)
-    with FirstLook(lambda: open_source(source)) as look, open_source(source) as reader:
+    with open_source(source) as reader:
+        look = FirstLook(reader)
         camera = find_camera(reader, PLAIN, exposures=None, look=look)
         light = BrightnessPass(look=look, curve=camera.curve).measure()
     assert camera.estimate is not None

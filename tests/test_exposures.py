@@ -50,8 +50,8 @@ def header_exposures(folder: Path) -> list[float]:
 
 
 def test_the_sample_clip_is_found_as_one_to_eight_short_first(sample_clip: Path) -> None:
-    with FirstLook(lambda: open_source(sample_clip, threads=1)) as first:
-        found = estimate_exposures(BrightnessPass(look=first, curve=gamma_curve()).measure())
+    with open_source(sample_clip, threads=1) as clip:
+        found = estimate_exposures(BrightnessPass(look=FirstLook(clip), curve=gamma_curve()).measure())
     assert found.exposures.ratios == pytest.approx((1, 8), rel=0.02)
     assert found.exposures.regular
     assert found.confidence > 0.95

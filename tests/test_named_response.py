@@ -85,7 +85,7 @@ def test_gamuts_of_standards_need_no_colour_science() -> None:
 
 def test_frames_are_encoded_as_they_pass() -> None:
     image = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0))
-    (frame,) = encoded_for_network([DecodedFrame(7, image, Fraction(1, 3))], srgb_curve())
+    (frame,) = encoded_for_network([DecodedFrame(index=7, image=image, time=Fraction(1, 3))], srgb_curve())
     assert (frame.index, frame.time) == (7, Fraction(1, 3))
     torch.testing.assert_close(frame.image, srgb_curve().to_ldr(image))
 

@@ -23,7 +23,7 @@ THREE = ExposureCycle((1.0, 4.0, 16.0))
 def decoded(count: int, *, first: int = 0) -> Iterator[DecodedFrame]:
     """Flat frames whose value names them."""
     for index in range(first, first + count):
-        yield DecodedFrame(index, torch.full((3, 2, 2), index / 1000), Fraction(index, 24))
+        yield DecodedFrame(index=index, image=torch.full((3, 2, 2), index / 1000), time=Fraction(index, 24))
 
 
 def prefetch_threads() -> list[threading.Thread]:

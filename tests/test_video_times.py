@@ -8,9 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from av.audio.stream import AudioStream
-from av.video.stream import VideoStream
-from support.clips import QUIET_X264, REC709, Tags, gray_frame, write_clip
+from support.clips import QUIET_X264, REC709, Tags, clip_with_sound, grays, write_clip
 from support.converting import TWO, identity, job
 
 from lanhdr_cli.conversion import run
@@ -18,7 +16,6 @@ from lanhdr_cli.media.encoder import EncoderOptions
 from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import FrameRange
 
-SIZE = (96, 64)
 QUICK = VideoOptions(EncoderOptions(preset="ultrafast", threads=1))
 NTSC_FILM = Fraction(24000, 1001)
 
@@ -34,10 +31,6 @@ def video_times(path: Path) -> list[Fraction]:
             for frame in container.decode(video=0)
             if frame.pts is not None and frame.time_base
         ]
-
-
-def grays(count: int) -> list[av.VideoFrame]:
-    return [gray_frame(40 + 10 * (index % 16), size=SIZE) for index in range(count)]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
@@ -103,33 +96,6 @@ def test_turned_clips_become_upright(tmp_path: Path, rotation: int, size: tuple[
     with av.open(str(tmp_path / "o.mp4")) as container:
         frame = next(container.decode(video=0))
     assert ((frame.width, frame.height), frame.rotation) == (size, 0)
-
-
-def clip_with_sound(path: Path, codec: str, *, count: int = 24) -> Path:
-    """A second of gray frames and of a tone, in French, with a title and a date."""
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=24, options=QUIET_X264)
-        assert isinstance(video, VideoStream)
-        video.width, video.height, video.pix_fmt = (*SIZE, "yuv420p")
-        video.codec_context.colorspace, video.codec_context.color_range = 1, 1
-        audio = container.add_stream(codec, rate=48000)
-        assert isinstance(audio, AudioStream)
-        audio.layout = "mono"
-        audio.metadata["language"] = "fra"
-        container.metadata["title"] = "A tone"
-        container.metadata["creation_time"] = "2020-01-02T03:04:05.000000Z"
-        for index, frame in enumerate(grays(count)):
-            frame.pts, frame.time_base = index, Fraction(1, 24)
-            container.mux(video.encode(frame))
-        format = "fltp" if codec == "aac" else audio.codec_context.format.name
-        wave = np.sin(np.arange(2000 * count) * 0.05) * 0.5
-        samples = (wave * 32767).astype(np.int16)[None] if format == "s16" else wave.astype(np.float32)[None]
-        sound = av.AudioFrame.from_ndarray(samples, format=format, layout="mono")
-        sound.sample_rate, sound.pts, sound.time_base = 48000, 0, Fraction(1, 48000)
-        container.mux(audio.encode(sound))
-        container.mux(audio.encode(None))
-        container.mux(video.encode(None))
-    return path
 
 
 def sound_packets(path: Path) -> list[tuple[Fraction, bytes]]:

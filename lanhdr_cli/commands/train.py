@@ -110,8 +110,10 @@ def train(
         report(context, f"{going_on if resume else 'training'}: {folder}")
         finished = _run(trainer, context)
     if not finished:
-        way_on = f"saved at step {trainer.step}, go on with: lanhdr train --resume {folder}"
-        raise KeyboardInterrupt(way_on if context.is_main else "")
+        interrupt = KeyboardInterrupt()
+        if context.is_main:
+            interrupt.add_note(f"saved at step {trainer.step}, go on with: lanhdr train --resume {folder}")
+        raise interrupt
     report(context, f"finished at step {trainer.step}: {folder}")
 
 

@@ -1,4 +1,4 @@
-"""What a clip says of itself, in words: codec, colors and which of them are assumed, sound."""
+"""Details of a clip's format: codec, colors and which of them are assumed, sound."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -6,9 +6,8 @@ from fractions import Fraction
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
-from lanhdr_cli.media.source import Source
-from lanhdr_cli.media.video_reader import VideoReader, open_container, video_stream
 from lanhdr_cli.media.yuv import UNTAGGED, coding_of
 
 # ITU-T H.273 tables 2 to 4, by FFmpeg's names.
@@ -50,12 +49,7 @@ MATRICES = {
 
 @dataclass(frozen=True)
 class ColorTag:
-    """One property of color.
-
-    Args:
-        value: What is used, by FFmpeg's name.
-        assumed: Whether the file does not say it.
-    """
+    """One property of color, by FFmpeg's name; assumed where the file does not say it."""
 
     value: str
     assumed: bool
@@ -64,14 +58,13 @@ class ColorTag:
         return f"{self.value} (assumed)" if self.assumed else self.value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sound:
     """One stream of sound.
 
     Args:
-        codec: FFmpeg's name.
         rate: Samples per second.
-        channels: By FFmpeg's name of their layout.
+        channels: FFmpeg's name of their layout.
         language: As tagged, empty if not.
     """
 
@@ -84,19 +77,18 @@ class Sound:
         return f"{self.codec}, {self.rate} Hz, {self.channels}" + (f", {self.language}" if self.language else "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Details:
-    """What there is to say of a clip's format.
+    """Format of a clip.
 
     Args:
         container: FFmpeg's name of the file's kind, `images` for a sequence.
         codec: Of the pictures.
         pixel_format: FFmpeg's name of the samples' layout.
-        bits: Per component.
+        bits: Per component, None if unknown.
         colors: Range, matrix, primaries and transfer.
         rotation: Degrees, counter-clockwise, that make stored pictures upright.
         duration_s: As the file's header has it, None if it does not say.
-        sounds: Streams of sound.
     """
 
     container: str
@@ -109,59 +101,48 @@ class Details:
     sounds: list[Sound] = field(default_factory=list)
 
 
-def describe(source: Source) -> Details:
-    """Describe an open clip; a video's file is opened once more for it.
+def video_details(container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> Details:
+    """Describe a video file by its header and its first frame."""
+    coding = coding_of(first)
+    tagged_range = int(first.color_range) != 0 or first.format.name.startswith("yuvj")
+    colors = {"range": ColorTag("full" if coding.full_range else "limited", not tagged_range)}
+    if coding.kind == "ycbcr":
+        colors["matrix"] = ColorTag(MATRICES.get(coding.matrix, f"code {coding.matrix}"), coding.guessed)
+    colors["primaries"] = _color_tag(PRIMARIES, int(first.color_primaries), assumed="bt709")
+    # The transfer that a file names is for displays; cameras are taken by --response.
+    colors["transfer"] = _color_tag(TRANSFERS, int(first.color_trc), assumed="gamma22")
+    return Details(
+        container=container.format.name,
+        codec=stream.codec_context.name,
+        pixel_format=first.format.name,
+        bits=coding.bits,
+        colors=colors,
+        rotation=round(first.rotation),
+        duration_s=None if container.duration is None else float(Fraction(container.duration, av.time_base)),
+        sounds=[_sound(stream) for stream in container.streams.audio],
+    )
 
-    Raises:
-        MediaError: If it can't be read.
-    """
-    if isinstance(source, VideoReader):
-        with open_container(source.path) as container:
-            stream = video_stream(container, source.path)
-            return _of_video(container, next(container.decode(stream)), codec=stream.codec_context.name)
-    codec, pixel_format, *_ = source.info.description.split()
+
+def _color_tag(names: dict[int, str], code: int, *, assumed: str) -> ColorTag:
+    return ColorTag(assumed, True) if code == UNTAGGED else ColorTag(names.get(code, f"code {code}"), False)
+
+
+def _sound(stream: AudioStream) -> Sound:
+    language = stream.metadata.get("language", "")
+    context = stream.codec_context
+    if context is None:  # FFmpeg knows no decoder; the stream can still be copied
+        return Sound(codec="unknown", rate=0, channels="unknown", language=language)
+    return Sound(codec=context.name, rate=context.sample_rate, channels=context.layout.name, language=language)
+
+
+def sequence_details(codec: str, pixel_format: str, *, duration_s: float) -> Details:
+    """Describe a sequence of pictures; OpenEXR is linear, other pictures are taken as a display's."""
     linear = codec == "exr"
     colors = {
         "range": ColorTag("full", not linear),
         "primaries": ColorTag("bt709", True),
         "transfer": ColorTag("linear" if linear else "gamma22", not linear),
     }
-    frames = source.info.frames or 0
-    seconds = float(frames / source.info.rate) if source.info.rate else None
-    return Details("images", codec, pixel_format, None, colors, duration_s=seconds)
-
-
-def _of_video(container: InputContainer, frame: av.VideoFrame, *, codec: str) -> Details:
-    coding = coding_of(frame)
-    tagged_range = int(frame.color_range) != 0 or frame.format.name.startswith("yuvj")
-    colors = {"range": ColorTag("full" if coding.full_range else "limited", not tagged_range)}
-    if coding.kind == "ycbcr":
-        colors["matrix"] = ColorTag(_name(MATRICES, coding.matrix), coding.guessed)
-    colors["primaries"] = _tag(PRIMARIES, int(frame.color_primaries), "bt709")
-    # The transfer that a file names is for displays; cameras are taken by --response.
-    colors["transfer"] = _tag(TRANSFERS, int(frame.color_trc), "gamma22")
     return Details(
-        container=container.format.name,
-        codec=codec,
-        pixel_format=frame.format.name,
-        bits=coding.bits,
-        colors=colors,
-        rotation=round(frame.rotation),
-        duration_s=None if container.duration is None else float(Fraction(container.duration, av.time_base)),
-        sounds=[_sound(stream) for stream in container.streams.audio],
+        container="images", codec=codec, pixel_format=pixel_format, bits=None, colors=colors, duration_s=duration_s
     )
-
-
-def _tag(names: dict[int, str], code: int, assumed: str) -> ColorTag:
-    return ColorTag(assumed, True) if code == UNTAGGED else ColorTag(_name(names, code), False)
-
-
-def _name(names: dict[int, str], code: int) -> str:
-    return names.get(code, f"code {code}")
-
-
-def _sound(stream: AudioStream) -> Sound:
-    context = stream.codec_context
-    if context is None:  # FFmpeg knows no decoder; the stream can still be copied
-        return Sound("unknown", 0, "unknown", stream.metadata.get("language", ""))
-    return Sound(context.name, context.sample_rate, context.layout.name, stream.metadata.get("language", ""))

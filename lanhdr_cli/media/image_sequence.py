@@ -1,4 +1,4 @@
-"""Image sequences, read as if they were a video file."""
+"""Image sequences, read like a video file."""
 
 import glob
 import logging
@@ -7,16 +7,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby, pairwise, takewhile
+from itertools import chain, groupby, pairwise, takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
 from av.video.reformatter import VideoReformatter
-from torch import Tensor
 
+from lanhdr_cli.media.details import sequence_details
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.images import PictureHeader, read_header, read_picture
+from lanhdr_cli.media.images import read_header, read_picture
 from lanhdr_cli.media.paths import PLACEHOLDER, is_picture
 from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo
 from train.data.exif import relative_exposures
@@ -31,14 +31,12 @@ DEFAULT_FPS = Fraction(24)
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SequenceFiles:
     """Files of a sequence, in order.
 
     Args:
-        name: What the files have in common, for names of what is made of them.
-        folder: Where they are.
-        paths: The files.
+        name: Common part of their names, for files made of them.
         numbers: Their numbers; None if they have none that count frames.
     """
 
@@ -68,23 +66,22 @@ def find_pictures(source: Path) -> SequenceFiles:
     Raises:
         MediaError: If there are none, or it is not clear which.
     """
-    found = _find(source)
-    if len(found.paths) == 1:
-        raise MediaError(f"{source} finds a single picture, {found.paths[0].name}: exposures need two frames or more")
-    return found
-
-
-def _find(source: Path) -> SequenceFiles:
     if source.is_dir():
-        return _in_natural_order(source, [path for path in source.iterdir() if not path.name.startswith(".")])
-    if source.exists():
-        raise MediaError(f"{source} is a single picture: pass its sequence, e.g. '{_suggestion(source)}'")
-    template = PLACEHOLDER.search(source.name)
-    if template and not _WILDCARD.search(str(source)):
-        return _by_template(source, template)
-    if not _WILDCARD.search(str(source)):
+        files = _in_natural_order(source, [path for path in source.iterdir() if not path.name.startswith(".")])
+    elif source.exists():
+        *_, last = chain([None], _DIGITS.finditer(source.stem))
+        begin, end = last.span() if last else (0, len(source.stem))
+        pattern = source.name[:begin] + ("#" * (end - begin) if last else "*") + source.name[end:]
+        raise MediaError(f"{source} is a single picture: pass its sequence, e.g. '{source.with_name(pattern)}'")
+    elif _WILDCARD.search(str(source)):
+        files = _in_natural_order(source, [Path(name) for name in glob.glob(str(source))])
+    elif template := PLACEHOLDER.search(source.name):
+        files = _by_template(source, template)
+    else:
         raise MediaError(f"no such file: {source}")
-    return _in_natural_order(source, [Path(name) for name in glob.glob(str(source))])
+    if len(files.paths) == 1:
+        raise MediaError(f"{source} finds a single picture, {files.paths[0].name}: exposures need two frames or more")
+    return files
 
 
 def describe_numbers(numbers: Sequence[int]) -> str:
@@ -95,15 +92,6 @@ def describe_numbers(numbers: Sequence[int]) -> str:
     return ", ".join(named[:MOST_NAMED]) + (f" and {more} more ranges" if more > 0 else "")
 
 
-def _suggestion(picture: Path) -> str:
-    """A pattern that a single picture's name fits."""
-    digits = list(_DIGITS.finditer(picture.stem))
-    if not digits:
-        return str(picture.with_name(f"*{picture.suffix}"))
-    begin, end = digits[-1].span()
-    return str(picture.with_name(picture.name[:begin] + "#" * (end - begin) + picture.name[end:]))
-
-
 def _by_template(source: Path, template: re.Match[str]) -> SequenceFiles:
     prefix, suffix = source.name[: template.start()], source.name[template.end() :]
     if PLACEHOLDER.search(suffix):
@@ -112,38 +100,42 @@ def _by_template(source: Path, template: re.Match[str]) -> SequenceFiles:
     width = 1 if template["hashes"] == "#" else width
     pattern = re.compile(re.escape(prefix) + rf"(\d{{{width},}})" + re.escape(suffix))
     folder = source.parent
-    found = sorted(
+    files = sorted(
         (int(match[1]), folder / name)
         for name in (os.listdir(folder) if folder.is_dir() else ())
         if (match := pattern.fullmatch(name))
     )
-    if not found:
+    if not files:
         raise MediaError(f"no pictures match {source}: check the name and the number of digits")
-    numbers = tuple(number for number, _ in found)
-    paths = tuple(path for _, path in found)
+    numbers, paths = zip(*files, strict=True)
     _refuse_doubles(numbers, paths)
-    return SequenceFiles(_name(prefix, folder), folder, _pictures(source, paths), numbers)
+    if not is_picture(source):
+        raise MediaError(f"{source}: PNG, TIFF, JPEG and OpenEXR are read as a sequence, not {source.suffix or 'this'}")
+    return SequenceFiles(name=_sequence_name(prefix, folder), folder=folder, paths=paths, numbers=numbers)
 
 
-def _in_natural_order(source: Path, found: Sequence[Path]) -> SequenceFiles:
-    pictures = sorted((path for path in found if is_picture(path) and path.is_file()), key=_natural_key)
+def _in_natural_order(source: Path, paths: Sequence[Path]) -> SequenceFiles:
+    pictures = sorted((path for path in paths if is_picture(path) and path.is_file()), key=_natural_key)
     if not pictures:
         what = f"folder {source} holds" if source.is_dir() else f"pattern {source} finds"
         raise MediaError(f"{what} no pictures: PNG, TIFF, JPEG and OpenEXR are read")
-    _refuse_mixture(source, pictures)
+    folder = pictures[0].parent
+    kinds = sorted({path.suffix.lower() for path in pictures})
+    if len(kinds) > 1:
+        example = f"{folder}/*{pictures[0].suffix}"
+        raise MediaError(f"{source} holds {' and '.join(kinds)} pictures: say which, e.g. '{example}'")
+    # Names of other letters may take turns (1_short, 2_long); one block after another is another sequence.
+    blocks = [next(block) for _, block in groupby(pictures, lambda path: (path.parent, _DIGITS.sub("#", path.name)))]
+    if len(blocks) > 1 and len(blocks) == len({_DIGITS.sub("#", path.name) for path in blocks}):
+        examples = ", ".join(path.name for path in blocks[:3])
+        raise MediaError(f"{source} holds pictures of {len(blocks)} names ({examples}): pass one sequence")
     numbers = _numbers(pictures)
     if numbers is not None:
         _refuse_doubles(numbers, pictures)
     names = [path.name for path in pictures]
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(min(names), max(names), strict=False))
-    folder = pictures[0].parent
-    return SequenceFiles(_name("".join(letter for letter, _ in alike), folder), folder, tuple(pictures), numbers)
-
-
-def _pictures(source: Path, paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    if not is_picture(source):
-        raise MediaError(f"{source}: PNG, TIFF, JPEG and OpenEXR are read as a sequence, not {source.suffix or 'this'}")
-    return paths
+    name = _sequence_name("".join(letter for letter, _ in alike), folder)
+    return SequenceFiles(name=name, folder=folder, paths=tuple(pictures), numbers=numbers)
 
 
 def _natural_key(path: Path) -> tuple[str, list[tuple[int, int, str]], str]:
@@ -152,29 +144,15 @@ def _natural_key(path: Path) -> tuple[str, list[tuple[int, int, str]], str]:
     return str(path.parent), [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts], path.name
 
 
-def _refuse_mixture(source: Path, pictures: Sequence[Path]) -> None:
-    suffixes = {path.suffix.lower(): path for path in pictures}
-    if len(suffixes) > 1:
-        kinds = " and ".join(sorted(suffixes))
-        example = f"{pictures[0].parent}/*{pictures[0].suffix}"
-        raise MediaError(f"{source} holds {kinds} pictures: say which, e.g. '{example}'")
-    # Names of other letters may take turns (1_short, 2_long); one block after another is another sequence.
-    blocks = [next(block) for _, block in groupby(pictures, lambda path: (path.parent, _DIGITS.sub("#", path.name)))]
-    if len(blocks) > 1 and len(blocks) == len({_DIGITS.sub("#", path.name) for path in blocks}):
-        examples = ", ".join(path.name for path in blocks[:3])
-        raise MediaError(f"{source} holds pictures of {len(blocks)} names ({examples}): pass one sequence")
-
-
 def _numbers(pictures: Sequence[Path]) -> tuple[int, ...] | None:
     """Numbers that count frames: one place in the names varies, and somewhere in steps of one."""
-    digits = [[int(found) for found in _DIGITS.findall(path.stem)] for path in pictures]
+    digits = [[int(group) for group in _DIGITS.findall(path.stem)] for path in pictures]
     if len(pictures) < 2 or len({len(groups) for groups in digits}) > 1:
         return (digits[0][-1],) if len(pictures) == 1 and digits[0] else None
-    varying = [place for place, values in enumerate(zip(*digits, strict=True)) if len(set(values)) > 1]
+    varying = [values for values in zip(*digits, strict=True) if len(set(values)) > 1]
     if len(varying) != 1:
         return None
-    numbers = tuple(groups[varying[0]] for groups in digits)
-    return numbers if any(later - earlier <= 1 for earlier, later in pairwise(numbers)) else None
+    return varying[0] if any(later - earlier <= 1 for earlier, later in pairwise(varying[0])) else None
 
 
 def _refuse_doubles(numbers: Sequence[int], paths: Sequence[Path]) -> None:
@@ -183,8 +161,8 @@ def _refuse_doubles(numbers: Sequence[int], paths: Sequence[Path]) -> None:
             raise MediaError(f"{first} and {second.name} both have number {earlier}: remove one")
 
 
-def _name(prefix: str, folder: Path) -> str:
-    """What to call a sequence: its prefix, or its folder where the names are numbers alone."""
+def _sequence_name(prefix: str, folder: Path) -> str:
+    """Name a sequence by its prefix, or by its folder where the names are numbers alone."""
     return prefix.rstrip("0123456789").rstrip(_SEPARATORS) or folder.resolve().name
 
 
@@ -193,7 +171,7 @@ class ImageSequence:
 
     Args:
         path: A folder, a pattern (`frames/*.png`), or a name with a place for the number (`shot.####.tif`).
-        fps: Frames per second; None for 24, which is told.
+        fps: Frames per second; None for 24, which is logged.
         on_missing: Where a number is left out: refuse, go on at the next one's time, or repeat the picture before.
 
     Raises:
@@ -202,40 +180,55 @@ class ImageSequence:
 
     def __init__(self, path: Path, *, fps: Fraction | None = None, on_missing: OnMissing = "error") -> None:
         self.path = path
-        self._rate = fps or DEFAULT_FPS
-        self._tells_rate = fps is None
+        self._fps = fps
         self._on_missing = on_missing
         self._reformatter = VideoReformatter()
-        self._above_one = 0
-        self.faults = Faults()
+        self._above_one: set[Path] = set()
 
     def __enter__(self) -> Self:
         files = find_pictures(self.path)
-        self._treat_missing(files)
+        self.folder, self.name = files.folder, files.name
+        self.paths, self.numbers = self._frame_files(files)
         headers = {path: read_header(path) for path in files.paths}
-        _refuse_sizes(headers)
-        self.folder, self.name, self.numbers = files.folder, files.name, self._placed_numbers(files)
-        self.paths, self.times = self._placed(files)
+        first = headers[files.paths[0]]
+        size = f"{first.width}x{first.height}"
+        for path, header in headers.items():
+            if header.size != first.size:
+                sizes = f"{header.width}x{header.height}, {files.paths[0].name} is {size}"
+                raise MediaError(f"{path} is {sizes}: all pictures of a sequence must have one size")
         self.exposures = relative_exposures([headers[path].shot for path in self.paths])
-        self.faults.promised = len(self.paths)
-        self.info = self._describe(headers[self.paths[0]])
-        if self._tells_rate:
-            logger.info("%s: %d pictures, taken as %s frames per second: --fps says otherwise", *self._told())
+        count, rate = len(self.paths), self._fps or DEFAULT_FPS
+        positions = self.numbers or tuple(range(count))
+        self.times = [(position - positions[0]) / rate for position in positions]  # a skipped number leaves a gap
+        self.faults = Faults(promised=count)
+        kind = read_picture(self.paths[0], reformatter=self._reformatter).format
+        self.info = VideoInfo(
+            width=first.width,
+            height=first.height,
+            rate=rate,
+            time_base=1 / rate,
+            frames=count,
+            description=f"{kind} {size}",
+            lossy=kind.startswith("mjpeg"),
+        )
+        self.details = sequence_details(*kind.split(), duration_s=float(count / rate))
+        if self._fps is None:
+            logger.info("%s: %d pictures, taken as %s frames per second: --fps says otherwise", self.path, count, rate)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._above_one:
-            count = f"{self._above_one} pictures hold" if self._above_one > 1 else "1 picture holds"
+            count = f"{len(self._above_one)} pictures hold" if len(self._above_one) > 1 else "1 picture holds"
             logger.warning("%s: %s linear values above 1.0, which is taken as the clip level", self.path, count)
-            self._above_one = 0
+            self._above_one.clear()
 
     def frames(self, *, start: int = 0, stop: int | None = None) -> Iterator[DecodedFrame]:
         """Decode the pictures in order.
 
         Args:
-            start: First frame wanted.
+            start: First frame to decode.
             stop: Frame to stop before, None for all.
 
         Raises:
@@ -244,66 +237,33 @@ class ImageSequence:
         count = len(self.paths)
         if start >= count:
             raise MediaError(f"{self.path} has only {count} frames, {start} is behind its end")
-        self.faults.decoded = start
+        self.faults = Faults(promised=count, decoded=start)
         for index in range(start, count if stop is None else min(stop, count)):
             self.faults.decoded += 1
-            yield DecodedFrame(index, self._image(index), self.times[index])
+            path = self.paths[index]
+            picture = read_picture(path, reformatter=self._reformatter)
+            height, width = picture.image.shape[1:]
+            if (width, height) != (self.info.width, self.info.height):
+                raise MediaError(f"{path} is {width}x{height}, its header says otherwise: replace it")
+            if picture.share_above_one > 0:
+                self._above_one.add(path)
+            yield DecodedFrame(index=index, image=picture.image, time=self.times[index])
         self.faults.finished = stop is None or stop >= count
 
-    def _image(self, index: int) -> Tensor:
-        picture = read_picture(self.paths[index], reformatter=self._reformatter)
-        height, width = picture.image.shape[1:]
-        if (width, height) != (self.info.width, self.info.height):
-            raise MediaError(f"{self.paths[index]} is {width}x{height}, its header says otherwise: replace it")
-        self._above_one += picture.share_above_one > 0
-        return picture.image
-
-    def _treat_missing(self, files: SequenceFiles) -> None:
-        if not (missing := files.missing):
-            return
-        named = f"{self.path}: {len(missing)} of its numbers missing ({describe_numbers(missing)})"
+    def _frame_files(self, files: SequenceFiles) -> tuple[tuple[Path, ...], tuple[int, ...] | None]:
+        """File and number of each frame, as numbers that are missing are treated."""
+        if files.numbers is None or not files.missing:
+            return files.paths, files.numbers
+        named = f"{self.path}: {len(files.missing)} of its numbers missing ({describe_numbers(files.missing)})"
         if self._on_missing == "error":
             raise MediaError(f"{named}: find them, or pass --on-missing skip or repeat")
-        what = "the picture before is repeated" if self._on_missing == "repeat" else "they are skipped"
-        logger.warning("%s, %s", named, what)
-
-    def _placed(self, files: SequenceFiles) -> tuple[tuple[Path, ...], tuple[Fraction, ...]]:
-        """File and time of each frame; a skipped number leaves a gap in time."""
-        if self.numbers is None or files.numbers is None:
-            return files.paths, tuple(index / self._rate for index in range(len(files.paths)))
+        if self._on_missing == "skip":
+            logger.warning("%s, they are skipped", named)
+            return files.paths, files.numbers
+        logger.warning("%s, the picture before is repeated", named)
         by_number = dict(zip(files.numbers, files.paths, strict=True))
+        numbers = tuple(range(files.numbers[0], files.numbers[-1] + 1))
         paths: list[Path] = []
-        for number in self.numbers:
-            paths.append(by_number.get(number, paths[-1] if paths else files.paths[0]))
-        return tuple(paths), tuple((number - self.numbers[0]) / self._rate for number in self.numbers)
-
-    def _placed_numbers(self, files: SequenceFiles) -> tuple[int, ...] | None:
-        if files.numbers is None or self._on_missing != "repeat":
-            return files.numbers
-        return tuple(range(files.numbers[0], files.numbers[-1] + 1))
-
-    def _describe(self, header: PictureHeader) -> VideoInfo:
-        kind = read_picture(self.paths[0], reformatter=self._reformatter).format
-        return VideoInfo(
-            width=header.width,
-            height=header.height,
-            rate=self._rate,
-            frames=len(self.paths),
-            timecode=None,
-            pixel_aspect=Fraction(1),
-            quarter_turns=0,
-            description=f"{kind} {header.width}x{header.height}",
-            lossy=kind.startswith("mjpeg"),
-        )
-
-    def _told(self) -> tuple[Path, int, Fraction]:
-        return self.path, len(self.paths), self._rate
-
-
-def _refuse_sizes(headers: dict[Path, PictureHeader]) -> None:
-    """Refuse a picture that differs from the first."""
-    first, *others = headers.items()
-    for path, header in others:
-        if header.size != first[1].size:
-            sizes = f"{header.width}x{header.height}, {first[0].name} is {first[1].width}x{first[1].height}"
-            raise MediaError(f"{path} is {sizes}: all pictures of a sequence must have one size")
+        for number in numbers:
+            paths.append(by_number.get(number) or paths[-1])
+        return tuple(paths), numbers

@@ -1,4 +1,4 @@
-"""Whatever frames come from: a video file or an image sequence."""
+"""The source of a clip's frames: a video file or an image sequence."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from lanhdr_cli.media.details import Details
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.image_sequence import ImageSequence, OnMissing, names_sequence
 from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo, VideoReader
@@ -16,12 +17,10 @@ class Source(Protocol):
     """An open clip.
 
     Attributes:
-        path: What the user named.
-        paths: The files that are read.
+        path: As the user named it.
         folder: Where its files are; a list of exposures may lie there.
-        name: What to call files made of it.
-        info: Size, rate and the like.
-        faults: What was wrong so far.
+        name: Stem for files made of it.
+        faults: Faults of the last pass so far.
         numbers: Number of each frame in the names of its files; None for a video.
         exposures: Linear exposure of each frame, the shortest 1, if the files say so themselves.
     """
@@ -31,6 +30,7 @@ class Source(Protocol):
     folder: Path
     name: str
     info: VideoInfo
+    details: Details
     faults: Faults
     numbers: tuple[int, ...] | None
     exposures: list[float] | None
@@ -44,18 +44,18 @@ class Source(Protocol):
         """Close it."""
 
     def frames(self, *, start: int = 0, stop: int | None = None) -> Iterator[DecodedFrame]:
-        """Decode it once, from frame `start` to the one before `stop`."""
+        """Decode it from frame `start` to the one before `stop`; each call is a pass of its own and ends the last."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How to read a clip.
+    """Options of reading a clip.
 
     Args:
         fps: Frames per second of an image sequence, None for 24.
-        on_missing: What to do where a sequence's number is left out.
+        on_missing: Treatment of a number that a sequence leaves out.
         hwaccel: Hardware decoder of a video: `auto`, or FFmpeg's name of it; None for none.
-        strict: Whether damage ends the job.
+        strict: Whether damage is an error.
     """
 
     fps: Fraction | None = None

@@ -1,7 +1,8 @@
-"""Decoding: a video file as encoded pictures with their exact times."""
+"""Decoding of a video file to encoded pictures with their exact times."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -19,12 +20,14 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
 
+from lanhdr_cli.media.details import video_details
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.yuv import BT709, HLG_TRANSFER, PQ_TRANSFER, UNTAGGED, Coding, coding_of, to_rgb
+from lanhdr_cli.media.yuv import BT709, HLG_TRANSFER, PQ_TRANSFER, UNTAGGED, coding_of, to_rgb
 
 logger = logging.getLogger(__name__)
 LARGEST_FRAME_STEP = Fraction(3, 2)  # in frame periods; beyond it a frame is missing
 FALLBACK_RATE = Fraction(25)
+FALLBACK_TIME_BASE = Fraction(1, 90000)
 DEINTERLACE = "bwdif=mode=send_frame"
 LOSSLESS_CODECS = frozenset(
     {"ffv1", "rawvideo", "v210", "v410", "r210", "huffyuv", "ffvhuff", "utvideo", "png", "tiff"}
@@ -36,7 +39,7 @@ def open_container(path: Path, *, hwaccel: str | None = None) -> InputContainer:
 
     Args:
         path: The file.
-        hwaccel: `auto` or FFmpeg's name of a kind of device; where it is not to be had, the CPU decodes.
+        hwaccel: `auto` or FFmpeg's name of a kind of device; where it is not available, the CPU decodes.
 
     Raises:
         MediaError: If it is missing, can't be read as a video, or no such hardware decoder is known.
@@ -45,37 +48,27 @@ def open_container(path: Path, *, hwaccel: str | None = None) -> InputContainer:
         raise MediaError(f"no such file: {path}")
     if path.is_dir():
         raise MediaError(f"{path} is a folder without pictures: pass a video file, or a folder of PNG, TIFF or JPEG")
-    for kind in _kinds(hwaccel):
-        try:
-            return _open(path, HWAccel(kind, allow_software_fallback=True))
+    kinds = hwdevices_available() if hwaccel else []
+    if hwaccel not in (None, "auto"):
+        if hwaccel not in kinds:
+            raise MediaError(f"--hwaccel {hwaccel} is not known here: pass {', '.join(['auto', *kinds])}")
+        kinds = [hwaccel]
+    for kind in kinds:
+        try:  # frames come back to the CPU's memory by themselves
+            decoder = HWAccel(kind, allow_software_fallback=True)
+            return av.open(str(path), metadata_errors="replace", hwaccel=decoder)
         except (av.FFmpegError, RuntimeError) as error:
             logger.debug("no hardware decoder %s (%s): the CPU decodes", kind, error)
     try:
-        return _open(path, None)
+        return av.open(str(path), metadata_errors="replace")
     except av.FFmpegError as error:
         reason = error.strerror or type(error).__name__
         raise MediaError(f"{path} can't be read as video ({reason}): check that it is a complete video file") from error
 
 
-def _kinds(hwaccel: str | None) -> list[str]:
-    available = hwdevices_available()
-    if hwaccel is None:
-        return []
-    if hwaccel == "auto":
-        return available
-    if hwaccel not in available:
-        raise MediaError(f"--hwaccel {hwaccel} is not known here: pass auto{''.join(f', {k}' for k in available)}")
-    return [hwaccel]
-
-
-def _open(path: Path, hwaccel: HWAccel | None) -> InputContainer:
-    # Frames come back to the CPU's memory by themselves.
-    return av.open(str(path), metadata_errors="replace", hwaccel=hwaccel)
-
-
-@dataclass
+@dataclass(kw_only=True)
 class Faults:
-    """Counts of what was wrong; filled by the reader, complete when it has finished.
+    """Counts of faults in a clip; filled while it is read, complete when it has been read to its end.
 
     Args:
         promised: Number of frames that the file's header names, None if it names none.
@@ -87,42 +80,31 @@ class Faults:
     undecodable: int = 0
     gaps: int = 0
     first_gap: int = 0
+    last_time: Fraction | None = None
     broken_off: str = ""
     finished: bool = False
-    _last_time: Fraction | None = None
-
-    def note_time(self, time: Fraction, rate: Fraction | None) -> None:
-        """Count a gap if a frame comes later than its predecessor promised."""
-        if rate and self._last_time is not None and (time - self._last_time) * rate > LARGEST_FRAME_STEP:
-            self.gaps += 1
-            self.first_gap = self.first_gap or self.decoded
-        self._last_time = time
 
     def messages(self) -> list[str]:
-        """One sentence per kind of fault."""
-        found = []
+        """Describe each kind of fault in one sentence."""
+        messages = []
         if self.corrupt:
-            found.append(f"{_frames(self.corrupt)} of {self.decoded} are damaged; the decoder filled in what it could")
+            frames = "1 frame" if self.corrupt == 1 else f"{self.corrupt} frames"
+            messages.append(f"{frames} of {self.decoded} are damaged; the decoder filled in what it could")
         if self.undecodable:
-            found.append(f"{self.undecodable} packets could not be decoded; frames are missing there")
+            messages.append(f"{self.undecodable} packets could not be decoded; frames are missing there")
         if self.gaps:
-            found.append(
-                f"{self.gaps} gaps in time, the first before frame {self.first_gap}; frames may be missing there"
-            )
+            where = f"the first before frame {self.first_gap}"
+            messages.append(f"{self.gaps} gaps in time, {where}; frames may be missing there")
         if self.broken_off:
-            found.append(f"the file breaks off after frame {self.decoded - 1} ({self.broken_off})")
+            messages.append(f"the file breaks off after frame {self.decoded - 1} ({self.broken_off})")
         elif self.finished and self.promised and self.decoded < self.promised:
-            found.append(f"the file's header promises {self.promised} frames, {self.decoded} could be decoded")
-        return found
+            messages.append(f"the file's header promises {self.promised} frames, {self.decoded} could be decoded")
+        return messages
 
 
-def _frames(count: int) -> str:
-    return "1 frame" if count == 1 else f"{count} frames"
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DecodedFrame:
-    """One picture of a file.
+    """One picture of a clip.
 
     Args:
         index: Position in the clip, from 0.
@@ -135,14 +117,15 @@ class DecodedFrame:
     time: Fraction
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VideoInfo:
-    """What a file's header and its first frame say.
+    """Properties of a clip, from its header and its first frame.
 
     Args:
         width: Of the upright picture.
         height: Of the upright picture.
         rate: Frames per second, None if unknown.
+        time_base: Unit of times in seconds.
         frames: Number of frames, an estimate unless the header names it, None if unknown.
         timecode: Time code of the first frame, None if there is none.
         pixel_aspect: Width of an upright picture's pixel over its height.
@@ -157,10 +140,11 @@ class VideoInfo:
     width: int
     height: int
     rate: Fraction | None
+    time_base: Fraction
     frames: int | None
-    timecode: str | None
-    pixel_aspect: Fraction
-    quarter_turns: int
+    timecode: str | None = None
+    pixel_aspect: Fraction = Fraction(1)
+    quarter_turns: int = 0
     description: str
     full_range: bool = True
     primaries: int = UNTAGGED
@@ -191,21 +175,17 @@ class VideoReader:
         self._hwaccel = hwaccel
         self._strict = strict
         self._reformatter = VideoReformatter()
-        self._told: set[str] = set()
+        self._warnings: set[str] = set()
 
     def __enter__(self) -> Self:
-        self._container = open_container(self.path, hwaccel=self._hwaccel)
+        self._open()
         try:
-            self._stream = video_stream(self._container, self.path)
-            self._stream.thread_type = "AUTO"
-            self._stream.codec_context.thread_count = self._threads
-            self.faults = Faults(self._stream.frames or None)
-            self._decoding = self._decoded()
             self._first = next(self._decoding, None)
             if self._first is None:
                 raise MediaError(f"{self.path}: not one frame can be decoded: check that the file is complete")
             self._refuse_interlaced(self._first)
             self.info = _describe(self._container, self._stream, self._first)
+            self.details = video_details(self._container, self._stream, self._first)
         except BaseException:
             self._container.close()
             raise
@@ -217,10 +197,10 @@ class VideoReader:
         self._container.close()
 
     def frames(self, *, start: int = 0, stop: int | None = None) -> Iterator[DecodedFrame]:
-        """Decode the clip once, one picture at a time.
+        """Decode the clip from its beginning, one picture at a time; ends any pass before.
 
         Args:
-            start: First frame wanted; those before it are decoded but not converted.
+            start: First frame to convert; those before it are only decoded.
             stop: Frame to stop before, None for all.
 
         Raises:
@@ -228,35 +208,74 @@ class VideoReader:
         """
         # The first frame is already decoded; it is handed over, so that it does not stay in memory.
         first, self._first = self._first, None
+        if first is None:
+            self._rewind()
         for index, frame in enumerate(chain(filter(None, [first]), self._decoding)):
             first = None
             if stop is not None and index >= stop:
                 return
             time = self._note(frame)
             if index >= start:
-                yield DecodedFrame(index, self._image(frame, index), time)
-        self._check_end(start)
+                yield DecodedFrame(index=index, image=self._image(frame, index), time=time)
+        self.faults.finished = True
+        self._refuse_faults()
+        if start >= self.faults.decoded:
+            raise MediaError(f"{self.path} has only {self.faults.decoded} frames, {start} is behind its end")
 
-    def _decoded(self) -> Iterator[av.VideoFrame]:
-        for packet in self._packets():
-            try:
-                frames = packet.decode()
-            except av.FFmpegError:
-                self.faults.undecodable += 1
-                continue
-            yield from frames
-
-    def _packets(self) -> Iterator["Packet[VideoStream]"]:
+    def _open(self) -> None:
+        container = open_container(self.path, hwaccel=self._hwaccel)
         try:
-            yield from self._container.demux(self._stream)
+            self._stream = video_stream(container, self.path)
+        except MediaError:
+            container.close()
+            raise
+        self._container = container
+        self._stream.thread_type = "AUTO"
+        self._stream.codec_context.thread_count = self._threads
+        self._beginning: tuple[int | None, ...] = ()
+        self._decoding = self._decoded(container.demux(self._stream))
+
+    def _rewind(self) -> None:
+        """Go back to the first packet, by opening the file once more where seeking leads elsewhere."""
+        pts, dts, *_ = self._beginning
+        packet = None
+        with suppress(av.FFmpegError):
+            self._container.seek(dts if dts is not None else pts or 0, stream=self._stream)
+            packets = self._container.demux(self._stream)
+            packet = next(packets, None)
+        if packet is not None and _identity(packet) == self._beginning:
+            self._decoding = self._decoded(chain([packet], packets))
+        else:
+            self._container.close()
+            self._open()
+
+    def _decoded(self, packets: "Iterable[Packet[VideoStream]]") -> Iterator[av.VideoFrame]:
+        self.faults = Faults(promised=self._stream.frames or None)
+        try:
+            for packet in packets:
+                self._beginning = self._beginning or _identity(packet)
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError:
+                    self.faults.undecodable += 1
+                    continue
+                yield from frames
         except av.FFmpegError as error:
             self.faults.broken_off = error.strerror or type(error).__name__
 
     def _note(self, frame: av.VideoFrame) -> Fraction:
-        time = self._time(frame)
-        self.faults.note_time(time, self.info.rate)
-        self.faults.decoded += 1
-        self.faults.corrupt += frame.is_corrupt
+        """Count a frame and its faults, and return its time."""
+        faults, rate = self.faults, self.info.rate
+        if frame.pts is None or frame.time_base is None:
+            time = faults.decoded / (rate or FALLBACK_RATE)
+        else:
+            time = frame.pts * frame.time_base
+        if rate and faults.last_time is not None and (time - faults.last_time) * rate > LARGEST_FRAME_STEP:
+            faults.gaps += 1
+            faults.first_gap = faults.first_gap or faults.decoded
+        faults.last_time = time
+        faults.decoded += 1
+        faults.corrupt += frame.is_corrupt
         self._refuse_interlaced(frame)
         self._refuse_faults()
         return time
@@ -269,17 +288,16 @@ class VideoReader:
             )
 
     def _refuse_faults(self) -> None:
-        if self._strict and (found := self.faults.messages()):
-            raise MediaError(f"{self.path}: {found[0]}; leave out --strict to go on")
-
-    def _time(self, frame: av.VideoFrame) -> Fraction:
-        if frame.pts is None or frame.time_base is None:
-            return self.faults.decoded / (self.info.rate or FALLBACK_RATE)
-        return frame.pts * frame.time_base
+        if self._strict and (messages := self.faults.messages()):
+            raise MediaError(f"{self.path}: {messages[0]}; leave out --strict to go on")
 
     def _image(self, frame: av.VideoFrame, index: int) -> Tensor:
         coding = coding_of(frame)
-        self._tell_of_color(frame, coding)
+        if coding.guessed:
+            name = "BT.709" if coding.matrix == BT709 else "BT.601"
+            self._warn_once(f"the stream names no color matrix: {name} is used, as usual for {frame.height} lines")
+        if frame.color_trc in (PQ_TRANSFER, HLG_TRANSFER):
+            self._warn_once("the stream is tagged as HDR (PQ or HLG) but is taken as gamma 2.2")
         image = to_rgb(frame, coding, reformatter=self._reformatter)
         if self.info.quarter_turns:
             image = torch.rot90(image, self.info.quarter_turns, (1, 2)).contiguous()
@@ -291,27 +309,18 @@ class VideoReader:
             )
         return image
 
-    def _tell_of_color(self, frame: av.VideoFrame, coding: Coding) -> None:
-        if coding.guessed:
-            name = "BT.709" if coding.matrix == BT709 else "BT.601"
-            self._tell_once(f"the stream names no color matrix: {name} is used, as usual for {frame.height} lines")
-        if frame.color_trc in (PQ_TRANSFER, HLG_TRANSFER):
-            self._tell_once("the stream is tagged as HDR (PQ or HLG) but is taken as gamma 2.2")
-
-    def _tell_once(self, message: str) -> None:
-        if message not in self._told:
-            self._told.add(message)
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warnings:
+            self._warnings.add(message)
             logger.warning("%s: %s", self.path.name, message)
 
-    def _check_end(self, start: int) -> None:
-        self.faults.finished = True
-        self._refuse_faults()
-        if start >= self.faults.decoded:
-            raise MediaError(f"{self.path} has only {self.faults.decoded} frames, {start} is behind its end")
+
+def _identity(packet: "Packet[VideoStream]") -> tuple[int | None, ...]:
+    return packet.pts, packet.dts, packet.pos, packet.size
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Find the pictures that move in an open file.
+    """Find the moving pictures in an open file.
 
     Raises:
         MediaError: If there are none, or no decoder for them.
@@ -319,8 +328,8 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not moving:
         kinds = ", ".join(sorted({stream.type for stream in container.streams}))
-        found = f"only {kinds}" if kinds else "nothing at all"
-        raise MediaError(f"{path} holds no video ({found}): pass a file with pictures")
+        content = f"only {kinds}" if kinds else "nothing at all"
+        raise MediaError(f"{path} holds no video ({content}): pass a file with pictures")
     if moving[0].codec_context is None:
         raise MediaError(f"{path}: there is no decoder for its video: convert it to H.264, HEVC or ProRes first")
     return moving[0]
@@ -328,6 +337,10 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
 
 def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> VideoInfo:
     rate = stream.guessed_rate or stream.average_rate
+    duration = None if container.duration is None else Fraction(container.duration, av.time_base)
+    if stream.duration is not None and stream.time_base is not None:
+        duration = stream.duration * stream.time_base
+    tags = [stream.metadata, container.metadata, *(other.metadata for other in container.streams)]
     aspect = stream.sample_aspect_ratio or Fraction(1)
     quarter_turns = round(first.rotation / 90) % 4
     lying = quarter_turns % 2 == 1
@@ -335,8 +348,9 @@ def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFra
         width=first.height if lying else first.width,
         height=first.width if lying else first.height,
         rate=rate,
-        frames=stream.frames or _estimated_frames(container, stream, rate=rate),
-        timecode=_timecode(container, stream),
+        time_base=stream.time_base or FALLBACK_TIME_BASE,
+        frames=stream.frames or (None if rate is None or duration is None else round(duration * rate)),
+        timecode=next((tag["timecode"] for tag in tags if "timecode" in tag), None),
         pixel_aspect=1 / aspect if lying else aspect,
         quarter_turns=quarter_turns,
         description=f"{stream.codec_context.name} {first.format.name} {first.width}x{first.height}",
@@ -345,16 +359,3 @@ def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFra
         bits=max(component.bits for component in first.format.components),
         lossy=stream.codec_context.name not in LOSSLESS_CODECS,
     )
-
-
-def _estimated_frames(container: InputContainer, stream: VideoStream, *, rate: Fraction | None) -> int | None:
-    if rate is None:
-        return None
-    if stream.duration is not None and stream.time_base is not None:
-        return round(stream.duration * stream.time_base * rate)
-    return None if container.duration is None else round(Fraction(container.duration, av.time_base) * rate)
-
-
-def _timecode(container: InputContainer, stream: VideoStream) -> str | None:
-    sources = [stream.metadata, container.metadata, *(other.metadata for other in container.streams)]
-    return next((source["timecode"] for source in sources if "timecode" in source), None)

@@ -23,7 +23,7 @@ from lanhdr_cli.media.encoder import (
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
 from lanhdr_cli.media.hdr10_metadata import ContentLightMeter, MasteringDisplay, StaticMetadata
-from lanhdr_cli.media.mux import MuxPlan, Span, finish, open_audio
+from lanhdr_cli.media.mux import MuxPlan, Span, finish
 from lanhdr_cli.media.paths import complete_file, container_of, hidden_file
 from lanhdr_cli.media.timecode import advance, parse_timecode
 from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
@@ -31,7 +31,6 @@ from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSF
 from model.frames import HdrFrame
 
 QUEUE_DEPTH = 2  # frames that are being encoded or wait for it
-DEFAULT_TIME_BASE = Fraction(1, 90000)  # unit of times where there are no others
 SDR_PIXELS = "yuv420p"
 SDR_OPTIONS = {"preset": "fast", "crf": "18"}
 
@@ -44,7 +43,7 @@ class ClipOrigin:
 
     Args:
         info: Size, rate, time code and pixel aspect.
-        path: The video file, for its sound, tags and unit of times; None for image sequences.
+        path: The video file, for its sound and tags; None for image sequences.
         sound: Whether to take over the sound.
         cut: Whether the clip's end may be missing; then sound ends with the pictures.
     """
@@ -53,13 +52,6 @@ class ClipOrigin:
     path: Path | None = None
     sound: bool = True
     cut: bool = False
-
-    def time_base(self) -> Fraction:
-        """Unit of the clip's times in seconds."""
-        if self.path is None:
-            return 1 / self.info.rate if self.info.rate else DEFAULT_TIME_BASE
-        with open_audio(self.path) as container:
-            return container.streams.video[0].time_base or DEFAULT_TIME_BASE
 
 
 class FrameMaker(Protocol):
@@ -278,7 +270,7 @@ def _stream_plan(options: VideoOptions, origin: ClipOrigin) -> StreamPlan:
         info.width + -info.width % form.across,
         info.height + -info.height % form.down,
         rate=info.rate,
-        time_base=origin.time_base(),
+        time_base=origin.info.time_base,
         primaries=BT2020,
         transfer=HLG_TRANSFER if options.grading.hlg else PQ_TRANSFER,
         pixel_aspect=info.pixel_aspect or Fraction(1),
@@ -328,7 +320,7 @@ def sdr_video(path: Path, *, width: int, height: int, origin: ClipOrigin, thread
         width + -width % form.across,
         height + -height % form.down,
         rate=origin.info.rate,
-        time_base=origin.time_base(),
+        time_base=origin.info.time_base,
         primaries=BT709,
         transfer=BT709,
         pixel_aspect=origin.info.pixel_aspect,

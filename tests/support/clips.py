@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Planes = Sequence[NDArray[np.integer]]
 QUIET_X264 = {"preset": "ultrafast", "crf": "10"}
+HEVC_SIZE = (96, 64)
 
 
 def frame_of(planes: Planes, format: str, *, size: tuple[int, int]) -> av.VideoFrame:
@@ -133,4 +134,36 @@ def sine_audio(path: Path, *, codec: str = "aac", seconds: float = 0.2) -> Path:
         frame.sample_rate = 48000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def grays(count: int) -> list[av.VideoFrame]:
+    """Flat frames of different levels, wide enough for HEVC."""
+    return [gray_frame(40 + 10 * (index % 16), size=HEVC_SIZE) for index in range(count)]
+
+
+def clip_with_sound(path: Path, codec: str, *, count: int = 24) -> Path:
+    """A second of gray frames and of a tone, in French, with a title and a date."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=24, options=QUIET_X264)
+        assert isinstance(video, VideoStream)
+        video.width, video.height, video.pix_fmt = (*HEVC_SIZE, "yuv420p")
+        video.codec_context.colorspace, video.codec_context.color_range = 1, 1
+        audio = container.add_stream(codec, rate=48000)
+        assert isinstance(audio, AudioStream)
+        audio.layout = "mono"
+        audio.metadata["language"] = "fra"
+        container.metadata["title"] = "A tone"
+        container.metadata["creation_time"] = "2020-01-02T03:04:05.000000Z"
+        for index, frame in enumerate(grays(count)):
+            frame.pts, frame.time_base = index, Fraction(1, 24)
+            container.mux(video.encode(frame))
+        format = "fltp" if codec == "aac" else audio.codec_context.format.name
+        wave = np.sin(np.arange(2000 * count) * 0.05) * 0.5
+        samples = (wave * 32767).astype(np.int16)[None] if format == "s16" else wave.astype(np.float32)[None]
+        sound = av.AudioFrame.from_ndarray(samples, format=format, layout="mono")
+        sound.sample_rate, sound.pts, sound.time_base = 48000, 0, Fraction(1, 48000)
+        container.mux(audio.encode(sound))
+        container.mux(audio.encode(None))
+        container.mux(video.encode(None))
     return path
