@@ -102,7 +102,7 @@ CLEAN = {"dropped_share": 0.0, "blurred_share": 0.0, "noisy_share": 0.0, "jpeg_s
 VARIANTS = {
     "recipe": Variant("the recipe"),
     "start-reference": Variant(
-        "start from the reference alone", inside=lambda: patch.object(model.lite, "merge", _reference_alone)
+        "start from the reference alone", inside=lambda: patch.object(model.lite, "merge_by_variance", _reference_alone)
     ),
     "start-unaligned": Variant(
         "neighbors not aligned", inside=lambda: patch.object(model.neighbors, "search_motion", _no_motion)

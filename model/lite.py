@@ -2,8 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -21,11 +19,11 @@ from model.physical_merge import Candidate, MergedStart, NoiseModel, double, hal
 NOISE_TO_TRUST = 0.03
 # The start is changed by no more than this many of its standard deviations, whatever the network says.
 MOST_DEVIATIONS = 3.0
-# What the reference shows by itself it knows so well that half of its deviation is enough, three times over.
+# The reference alone bounds the correction by this part of its deviation, three times over.
 SHOWN_DEVIATIONS = 0.5
 # No picture is known better than this, relative to the radiance.
 RELATIVE_DEVIATION = 0.003
-# What a channel holds, and the frame that it comes from: its distance to the reference, 0 for all but neighbors.
+# Content of a channel, and the frame it comes from: its distance to the reference, 0 for all but neighbors.
 Channel = tuple[str, int]
 
 
@@ -52,7 +50,7 @@ class LiteNet(nn.Module):
         Args:
             ldr: Frames in order of time, encoded with 1/2.2, 0..1, (B, N, 3, H, W).
             exposures: Linear exposures relative to the shortest, (B, N).
-            precision: What `CodePrecision.tensor` holds, (B, 6); None is 8 bits encoded with 1/2.2.
+            precision: `CodePrecision.tensor` per sample, (B, 6); None is 8 bits encoded with 1/2.2.
         """
         return self._correct(align_batch(ldr, exposures, precision))
 
@@ -65,20 +63,24 @@ class LiteNet(nn.Module):
         return self._correct(align_window(window))
 
     def _correct(self, window: AlignedWindow) -> Prediction:
-        frames = (window.reference, *window.neighbors)
-        start = merge_by_variance(window.reference, window.neighbors, window.noise)
+        reference, frames = window.reference, (window.reference, *window.neighbors)
+        start = merge_by_variance(reference, window.neighbors, window.noise)
         compressed = mu_law(start.radiance)
         views = [mu_law(frame.radiance) for frame in frames]
         full = torch.cat((compressed, window.image, *views), dim=1)
-        known = _Known(start, halve(start.radiance), window.noise)
-        correction, gates = self._predict(full, known.evidence(window.reference))
+        small = halve(start.radiance)
+        correction, gates = self._predict(full, _evidence(start, small, reference=reference, noise=window.noise))
         size = (compressed.shape[-2], compressed.shape[-1])
         blur3_gate, blur5_gate, *view_gates = torch.split(gates, 1, dim=1)
         change = correction + blur3_gate * (box_mean(compressed, 3) - compressed)
         change = change + blur5_gate * (box_mean(compressed, 5) - compressed)
         for gate, view, frame in zip(view_gates, views, frames, strict=True):
-            change = change + gate * double(known.trust(frame), size) * (view - compressed)
-        bound = double(MOST_DEVIATIONS * known.deviation, size)
+            change = change + gate * double(_trust(frame, small, noise=window.noise), size) * (view - compressed)
+        # Where candidates disagree and the reference shows what is there, its own deviation bounds the correction.
+        deviation = torch.minimum(start.deviation, SHOWN_DEVIATIONS * start.reference_deviation)
+        deviation = deviation + RELATIVE_DEVIATION * small + 1e-6
+        deviation = (deviation * _mu_law_slope(small + deviation)).clamp_max(1)
+        bound = double(MOST_DEVIATIONS * deviation, size)
         output = compressed + bound * torch.tanh(change / bound)
         return Prediction(mu_law_inverse(output.clamp(0, 1)), start=start.radiance)
 
@@ -90,7 +92,7 @@ class LiteNet(nn.Module):
 
 
 def stem_channels(config: NetworkConfig) -> tuple[Channel, ...]:
-    """Say what each input of the stem holds, in order."""
+    """List the inputs of the stem in order."""
     candidates = candidate_keys(config.nexps)
     full = [channel for channel in (("start", 0), ("image", 0), ("view", 0), *candidates) for _ in range(3)]
     of_reference = [("deviation", 0), ("level", 0), ("exposure", 0), ("clipped", 0), ("crushed", 0)]
@@ -99,7 +101,7 @@ def stem_channels(config: NetworkConfig) -> tuple[Channel, ...]:
 
 
 def tail_channels(config: NetworkConfig) -> tuple[Channel, ...]:
-    """Say what each output of the tail is for, in order."""
+    """List the outputs of the tail in order."""
     gates = [("gate", 0), *((f"gate {way}", frame) for way, frame in candidate_keys(config.nexps))]
     return _four_of_each([("correction", 0)] * 3 + [("blur 3", 0), ("blur 5", 0), *gates])
 
@@ -163,51 +165,30 @@ def _activate(features: Tensor) -> Tensor:
     return F.leaky_relu(features, 0.1, inplace=True)
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What the start tells of noise at half size, in the mu-law domain.
+def _evidence(start: MergedStart, small: Tensor, *, reference: Candidate, noise: NoiseModel) -> Tensor:
+    """Stack the inputs at half size: deviation of the start, constants, clipped and black codes, agreement."""
+    deviation = (start.deviation * _mu_law_slope(small)).mean(1, keepdim=True).clamp_max(1)
+    constants = torch.cat((noise.level.log10() / 2, reference.exposure.log2() / 4), dim=1)
+    clipped = 1 - halve(noise.unclipped(reference.linear)).mean(1, keepdim=True)
+    crushed = halve(noise.crushed(reference.linear)).mean(1, keepdim=True)
+    constants = constants.expand(-1, -1, *deviation.shape[-2:])
+    return torch.cat((deviation, constants, clipped, crushed, *start.agreement), dim=1)
+
+
+def _trust(frame: Candidate, small: Tensor, *, noise: NoiseModel) -> Tensor:
+    """Trust a frame as far as it shows picture and not noise, 0..1, (B, 1, h, w).
+
+    In the darks of a short frame noise is a large part of the mu-law range; the least bit of it blended in would
+    spoil a start that long frames have already cleaned. Where the frame is brighter than the start on average,
+    the start may be wrong, and the frame's own brightness counts.
 
     Args:
-        start: The start.
-        radiance: Its radiance at half size, (B, 3, h, w).
-        noise: What the codes leave open.
+        small: Radiance of the start at half size, (B, 3, h, w).
     """
-
-    start: MergedStart
-    radiance: Tensor
-    noise: NoiseModel
-
-    @cached_property
-    def deviation(self) -> Tensor:
-        """Standard deviation of what is known, in parts of the mu-law range, (B, 3, h, w).
-
-        It is that of the start, or of the reference by itself if that is less: where candidates disagree and the
-        reference shows what is there, nothing else can be.
-        """
-        deviation = torch.minimum(self.start.deviation, SHOWN_DEVIATIONS * self.start.known_to)
-        deviation = deviation + RELATIVE_DEVIATION * self.radiance + 1e-6
-        return (deviation * _mu_law_slope(self.radiance + deviation)).clamp_max(1)
-
-    def evidence(self, reference: Candidate) -> Tensor:
-        """Stack the deviation of the start, constants, what the reference can't show, and the neighbors' agreement."""
-        deviation = (self.start.deviation * _mu_law_slope(self.radiance)).mean(1, keepdim=True).clamp_max(1)
-        constants = torch.cat((self.noise.level.log10() / 2, reference.exposure.log2() / 4), dim=1)
-        clipped = 1 - halve(self.noise.unclipped(reference.linear)).mean(1, keepdim=True)
-        crushed = halve(self.noise.crushed(reference.linear)).mean(1, keepdim=True)
-        constants = constants.expand(-1, -1, *deviation.shape[-2:])
-        return torch.cat((deviation, constants, clipped, crushed, *self.start.agreement), dim=1)
-
-    def trust(self, frame: Candidate) -> Tensor:
-        """Tell how far a frame shows picture and not noise, 0..1, (B, 1, h, w).
-
-        In the darks of a short frame noise is a large part of the mu-law range; the least bit of it blended in would
-        spoil a start that long frames have already cleaned. Where the frame is brighter than the start on average,
-        the start may be wrong, and the frame's own brightness counts.
-        """
-        brighter = torch.maximum(self.radiance, box_mean(frame.small, 9))
-        variance = self.noise.variance((brighter * frame.exposure).clamp_max(1)) / frame.exposure.square()
-        variance = (variance * _mu_law_slope(brighter).square()).mean(1, keepdim=True)
-        return NOISE_TO_TRUST**2 / (NOISE_TO_TRUST**2 + variance)
+    brighter = torch.maximum(small, box_mean(frame.small, 9))
+    variance = noise.variance((brighter * frame.exposure).clamp_max(1)) / frame.exposure.square()
+    variance = (variance * _mu_law_slope(brighter).square()).mean(1, keepdim=True)
+    return NOISE_TO_TRUST**2 / (NOISE_TO_TRUST**2 + variance)
 
 
 def _mu_law_slope(radiance: Tensor) -> Tensor:

@@ -92,14 +92,17 @@ def search_motion(reference: Tensor, moved: Tensor, *, certainty: Tensor | None 
     Args:
         reference: Luma at a common exposure, 0..1, (B, 1, H, W).
         moved: As `reference`.
-        certainty: How much of the reference is picture and not black, clip level or noise, 0..1, (B, 1, H, W); where
-            it is 0 the flow comes from around. None is 1 everywhere.
+        certainty: Share of picture in the reference, against black, clip level or noise, 0..1, (B, 1, H, W); where it
+            is 0 the flow comes from around. None is 1 everywhere.
 
     Returns:
         Displacement in pixels, (B, 2, H, W).
     """
     certainty = torch.ones_like(reference) if certainty is None else certainty
-    levels = _pyramid(reference, moved, certainty)
+    stacked = [torch.cat((reference, moved, certainty), dim=1)]
+    while min(stacked[-1].shape[-2:]) >= 2 * COARSEST:
+        stacked.append(F.avg_pool2d(stacked[-1], 2, ceil_mode=True))
+    levels = [(level[:, :1], level[:, 1:2], level[:, 2:]) for level in stacked]
     small = next((level for level in reversed(levels) if min(level[0].shape[-2:]) >= SHIFT_SIDE), levels[0])
     flow = common_shift(*small) * (levels[-1][0].shape[-1] / small[0].shape[-1])
     flow = flow.expand(-1, -1, *levels[-1][0].shape[-2:])
@@ -118,7 +121,7 @@ def common_shift(reference: Tensor, moved: Tensor, certainty: Tensor) -> Tensor:
     Args:
         reference: Luma, (B, 1, H, W).
         moved: As `reference`.
-        certainty: How much of the reference is picture, 0..1, (B, 1, H, W).
+        certainty: Share of picture in the reference, 0..1, (B, 1, H, W).
 
     Returns:
         Displacement in pixels, x then y, (B, 2, 1, 1); 0 where none explains the picture better, or the search
@@ -163,31 +166,20 @@ def box_mean(values: Tensor, side: int) -> Tensor:
         side: Side of the square in pixels, odd.
     """
     for dim in (-2, -1):
-        values = _line_sum(values, side // 2, dim)
+        total, length = values.clone(), values.shape[dim]
+        for step in range(1, min(side // 2, length - 1) + 1):
+            total.narrow(dim, step, length - step).add_(values.narrow(dim, 0, length - step))
+            total.narrow(dim, 0, length - step).add_(values.narrow(dim, step, length - step))
+        values = total
     height, width = values.shape[-2:]
     counts = _line_counts(height, side, like=values)[:, None] * _line_counts(width, side, like=values)
     return values.mul_(1 / counts)
-
-
-def _line_sum(values: Tensor, radius: int, dim: int) -> Tensor:
-    total, length = values.clone(), values.shape[dim]
-    for step in range(1, min(radius, length - 1) + 1):
-        total.narrow(dim, step, length - step).add_(values.narrow(dim, 0, length - step))
-        total.narrow(dim, 0, length - step).add_(values.narrow(dim, step, length - step))
-    return total
 
 
 def _line_counts(length: int, side: int, *, like: Tensor) -> Tensor:
     places = torch.arange(length, device=like.device)
     radius = side // 2
     return ((places + radius).clamp(max=length - 1) - (places - radius).clamp(min=0) + 1).to(like.dtype)
-
-
-def _pyramid(reference: Tensor, moved: Tensor, certainty: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-    levels = [torch.cat((reference, moved, certainty), dim=1)]
-    while min(levels[-1].shape[-2:]) >= 2 * COARSEST:
-        levels.append(F.avg_pool2d(levels[-1], 2, ceil_mode=True))
-    return [(level[:, :1], level[:, 1:2], level[:, 2:]) for level in levels]
 
 
 def _compare_blocks(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty: Tensor, radius: int) -> Tensor:
@@ -204,9 +196,9 @@ def _compare_blocks(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty
     costs = box_mean(differences.abs_().mul_(certainty), BLOCK)
     least = torch.full_like(reference, math.inf)
     best = torch.zeros_like(flow)
-    for place, (dy, dx) in enumerate(shifts):
+    for (dy, dx), cost in zip(shifts, torch.split(costs, 1, dim=1), strict=True):
         # A longer step must pay: flat and clipped places would wander in the noise otherwise.
-        cost = costs[:, place : place + 1] + STEP_COST * (abs(dx) + abs(dy))
+        cost = cost + STEP_COST * (abs(dx) + abs(dy))
         better = cost < least
         least = torch.minimum(least, cost)
         best = torch.where(better, flow.new_tensor([dx, dy]).view(1, 2, 1, 1), best)

@@ -28,18 +28,18 @@ Flows = Mapping[tuple[int, int], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class FrameMotion:
-    """What is known of one frame and its motion from frames before it.
+    """A frame, and its motion from frames before it.
 
     Args:
         image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
         linear: Linearised, 0..1, (B, 3, H, W).
         small: The encoded picture at half size, (B, 3, h, w).
         exposure: Linear exposure relative to the shortest, (B, 1, 1, 1).
-        precision: What `CodePrecision.tensor` holds, (B, 6).
+        precision: `CodePrecision.tensor` per sample, (B, 6).
         level: Noise level of the frame, (B, 1, 1, 1).
-        certainty: How much of it is picture and not black or clip level, 0..1, at half size, (B, 1, h, w).
+        certainty: Share that is picture and not black or clip level, 0..1, at half size, (B, 1, h, w).
         time: In any unit.
-        number: Place in the clip, counted from 0.
+        number: Position in the clip, from 0.
         flows: From one frame to another by their numbers, one of them this frame's, at half size, (B, 2, h, w).
     """
 
@@ -55,15 +55,14 @@ class FrameMotion:
     flows: Flows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AlignedWindow:
-    """A window as seen from its reference's place.
+    """A window whose frames are aligned to its reference.
 
     Args:
         image: The reference, encoded with 1/2.2, 0..1, (B, 3, H, W).
         reference: The same, linearised.
         neighbors: The other frames, aligned, as `candidate_keys` lists them.
-        noise: What the codes leave open.
     """
 
     image: Tensor
@@ -75,7 +74,7 @@ class AlignedWindow:
 def candidate_keys(nexps: int) -> tuple[CandidateKey, ...]:
     """List the candidates of a window, in order of time: frames of another exposure are aligned in two ways.
 
-    `matched` is what the search finds from the reference, `between` what lies between two frames around it.
+    `matched` frames are searched from the reference, `between` frames are interpolated between two frames around it.
 
     Args:
         nexps: Number of exposures in the cycle; the window reaches as many frames to either side.
@@ -89,7 +88,6 @@ def follow_motion(frame: FrameBatch, *, recent: Sequence[FrameMotion], period: i
     """Search the motion between a frame, the one before, and the one a period before, both ways.
 
     Args:
-        frame: The frame.
         recent: Frames before it in order of time, `period` of them as far as the clip has as many.
         period: Number of frames after which the exposures repeat.
     """
@@ -113,13 +111,13 @@ def align_batch(ldr: Tensor, exposures: Tensor, precision: Tensor | None = None)
     Args:
         ldr: Frames in order of time, one apart, encoded with 1/2.2, 0..1, (B, N, 3, H, W).
         exposures: Linear exposures relative to the shortest, (B, N).
-        precision: What `CodePrecision.tensor` holds, (B, 6); None is 8 bits encoded with 1/2.2.
+        precision: `CodePrecision.tensor` per sample, (B, 6); None is 8 bits encoded with 1/2.2.
     """
     if precision is None:
         precision = GAMMA_8_BIT.tensor().to(ldr).expand(len(ldr), -1)
     window = [
-        _measured(FrameBatch(image=image, exposure=exposure, precision=precision, time=float(place)), number=place)
-        for place, (image, exposure) in enumerate(zip(ldr.unbind(1), exposures.unbind(1), strict=True))
+        _measured(FrameBatch(image=image, exposure=exposure, precision=precision, time=float(number)), number=number)
+        for number, (image, exposure) in enumerate(zip(ldr.unbind(1), exposures.unbind(1), strict=True))
     ]
     middle = len(window) // 2
     steps = [(middle, 0), (middle, 2 * middle)]
@@ -132,7 +130,7 @@ def align_batch(ldr: Tensor, exposures: Tensor, precision: Tensor | None = None)
 def _measured(frame: FrameBatch, *, number: int) -> FrameMotion:
     linear = frame.image.clamp(0, 1).pow(GAMMA)
     level = noise_level(linear, frame.precision)
-    noise = NoiseModel(level, frame.precision)
+    noise = NoiseModel(level=level, precision=frame.precision)
     shown = (noise.unclipped(linear) - noise.crushed(linear)).clamp_min(0)
     return FrameMotion(
         image=frame.image,
@@ -164,48 +162,43 @@ def _align(window: Sequence[FrameMotion], flows: Flows) -> AlignedWindow:
     middle = len(window) // 2
     reference = window[middle]
     level = torch.cat([frame.level for frame in window], dim=1).median(1, keepdim=True).values
-    noise = NoiseModel(level, reference.precision)
-    place = _Place(reference, {frame.number: frame for frame in window}, flows, shown=_Shown.by(reference, noise))
+    noise = NoiseModel(level=level, precision=reference.precision)
+    search = _WindowSearch(window, flows)
+    trust_alike, trust_others = _matching_trust(reference, noise)
     candidates = []
     for way, distance in candidate_keys(middle):
         frame = window[middle + distance]
         partner = window[distance + 2 * middle] if distance < 0 else window[distance]
-        if way == "between" and (pair := place.between(frame, partner)):
+        if way == "between" and (pair := search.between(frame, partner)):
             candidates.append(align(frame.linear, frame.exposure, pair[0], trust=pair[1]))
+        elif frame.number == reference.number:
+            # The reference borrowed as its own neighbor adds nothing: its noise is the same.
+            nothing = torch.zeros_like(frame.certainty)
+            candidates.append(Candidate(linear=frame.linear, exposure=frame.exposure, trust=nothing))
         else:
-            candidates.append(place.matched(frame))
-    still = Candidate(reference.linear, reference.exposure, torch.ones_like(reference.certainty))
-    return AlignedWindow(reference.image, still, tuple(candidates), noise)
+            trust = torch.where(frame.exposure == reference.exposure, trust_alike, trust_others)
+            candidates.append(align(frame.linear, frame.exposure, search.flow(frame.number), trust=trust))
+    ones = torch.ones_like(reference.certainty)
+    still = Candidate(linear=reference.linear, exposure=reference.exposure, trust=ones)
+    return AlignedWindow(image=reference.image, reference=still, neighbors=tuple(candidates), noise=noise)
 
 
-class _Place:
-    """The reference's place and moment, to which other frames are brought.
+class _WindowSearch:
+    """The flows of a window from its reference to other frames, searched when asked for.
 
     Args:
-        reference: The frame that is there.
-        known: The frames of the window by their numbers.
-        flows: What was searched already.
-        shown: How far the reference can be matched.
+        window: The frames; the reference is in the middle.
+        flows: Flows that are known already.
     """
 
-    def __init__(
-        self, reference: FrameMotion, known: Mapping[int, FrameMotion], flows: Flows, *, shown: "_Shown"
-    ) -> None:
-        self._reference, self._known, self._shown = reference, known, shown
+    def __init__(self, window: Sequence[FrameMotion], flows: Flows) -> None:
+        self._reference = window[len(window) // 2]
+        self._frames = {frame.number: frame for frame in window}
         self._steps = dict(flows)
-        self._matched: dict[int, Tensor] = {}
-
-    def matched(self, frame: FrameMotion) -> Candidate:
-        """Bring a frame as it matches the reference, trusted as far as the reference shows something to match."""
-        if frame.number == self._reference.number:
-            # The reference borrowed as its own neighbor adds nothing: its noise is the same.
-            return Candidate(frame.linear, frame.exposure, torch.zeros_like(frame.certainty))
-        alike = frame.exposure == self._reference.exposure
-        trust = torch.where(alike, self._shown.alike, self._shown.others)
-        return align(frame.linear, frame.exposure, self._flow(frame.number), trust=trust)
+        self._flows: dict[int, Tensor] = {}
 
     def between(self, frame: FrameMotion, partner: FrameMotion) -> tuple[Tensor, Tensor] | None:
-        """Find the flow to a frame from that between it and a partner at the other side, and how far to trust it.
+        """Interpolate the flow to a frame, and its trust, from that between it and a partner at the other side.
 
         Returns:
             None if the reference does not lie between them.
@@ -217,33 +210,34 @@ class _Place:
         there, back = self._step(frame.number, partner.number), self._step(partner.number, frame.number)
         return _interpolated(there, back, part=part)
 
-    def _flow(self, number: int) -> Tensor:
-        """Flow to a frame, searched from the reference or followed through the frames between them."""
-        if number not in self._matched:
+    def flow(self, number: int) -> Tensor:
+        """Return the flow to a frame, searched from the reference or followed through the frames between them."""
+        if number not in self._flows:
             start = self._reference.number
             before = number - 1 if number > start else number + 1
-            direct = (start, number) in self._steps or before == start or before not in self._known
-            self._matched[number] = (
-                self._step(start, number) if direct else _chain(self._flow(before), self._step(before, number))
-            )
-        return self._matched[number]
+            if (start, number) in self._steps or before == start or before not in self._frames:
+                self._flows[number] = self._step(start, number)
+            else:
+                flow = self.flow(before)
+                self._flows[number] = flow + warp(self._step(before, number), flow)
+        return self._flows[number]
 
     def _step(self, start: int, end: int) -> Tensor:
         if (start, end) not in self._steps:
-            self._steps |= _search([(self._known[start], self._known[end])])
+            self._steps |= _search([(self._frames[start], self._frames[end])])
         return self._steps[start, end]
 
 
 def _interpolated(there: Tensor, back: Tensor, *, part: float) -> tuple[Tensor, Tensor]:
-    """Flow to a frame from a moment between it and another, and how far that frame shows what the moment shows.
+    """Interpolate the flow from a moment between two frames to the first of them, and the trust in it.
 
     What one of the frames does not see, the other one does: a flow that does not lead back to its start, or is not
     the one that the moment has, belongs to something else.
 
     Args:
-        there: Flow from the frame to the other one, (B, 2, h, w).
-        back: Flow from the other one to the frame.
-        part: The moment's distance from the frame, as a part of that between both frames.
+        there: Flow from the first frame to the other one, (B, 2, h, w).
+        back: Flow from the other one to the first.
+        part: The moment's distance from the first frame, as a part of that between both frames.
     """
     ahead = torch.cat((there, _miss(there, back)), dim=1)
     behind = torch.cat((-back, _miss(back, there)), dim=1)
@@ -257,33 +251,19 @@ def _interpolated(there: Tensor, back: Tensor, *, part: float) -> tuple[Tensor, 
 
 
 def _miss(flow: Tensor, back: Tensor) -> Tensor:
-    """By how much the way there and back misses its start, squared, in units of `CONSISTENT`, (B, 1, h, w)."""
+    """Squared distance between start and end of the way there and back, in units of `CONSISTENT`, (B, 1, h, w)."""
     return (flow + warp(back, flow)).square().sum(1, keepdim=True) / CONSISTENT**2
 
 
-def _chain(flow: Tensor, step: Tensor) -> Tensor:
-    """Follow `flow` to a frame and `step` from there on."""
-    return flow + warp(step, flow)
+def _matching_trust(reference: FrameMotion, noise: NoiseModel) -> tuple[Tensor, Tensor]:
+    """Trust in matches of the reference by what is black, clipped or noise around it, 0..1, (B, 1, h, w) each.
 
-
-@dataclass(frozen=True)
-class _Shown:
-    """How far the reference can be matched around each place, at half size, 0..1, (B, 1, h, w).
-
-    Args:
-        alike: With frames of its own exposure, which are black and clipped where it is.
-        others: With frames of another exposure, which may show more.
+    The first is for frames of its own exposure, which are black and clipped where it is; the second for frames of
+    another exposure, which may show more: edges of what is clipped show how it moves.
     """
-
-    alike: Tensor
-    others: Tensor
-
-    @classmethod
-    def by(cls, reference: FrameMotion, noise: NoiseModel) -> "_Shown":
-        """Judge by what is black, clipped or noise; edges of what is clipped show how it moves."""
-        alike = box_mean(reference.certainty, 5)
-        small = box_mean(halve(reference.linear), 5)
-        signal = small.square() / (small.square() + noise.variance(small))
-        clipped = box_mean(halve(1 - noise.unclipped(reference.linear)).mean(1, keepdim=True), 5)
-        others = torch.maximum(alike * signal.mean(1, keepdim=True), clipped)
-        return cls(alike.clamp_min(LEAST_TRUST), others.clamp_min(LEAST_TRUST))
+    alike = box_mean(reference.certainty, 5)
+    small = box_mean(halve(reference.linear), 5)
+    signal = small.square() / (small.square() + noise.variance(small))
+    clipped = box_mean(halve(1 - noise.unclipped(reference.linear)).mean(1, keepdim=True), 5)
+    others = torch.maximum(alike * signal.mean(1, keepdim=True), clipped)
+    return alike.clamp_min(LEAST_TRUST), others.clamp_min(LEAST_TRUST)

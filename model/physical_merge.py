@@ -21,21 +21,22 @@ SATURATED = 12
 CRUSHED_VARIANCE = 1 / 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NoiseModel:
-    """What a frame's linearised codes leave open about its light: noise, code steps, and both ends of the codes.
+    """The uncertainty of a frame's linearised codes: noise, code steps, and the bounds at black and at the clip level.
 
     Args:
         level: Noise level of the clip (`noise_level`), (B, 1, 1, 1).
-        precision: Per sample, what `CodePrecision.tensor` holds, (B, 6).
+        precision: `CodePrecision.tensor` per sample, (B, 6).
     """
 
     level: Tensor
     precision: Tensor
 
     @cached_property
-    def _limits(self) -> tuple[Tensor, ...]:
-        return self.precision.to(self.level)[:, :, None, None, None].unbind(1)  # six of (B, 1, 1, 1)
+    def limits(self) -> tuple[Tensor, ...]:
+        """The fields of `CodePrecision` in their order, each (B, 1, 1, 1)."""
+        return self.precision.to(self.level)[:, :, None, None, None].unbind(1)
 
     def variance(self, linear: Tensor) -> Tensor:
         """Variance of the exposed signal, in squared units of its clip level.
@@ -43,41 +44,36 @@ class NoiseModel:
         Args:
             linear: Exposed signal, 0..1 = its clip level, (B, C, H, W).
         """
-        _, most, _, _, floor, slope = self._limits
+        _, most, _, _, floor, slope = self.limits
         noise = linear * (SHOT_NOISE * self.level + slope) + (READ_NOISE * self.level + floor)
         return noise.addcmul(self.crushed(linear), CRUSHED_VARIANCE * most.square())
 
     def crushed(self, linear: Tensor) -> Tensor:
-        """How far a code says only "at most this", 0..1, shape of `linear`."""
-        black = self._limits[0].clamp_min(1e-9)  # logarithmic curves have no light there
+        """Degree to which a code is a bound, "at most this", 0..1, shape of `linear`."""
+        black = self.limits[0].clamp_min(1e-9)  # logarithmic curves have no light there
         crushed = (2 - linear / black).clamp(0, 1)
         # A dark channel of a bright pixel is a saturated color before it is crushed.
         return crushed * (2 - linear.amax(1, keepdim=True) / (SATURATED * black)).clamp(0, 1)
 
     def unclipped(self, linear: Tensor) -> Tensor:
-        """How far a code says more than "at least this", 0..1, shape of `linear`."""
-        _, _, begins, ends, *_ = self._limits
+        """Degree to which a code is more than a bound, "at least this", 0..1, shape of `linear`."""
+        _, _, begins, ends, *_ = self.limits
         return ((ends - linear) / (ends - begins)).clamp(0, 1)
 
-    def most(self, linear: Tensor) -> Tensor:
-        """The light that a code can stand for at the most, where it is not clipped, shape of `linear`."""
-        most = self._limits[1]
-        return torch.maximum(linear, most)
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One frame as seen from the reference's place.
+    """A frame aligned to the reference.
 
     Args:
         linear: Aligned, linearised, not divided by the exposure, 0..1, (B, 3, H, W).
         exposure: Linear exposure relative to the shortest, (B, 1, 1, 1).
-        inside: How far the aligned place lies in the frame and is trusted, 0..1, at half size, (B, 1, h, w).
+        trust: Trust in the alignment, 0 outside of the frame, 0..1, at half size, (B, 1, h, w).
     """
 
     linear: Tensor
     exposure: Tensor
-    inside: Tensor
+    trust: Tensor
 
     @cached_property
     def radiance(self) -> Tensor:
@@ -89,9 +85,9 @@ class Candidate:
         return noise.variance(self.linear) / self.exposure.square()
 
     def unclipped(self, noise: NoiseModel) -> Tensor:
-        """How far the codes say more than "at least this", 0..1, shape of `linear`.
+        """Degree to which the codes are more than a bound, "at least this", 0..1, shape of `linear`.
 
-        Nobody asks for more than the shortest exposure can hold, so that its clipped codes say all there is to say.
+        The result ends at the clip level of the shortest exposure, so its clipped codes are no bounds.
         """
         return torch.where(self.exposure <= 1, 1.0, noise.unclipped(self.linear))
 
@@ -101,21 +97,21 @@ class Candidate:
         return halve(self.radiance)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MergedStart:
-    """What the physical merge knows about the reference's moment.
+    """The physical merge of a window.
 
     Args:
         radiance: 1.0 = clip level of the shortest exposure, (B, 3, H, W).
-        deviation: Standard deviation expected of `radiance` by noise and by what candidates disagree in, same units,
-            at half size, (B, 3, h, w).
-        known_to: Standard deviation of what the reference says by itself, likewise; large where it is black or clipped.
-        agreement: How far each neighbor agrees with the reference, 0..1, one (B, 1, h, w) per neighbor.
+        deviation: Standard deviation of `radiance` by noise and by disagreement of the candidates, same units, at half
+            size, (B, 3, h, w).
+        reference_deviation: That of the reference alone; large where it is black or clipped, (B, 3, h, w).
+        agreement: Agreement of each neighbor with the reference, 0..1, one (B, 1, h, w) per neighbor.
     """
 
     radiance: Tensor
     deviation: Tensor
-    known_to: Tensor
+    reference_deviation: Tensor
     agreement: tuple[Tensor, ...]
 
 
@@ -134,20 +130,20 @@ def double(half: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def align(linear: Tensor, exposure: Tensor, flow: Tensor, *, trust: Tensor | None = None) -> Candidate:
-    """Bring a neighbor to the reference's place.
+    """Align a linearised neighbor to the reference.
 
     Args:
-        linear: The linearised neighbor, 0..1, (B, 3, H, W).
+        linear: The neighbor, 0..1, (B, 3, H, W).
         exposure: Its linear exposure, (B, 1, 1, 1).
         flow: From the reference to the neighbor at half size, in pixels of that size, (B, 2, h, w).
-        trust: How far the flow can be trusted, 0..1, (B, 1, h, w); None is 1 everywhere.
+        trust: Trust in the flow, 0..1, (B, 1, h, w); None is 1 everywhere.
     """
     height, width = linear.shape[-2:]
     xs = torch.arange(flow.shape[-1], device=flow.device) + flow[:, :1]
     ys = torch.arange(flow.shape[-2], device=flow.device).unsqueeze(1) + flow[:, 1:]
     inside = (xs > -0.5) & (xs < width / 2 - 0.5) & (ys > -0.5) & (ys < height / 2 - 0.5)
-    inside = inside.to(linear) if trust is None else trust * inside
-    return Candidate(warp(linear, 2 * double(flow, (height, width))), exposure, inside)
+    aligned = warp(linear, 2 * double(flow, (height, width)))
+    return Candidate(linear=aligned, exposure=exposure, trust=inside.to(linear) if trust is None else trust * inside)
 
 
 def noise_level(linear: Tensor, precision: Tensor | None = None) -> Tensor:
@@ -164,7 +160,7 @@ def noise_level(linear: Tensor, precision: Tensor | None = None) -> Tensor:
         Factor on the nominal variance, 0.05..30, (B, 1, 1, 1).
     """
     precision = GAMMA_8_BIT.tensor().expand(len(linear), -1) if precision is None else precision
-    nominal = NoiseModel(linear.new_ones(1, 1, 1, 1), precision)
+    nominal = NoiseModel(level=linear.new_ones(1, 1, 1, 1), precision=precision)
     green = linear[:, 1:2]
     kernel = linear.new_tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]]).view(1, 1, 3, 3)
     # Half precision would drown the noise that is measured.
@@ -181,16 +177,11 @@ def noise_level(linear: Tensor, precision: Tensor | None = None) -> Tensor:
 
 
 def merge_by_variance(reference: Candidate, neighbors: tuple[Candidate, ...], noise: NoiseModel) -> MergedStart:
-    """Average radiance by inverse variance; what a neighbor disagrees with the reference counts as variance of its own.
+    """Average the radiance of candidates by inverse variance; disagreement with the reference adds to a variance.
 
     That variance goes with the radiance of each channel, so that a dark noisy channel still gains from a neighbor whose
     brighter channels lie a little off. A clipped reference contradicts only what is darker than the clip level, a black
     one only what is brighter than its black can be.
-
-    Args:
-        reference: The frame whose moment is wanted.
-        neighbors: Frames aligned to it.
-        noise: What the codes leave open.
     """
     size = (reference.linear.shape[-2], reference.linear.shape[-1])
     variance = reference.variance(noise)
@@ -202,56 +193,46 @@ def merge_by_variance(reference: Candidate, neighbors: tuple[Candidate, ...], no
         variance=halve(variance),
         clipped=1 - halve(unclipped),
         crushed=halve(crushed),
-        most=halve(noise.most(reference.linear)) / reference.exposure,
+        most=halve(torch.maximum(reference.linear, noise.limits[1])) / reference.exposure,
     )
     floor = (1 - unclipped) / reference.exposure
-    moments = _Moments(halve(total), reference.small)
+    # Sums of weights, first and second moments over candidates at half size; differences from the reference keep small
+    # variances of great values exact.
+    weights, first, second = halve(total), torch.zeros_like(reference.small), torch.zeros_like(reference.small)
     agreement = []
     for neighbor in neighbors:
         variance = neighbor.variance(noise)
         excess = test.excess(neighbor.small, halve(variance))
-        agreement.append(neighbor.inside / (1 + (excess / 4).square()))
-        variance = variance + double(test.misfit(neighbor.small, excess), size)
-        inside = double(neighbor.inside.expand_as(excess), size)
-        weight = neighbor.unclipped(noise) * inside / variance
+        agreement.append(neighbor.trust / (1 + (excess / 4).square()))
+        brighter = torch.maximum(reference.small, neighbor.small)
+        misfit = 0.7 * (excess - 4).clamp_min(0) * (TOLERANCE * brighter).square()  # variance beyond chance
+        variance = variance + double(misfit, size)
+        trust = double(neighbor.trust.expand_as(excess), size)
+        weight = neighbor.unclipped(noise) * trust / variance
         total, weighted = total + weight, weighted.addcmul(weight, neighbor.radiance)
-        moments.add(halve(weight), neighbor.small)
-    radiance = torch.maximum(weighted / total, floor).clamp(0, 1)
+        half_weight, difference = halve(weight), neighbor.small - reference.small
+        weights = weights + half_weight
+        first = first.addcmul(half_weight, difference)
+        second = second.addcmul(half_weight, difference.square())
+    spread = second / weights - (first / weights).square()
     shown = (1 - torch.maximum(test.clipped, test.crushed)).clamp_min(1e-3)
-    return MergedStart(radiance, moments.deviation(), test.variance.sqrt() / shown, tuple(agreement))
-
-
-class _Moments:
-    """Sums over candidates at half size, of weights that are inverse variances."""
-
-    def __init__(self, weight: Tensor, radiance: Tensor) -> None:
-        self._total, self._center = weight, radiance
-        self._first, self._second = torch.zeros_like(radiance), torch.zeros_like(radiance)
-
-    def add(self, weight: Tensor, radiance: Tensor) -> None:
-        """Add a candidate's."""
-        # Differences from the first keep small variances of great values exact.
-        difference = radiance - self._center
-        self._total = self._total + weight
-        self._first = self._first.addcmul(weight, difference)
-        self._second = self._second.addcmul(weight, difference.square())
-
-    def deviation(self) -> Tensor:
-        """What noise leaves in the mean of all candidates, and what they disagree in."""
-        spread = self._second / self._total - (self._first / self._total).square()
-        return (1 / self._total + spread.clamp_min(0)).sqrt()
+    return MergedStart(
+        radiance=torch.maximum(weighted / total, floor).clamp(0, 1),
+        deviation=(1 / weights + spread.clamp_min(0)).sqrt(),
+        reference_deviation=test.variance.sqrt() / shown,
+        agreement=tuple(agreement),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _AgreementTest:
-    """The reference at half size, against which neighbors are tested in units of noise.
+    """The reference at half size, against which neighbors are tested in units of noise, (B, 3, h, w) each.
 
     Args:
-        radiance: (B, 3, h, w).
-        variance: Of the full-size radiance; four pixels share a place, so a quarter of it is left.
+        variance: Variance of the full-size radiance; four pixels share a place, so a quarter of it is left.
         clipped: Share of clipped pixels, 0..1.
         crushed: Share of pixels at black, 0..1.
-        most: Radiance that the codes can stand for at the most, where they are not clipped.
+        most: Largest radiance that the codes can stand for where they are not clipped.
     """
 
     radiance: Tensor
@@ -260,13 +241,8 @@ class _AgreementTest:
     crushed: Tensor
     most: Tensor
 
-    @cached_property
-    def censored(self) -> Tensor:
-        """Share of pixels that are black or clipped, mean of the channels, (B, 1, h, w)."""
-        return torch.maximum(self.clipped, self.crushed).mean(1, keepdim=True)
-
     def excess(self, radiance: Tensor, variance: Tensor) -> Tensor:
-        """Tell by what factor a neighbor's squared difference exceeds what is expected, (B, 1, h, w)."""
+        """Return the factor by which a neighbor's squared difference exceeds the expected one, (B, 1, h, w)."""
         difference = radiance - self.radiance
         # Where the reference is clipped, only a neighbor darker than the clip level disagrees; where it is black, only
         # one that is brighter than black can be.
@@ -278,9 +254,5 @@ class _AgreementTest:
         excess = (difference.square() / expected).mean(1, keepdim=True)
         strict = 4 * F.max_pool2d(excess, 3, stride=1, padding=1)
         lenient = box_mean(excess, 3)
-        return torch.lerp(strict, lenient, self.censored)
-
-    def misfit(self, radiance: Tensor, excess: Tensor) -> Tensor:
-        """Estimate the variance that an excess beyond chance adds to a neighbor's radiance, (B, 3, h, w)."""
-        brighter = torch.maximum(self.radiance, radiance)
-        return 0.7 * (excess - 4).clamp_min(0) * (TOLERANCE * brighter).square()
+        censored = torch.maximum(self.clipped, self.crushed).mean(1, keepdim=True)
+        return torch.lerp(strict, lenient, censored)

@@ -80,7 +80,7 @@ def test_what_one_neighbor_does_not_see_is_trusted_less_there() -> None:
     exposures = torch.tensor([[1.0, 16.0, 1.0, 16.0, 1.0]])
     shown = to_ldr(frames, exposures.view(1, -1, 1, 1, 1)) * (exposures.view(1, -1, 1, 1, 1) > 1)
     window = align_batch(shown, exposures, PRECISION.tensor()[None])
-    before, after = (window.neighbors[candidate_keys(2).index(("between", side))].inside for side in (-1, 1))
+    before, after = (window.neighbors[candidate_keys(2).index(("between", side))].trust for side in (-1, 1))
     # Just behind the thing, at half size, the frame before still shows the thing; just before it, the frame after does.
     behind, ahead = (..., slice(20, 30), slice(14, 17)), (..., slice(20, 30), slice(39, 42))
     assert before[behind].mean() < 0.7 * before[..., 4:10, 14:17].mean()

@@ -21,7 +21,7 @@ from model.physical_merge import (
 def constant(value: float, exposure: float, *, size: int = 32) -> Candidate:
     """A frame that shows one radiance everywhere."""
     linear = torch.full((1, 3, size, size), min(1.0, value * exposure))
-    return Candidate(linear, one(exposure), torch.ones(1, 1, size // 2, size // 2))
+    return Candidate(linear=linear, exposure=one(exposure), trust=torch.ones(1, 1, size // 2, size // 2))
 
 
 def one(value: float) -> Tensor:
@@ -29,7 +29,7 @@ def one(value: float) -> Tensor:
 
 
 def noise(level: float = 1.0, precision: CodePrecision = GAMMA_8_BIT) -> NoiseModel:
-    return NoiseModel(one(level), precision.tensor()[None])
+    return NoiseModel(level=one(level), precision=precision.tensor()[None])
 
 
 def merged(reference: Candidate, *neighbors: Candidate, precision: CodePrecision = GAMMA_8_BIT) -> MergedStart:
@@ -46,7 +46,7 @@ def test_agreeing_frames_are_averaged_by_inverse_variance() -> None:
     generator = torch.Generator().manual_seed(0)
     scene = torch.full((1, 3, 256, 256), 0.05)
     frames = [
-        Candidate(noisy(scene * exposure, generator), one(exposure), torch.ones(1, 1, 128, 128))
+        Candidate(linear=noisy(scene * exposure, generator), exposure=one(exposure), trust=torch.ones(1, 1, 128, 128))
         for exposure in (1.0, 8.0, 8.0)
     ]
     start = merged(*frames)
@@ -61,7 +61,7 @@ def test_agreeing_frames_are_averaged_by_inverse_variance() -> None:
 def test_deviation_tells_the_error() -> None:
     generator = torch.Generator().manual_seed(0)
     scene = torch.full((1, 3, 256, 256), 0.05)
-    reference = Candidate(noisy(scene, generator), one(1.0), torch.ones(1, 1, 128, 128))
+    reference = Candidate(linear=noisy(scene, generator), exposure=one(1.0), trust=torch.ones(1, 1, 128, 128))
     start = merged(reference)
     # Quantization is expected besides, and this picture has none: its deviation lies above the error, by a fifth here.
     assert (start.radiance - scene).std() == pytest.approx(start.deviation.mean().item(), rel=0.3)
@@ -71,7 +71,7 @@ def test_a_moved_object_does_not_ghost() -> None:
     reference, neighbor = constant(0.05, 1.0), constant(0.05, 8.0)
     ghost = neighbor.linear.clone()
     ghost[..., 8:24, 8:24] = 0.9
-    start = merged(reference, Candidate(ghost, neighbor.exposure, neighbor.inside))
+    start = merged(reference, Candidate(linear=ghost, exposure=neighbor.exposure, trust=neighbor.trust))
     assert (start.radiance - 0.05).abs().max() < 0.002
     assert start.agreement[0][..., 6:10, 6:10].max() < 0.01
     assert start.agreement[0][..., :2, :].min() > 0.9
@@ -81,8 +81,10 @@ def test_a_dark_channel_gains_from_a_neighbor_that_is_a_little_off() -> None:
     generator = torch.Generator().manual_seed(0)
     scene = torch.tensor([0.05, 0.05, 1e-5]).view(1, 3, 1, 1).expand(1, 3, 128, 128)
     off = scene * 1.2  # as where neighboring structure is fetched by mistake
-    reference = Candidate(noisy(scene, generator).clamp_min(0), one(1.0), torch.ones(1, 1, 64, 64))
-    neighbor = Candidate(noisy(off * 8, generator).clamp_min(0), one(8.0), reference.inside)
+    reference = Candidate(
+        linear=noisy(scene, generator).clamp_min(0), exposure=one(1.0), trust=torch.ones(1, 1, 64, 64)
+    )
+    neighbor = Candidate(linear=noisy(off * 8, generator).clamp_min(0), exposure=one(8.0), trust=reference.trust)
     start = merged(reference, neighbor)
     error = (start.radiance - scene).square().mean((0, 2, 3)).sqrt()
     alone = (reference.linear - scene).square().mean((0, 2, 3)).sqrt()
@@ -109,7 +111,7 @@ def test_pixels_outside_the_neighbor_do_not_count() -> None:
     flow = torch.zeros(1, 2, 10, 16)
     flow[:, 0] = 5.0
     candidate = align(scene, one(1.0), flow)
-    assert candidate.inside[..., :10].min() == 1 and candidate.inside[..., 11:].max() == 0
+    assert candidate.trust[..., :10].min() == 1 and candidate.trust[..., 11:].max() == 0
     assert torch.allclose(candidate.linear[..., :21], scene[..., 10:], atol=1e-5)
 
 
@@ -188,5 +190,8 @@ def test_deviation_counts_what_candidates_disagree_in() -> None:
 
 
 def test_what_the_reference_knows_is_little_where_it_is_censored() -> None:
-    shown, clipped = merged(constant(0.05, 1.0)).known_to.mean(), merged(constant(0.5, 8.0)).known_to.mean()
+    shown, clipped = (
+        merged(constant(0.05, 1.0)).reference_deviation.mean(),
+        merged(constant(0.5, 8.0)).reference_deviation.mean(),
+    )
     assert shown < 0.003 and clipped > 0.3
