@@ -20,7 +20,7 @@ def scene(*, seed: int = 0, width: int = WIDTH) -> Tensor:
 
 def step(first: Tensor, second: Tensor) -> Step:
     """Measure between two pictures of linear light."""
-    small = [glance(linear.clamp(0, 1).pow(1 / 2.2), Fraction(0)) for linear in (first, second)]
+    small = [glance(linear.clamp(0, 1).pow(1 / 2.2)) for linear in (first, second)]
     return measure_step(*small)
 
 
@@ -42,7 +42,7 @@ def test_there_and_back_cancel() -> None:
 def test_a_pan_is_followed() -> None:
     wide = scene(width=WIDTH + 40)
     first, second = wide[..., 20 : 20 + WIDTH], 4 * wide[..., :WIDTH]  # moves right by 20 pixels, 8 cells
-    small = [glance(linear.clamp(0, 1).pow(1 / 2.2), Fraction(0)) for linear in (first, second)]
+    small = [glance(linear.clamp(0, 1).pow(1 / 2.2)) for linear in (first, second)]
     assert find_shift(*small) == (0, 8)
     found = step(first, second)
     assert found.stops == pytest.approx(2.0, abs=0.02)

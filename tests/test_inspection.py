@@ -125,7 +125,7 @@ def test_uneven_steps_are_no_news_once_a_curve_explains_them(tmp_path: Path, cur
     if curve_found:
         assert found.camera.estimate is not None
         response_found = ResponseEstimate(
-            srgb_curve(), error=0.05, covered=(0.01, 0.97), exposures=(1, 8), confidence=1
+            curve=srgb_curve(), error=0.05, covered=(0.01, 0.97), exposures=(1, 8), confidence=1
         )
         camera = replace(found.camera, estimate=replace(found.camera.estimate, response=response_found))
         found = replace(found, camera=camera)

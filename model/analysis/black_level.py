@@ -19,48 +19,39 @@ NOISE_SHARE = 0.32  # of the darker half of a normal distribution lies beyond a 
 
 
 def estimate_black(short: Tensor, long: Tensor) -> Tensor:
-    """Find a level that lies under the light at both exposures.
+    """Find the level below the light at both exposures, from histograms of the shortest and the longest, (3, BINS).
 
     Light that is dark at the long exposure is darker still at the short one. Where it is not, where the darkest codes
     of both are the same and many of the short one's are there, they hold no light at all.
 
-    Args:
-        short: Histogram of the shortest exposure, (3, BINS).
-        long: Of the longest.
-
     Returns:
         Level of each channel, 0..1 as the camera encodes, (3,), float64; 0 where there is none.
     """
-    before, after = short.double(), long.double()
-    levels = [_mode(channel) for channel in before]
-    sure = [
-        level >= LEAST_CODE and _is_floor(level, *pair)
-        for level, pair in zip(levels, zip(before, after, strict=True), strict=True)
-    ]
-    if not any(sure):
-        return torch.zeros(3, dtype=torch.float64)
-    # Beside a channel that has such a level, the others' are believed where both exposures begin at the same code.
-    kept = [
-        _without_light(level, pair[1]) if certain or _begins_alike(level, *pair) else 0.0
-        for level, certain, pair in zip(levels, sure, zip(before, after, strict=True), strict=True)
-    ]
-    return torch.tensor(kept, dtype=torch.float64) / (BINS - 1)
+    channels = [(_mode(first), first, second) for first, second in zip(short.double(), long.double(), strict=True)]
+    sure = [level >= LEAST_CODE and _is_floor(level, first, second) for level, first, second in channels]
+    levels = torch.zeros(3, dtype=torch.float64)
+    for index, (level, first, second) in enumerate(channels):
+        # Beside a channel that has such a level, the others' are believed where both exposures begin at the same code.
+        if any(sure) and (sure[index] or _begins_alike(level, first, second)):
+            # Even the darkest of the short frame may hold some light.
+            levels[index] = min(level, _quantile(second, 0.5 * _below(second, level + SAME_CODE)) + SAME_CODE)
+    return levels / (BINS - 1)
 
 
 def _below(histogram: Tensor, code: float) -> float:
-    """Share of the samples up to a code."""
+    """Return the share of the samples up to a code."""
     counted = histogram[: max(0, int(code) + 1)].sum() if code >= 0 else histogram.new_zeros(())
     return float(counted / histogram.sum().clamp(min=1))
 
 
 def _mode(histogram: Tensor) -> float:
-    """The code among the dark ones around which most samples lie."""
+    """Return the dark code around which most samples lie."""
     near = torch.nn.functional.pad(histogram[: HIGHEST + 2], (1, 0))
     return float((near[:-2] + 2 * near[1:-1] + near[2:]).argmax())
 
 
 def _deviation(level: float, short: Tensor) -> float:
-    """Standard deviation of the noise around the level, by what lies below it."""
+    """Estimate the standard deviation of the noise around the level from the codes below it."""
     lower = short[: int(level) + 1].cumsum(0)
     return level - float((lower < NOISE_SHARE * lower[-1]).sum())
 
@@ -78,25 +69,16 @@ def _is_floor(level: float, short: Tensor, long: Tensor) -> bool:
 
 
 def _begins_alike(level: float, short: Tensor, long: Tensor) -> bool:
-    """Whether what is darkest in the long frame is no darker in the short one, but for noise."""
+    """Whether the darkest part of the long frame is no darker in the short one, but for noise."""
     half = 0.5 * _below(long, level + SAME_CODE)
     first, second = _quantile(short, half), _quantile(long, half)
     darker = second - first
-    ratio = _code_ratio(short, long)
+    # The least ratio of codes of the same light that are not clipped at the longer exposure.
+    pairs = [(_quantile(short, share), _quantile(long, share)) for share in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)]
+    ratio = min((code / longer for code, longer in pairs if 0 < longer < HIGHEST_UNCLIPPED), default=1.0)
     if ratio > ALTERNATES or half < LONG_SHARE / 2 or darker > SAME_CODE + NOISE_REACH * _deviation(level, short):
         return False
     return darker <= 0.5 * (1 - ratio) * second
-
-
-def _code_ratio(short: Tensor, long: Tensor) -> float:
-    """The least ratio of codes of the same light that are not clipped at the longer exposure."""
-    pairs = [(_quantile(short, share), _quantile(long, share)) for share in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)]
-    return min((first / second for first, second in pairs if 0 < second < HIGHEST_UNCLIPPED), default=1.0)
-
-
-def _without_light(level: float, long: Tensor) -> float:
-    """The level, or less where even the darkest of the short frame hold some light."""
-    return min(level, _quantile(long, 0.5 * _below(long, level + SAME_CODE)) + SAME_CODE)
 
 
 def _quantile(histogram: Tensor, share: float) -> float:

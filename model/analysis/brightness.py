@@ -25,34 +25,27 @@ UNKNOWN = (0.0,) * 5
 
 @dataclass(frozen=True)
 class Glance:
-    """A frame, made small.
+    """A frame, averaged over cells.
 
     Args:
         linear: Mean linear light of each cell, 0..1 = clip level of this frame, (3, h, w).
         clipped: Share of clipped samples in each cell, 0..1, (3, h, w).
-        time: Presentation time in seconds.
     """
 
     linear: Tensor
     clipped: Tensor
-    time: Fraction
-
-    @property
-    def stops(self) -> Tensor:
-        """Brightness in stops below the clip level, (3, h, w)."""
-        return self.linear.clamp(min=1e-7).log2()
 
     def well_exposed(self, floor: float) -> Tensor:
-        """Which cells lie between the noise and the clip level, (3, h, w)."""
+        """Select the cells between the noise and the clip level, (3, h, w)."""
         return (self.clipped < CLIPPED_SHARE) & (self.linear < BRIGHTEST) & (self.linear >= floor)
 
 
 @dataclass(frozen=True)
 class Step:
-    """How much brighter a frame is than an earlier one.
+    """The step of brightness from an earlier frame to a later one.
 
     Args:
-        stops: Median of log2 of the ratio, over what is well exposed in both; NaN if there is too little of it.
+        stops: Median of log2 of the ratio, over cells that are well exposed in both; NaN if they are too few.
         spread: Median deviation of single cells from it, in stops; large where the scene changes.
         share: Share of cells that are well exposed in both.
         parts: The same median, less `stops`, for the darkest, middle and brightest third of these cells and for the
@@ -74,13 +67,13 @@ class Step:
 
 @dataclass(frozen=True)
 class FrameLight:
-    """What is kept of a frame once its small picture is gone.
+    """The brightness of a frame, and its steps from the frames before it.
 
     Args:
         time: Presentation time in seconds.
         mean: Mean linear light, 0..1 = clip level of this frame.
         clipped: Share of clipped samples, 0..1.
-        steps: Against the frame before, the one before that, and on; empty for the first frame.
+        steps: From the frame before, the one before that, and on; empty for the first frame.
     """
 
     time: Fraction
@@ -90,25 +83,20 @@ class FrameLight:
 
 
 def sampled(image: Tensor) -> Tensor:
-    """Keep as many samples of a picture, (C, H, W), as a glance needs."""
+    """Reduce a picture, (C, H, W), to the samples that a glance needs."""
     stride = max(1, image.shape[-1] // (CELLS_ACROSS * SAMPLES_PER_CELL))
     return image[:, ::stride, ::stride]
 
 
-def glance(image: Tensor, time: Fraction) -> Glance:
-    """Make a frame small.
-
-    Args:
-        image: Encoded with 1/2.2, 0..1, (3, H, W).
-        time: Presentation time in seconds.
-    """
+def glance(image: Tensor) -> Glance:
+    """Average a frame over cells; it is encoded with 1/2.2, 0..1, (3, H, W)."""
     height, width = image.shape[-2:]
     across = min(CELLS_ACROSS, width)
     down = max(1, min(height, round(across * height / width)))
     encoded = sampled(image).float().clamp(0, 1)
     cells = F.adaptive_avg_pool2d(torch.cat((encoded.pow(GAMMA), (encoded >= CLIPPED).float())), (down, across))
     linear, clipped = cells.chunk(2)
-    return Glance(linear, clipped, time)
+    return Glance(linear, clipped)
 
 
 class LightMeter:
@@ -118,20 +106,15 @@ class LightMeter:
         self._recent: deque[Glance] = deque(maxlen=LAGS)
 
     def measure(self, image: Tensor, time: Fraction) -> FrameLight:
-        """Take in the next frame.
-
-        Args:
-            image: Encoded with 1/2.2, 0..1, (3, H, W).
-            time: Presentation time in seconds.
-        """
-        small = glance(image, time)
+        """Measure the next frame; it is encoded with 1/2.2, 0..1, (3, H, W)."""
+        small = glance(image)
         steps = tuple(measure_step(earlier, small) for earlier in reversed(self._recent))
         self._recent.append(small)
         return FrameLight(time, float(small.linear.mean()), float(small.clipped.mean()), steps)
 
 
 def measure_step(first: Glance, second: Glance) -> Step:
-    """Measure how much brighter `second` is than `first`."""
+    """Measure the step of brightness from `first` to `second`, following a pan."""
     difference = float((first.linear.pow(1 / GAMMA) - second.linear.pow(1 / GAMMA)).abs().mean())
     still = _cell_step(first, second, difference=difference)
     down, across = find_shift(first, second)
@@ -160,20 +143,27 @@ def find_shift(first: Glance, second: Glance) -> tuple[int, int]:
     return (down, across) if abs(down) <= height // 4 and abs(across) <= width // 4 else (0, 0)
 
 
-def _cropped(small: Glance, down: int, across: int) -> Glance:
-    """What is still seen after a move, at its place before."""
-    height, width = small.linear.shape[1:]
+def crop_to_common(image: Tensor, down: int, across: int) -> Tensor:
+    """Crop a picture, (C, H, W), to the part that is still in view after it moves by whole pixels."""
+    height, width = image.shape[1:]
     rows = slice(max(0, -down), height - max(0, down))
-    columns = slice(max(0, -across), width - max(0, across))
-    return Glance(small.linear[:, rows, columns], small.clipped[:, rows, columns], small.time)
+    return image[:, rows, max(0, -across) : width - max(0, across)]
+
+
+def _cropped(small: Glance, down: int, across: int) -> Glance:
+    return Glance(crop_to_common(small.linear, down, across), crop_to_common(small.clipped, down, across))
 
 
 def _cell_step(first: Glance, second: Glance, *, difference: float) -> Step:
     """Compare cells at the same places."""
-    good, share = _commonly_exposed(first, second)
+    for floor in FLOORS:
+        good = first.well_exposed(floor) & second.well_exposed(floor)
+        share = float(good.float().mean())
+        if share >= ENOUGH_SHARE:
+            break
     if share < LEAST_SHARE:
         return _histogram_step(first, second, difference=difference)
-    before, after = first.stops, second.stops
+    before, after = first.linear.clamp(min=1e-7).log2(), second.linear.clamp(min=1e-7).log2()
     ratios, levels = (after - before)[good], (after + before)[good]
     stops = ratios.median()
     spread = float((ratios - stops).abs().median())
@@ -183,17 +173,8 @@ def _cell_step(first: Glance, second: Glance, *, difference: float) -> Step:
     return Step(float(stops), spread, share, parts, difference)
 
 
-def _commonly_exposed(first: Glance, second: Glance) -> tuple[Tensor, float]:
-    for floor in FLOORS:
-        good = first.well_exposed(floor) & second.well_exposed(floor)
-        share = float(good.float().mean())
-        if share >= ENOUGH_SHARE:
-            break
-    return good, share
-
-
 def _histogram_step(first: Glance, second: Glance, *, difference: float) -> Step:
-    """Compare the n-th brightest cells: where little is well exposed in both, motion must not take even that.
+    """Compare the n-th brightest cells, which need no registration, where few are well exposed in both.
 
     Histogram matching needs no registration (Grossberg and Nayar, "What can be known about the radiometric
     response from images?", ECCV 2002).

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model.analysis.black_level import estimate_black
 from model.analysis.brightness import FrameLight, LightMeter
-from model.analysis.camera_curves import family
+from model.analysis.camera_curves import GENERIC
 from model.analysis.code_matches import code_histogram, paired_histograms
 from model.analysis.exposure_cycle import PERIODS, SURE_TO, ExposureEstimate, estimate_exposures, follow_exposures
 from model.analysis.response import ResponseEstimate, one_thread, response_and_exposures, response_of_pairs
@@ -31,12 +31,7 @@ NO_BLACK: Black = (0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Shot:
-    """A frame as the camera encodes, made small.
-
-    Args:
-        image: 0..1, (3, h, w).
-        time: Presentation time in seconds.
-    """
+    """A small frame as the camera encodes, 0..1, (3, h, w), and its presentation time in seconds."""
 
     image: Tensor
     time: Fraction
@@ -44,12 +39,12 @@ class Shot:
 
 @dataclass(frozen=True)
 class CameraEstimate:
-    """What was found.
+    """An estimated camera.
 
     Args:
-        curve: The response, its black level included; gamma 2.2 where the clip says nothing of it.
-        response: How it was found; None where the clip says nothing.
-        exposures: Found with a response that is not gamma 2.2, of the frames looked at; None otherwise.
+        curve: The response, its black level included; gamma 2.2 where the frames don't show it.
+        response: The estimate behind it; None where the frames don't show it.
+        exposures: Estimated with a response that is not gamma 2.2, of the frames looked at; None otherwise.
     """
 
     curve: ResponseCurve
@@ -59,19 +54,15 @@ class CameraEstimate:
 
 def generic_curve(*, clip_code: float = 1.0) -> ResponseCurve:
     """A consumer camera's JPEG curve, the generic one of the family."""
-    return table_curve("generic", family().generic, clip_code=clip_code)
+    return table_curve("generic", GENERIC.table(), clip_code=clip_code)
 
 
 @one_thread()
 def find_black(shots: Sequence[Shot], *, exposures: FrameExposures | None) -> Black:
-    """Find the black level of each channel.
-
-    Args:
-        shots: The first frames of the clip.
-        exposures: If they are known.
+    """Find the black level of each channel in the first frames, whose exposures may be known.
 
     Returns:
-        0..1 as the camera encodes; 0 where there is none, or where exposures can't be told apart.
+        0..1 as the camera encodes; 0 where there is none, or where exposures look the same.
     """
     keys = exposure_keys(shots, exposures)
     return _black(shots, keys) if keys else NO_BLACK
@@ -85,16 +76,15 @@ def estimate_camera(
     clip_code: float = 1.0,
     black: Black | None = None,
 ) -> CameraEstimate:
-    """Find the response, and the exposures with it if nobody says them.
+    """Find the response in the first frames of a clip, and the exposures with it if they are not known.
 
     Args:
-        shots: The first frames of the clip.
-        exposures: If they are known.
+        exposures: The exposures if they are known.
         clip_code: Encoded value at which the camera clips, 0..1.
         black: Black level of each channel, 0..1; None to find it.
 
     Returns:
-        Gamma 2.2 wherever the frames agree with it at all levels, or say too little.
+        Gamma 2.2 wherever the frames agree with it at all levels, or show too little.
     """
     keys = exposure_keys(shots, exposures)
     level = black if black is not None else _black(shots, keys) if keys else NO_BLACK
@@ -102,27 +92,26 @@ def estimate_camera(
     if not keys:
         return plain
     pairs = paired_histograms([shot.image for shot in shots], keys)
-    find = response_and_exposures if exposures is None else response_of_pairs
+    estimate = response_and_exposures if exposures is None else response_of_pairs
     try:
-        found = find(pairs, clip_code=clip_code, black=torch.tensor(level, dtype=torch.float64))
+        response = estimate(pairs, clip_code=clip_code, black=torch.tensor(level, dtype=torch.float64))
     except ResponseError:
         return plain
-    if found.error > LARGEST_ERROR:
+    if response.error > LARGEST_ERROR:
         return plain
-    curve = replace(found.curve, black_code=level)
-    found = replace(found, curve=curve)
+    curve = replace(response.curve, black_code=level)
+    response = replace(response, curve=curve)
     if exposures is not None or curve.name == plain.curve.name:
-        return CameraEstimate(curve, found)
-    places = [int(key) for key in keys]
-    return CameraEstimate(curve, found, FrameExposures.from_phases(ExposureCycle.from_ratios(found.exposures), places))
+        return CameraEstimate(curve, response)
+    cycle = ExposureCycle.from_ratios(response.exposures)
+    return CameraEstimate(curve, response, FrameExposures.from_phases(cycle, [int(key) for key in keys]))
 
 
 def exposures_of_camera(frames: Sequence[FrameLight], camera: CameraEstimate) -> tuple[ExposureEstimate, bool]:
-    """Find each frame's exposure by what the response says of the cycle, or by brightness where that is gamma 2.2.
+    """Find each frame's exposure by the cycle that was estimated with the response, or by brightness for gamma 2.2.
 
     Args:
-        frames: The light of all frames, measured by the response found.
-        camera: As `estimate_camera` gives it.
+        frames: The light of all frames, measured by the estimated response.
 
     Returns:
         The exposures, and whether they may be used: they are sure, or the response explains the frames.
@@ -131,48 +120,32 @@ def exposures_of_camera(frames: Sequence[FrameLight], camera: CameraEstimate) ->
         ExposureError: If brightness does not alternate, or not in a cycle.
     """
     if camera.exposures is None or camera.response is None:
-        found = estimate_exposures(frames)
-        return found, found.sure
-    found = follow_exposures(frames, camera.exposures.cycle)
-    if _exposures_change(frames, found):
-        return replace(found, confidence=min(found.confidence, DOUBTFUL)), False
-    confidence = min(found.confidence, camera.response.confidence)
-    return replace(found, confidence=confidence), True
-
-
-def _exposures_change(frames: Sequence[FrameLight], found: ExposureEstimate) -> bool:
-    """Whether steps are clear one by one and yet not the same from cycle to cycle."""
+        estimate = estimate_exposures(frames)
+        return estimate, estimate.sure
+    estimate = follow_exposures(frames, camera.exposures.cycle)
     spreads = [frame.steps[0].spread for frame in frames[1:] if frame.steps[0].measured]
-    if not spreads or found.uncertainty <= SURE_TO:
-        return False
-    scatter = found.uncertainty * math.sqrt(found.seen / found.exposures.period)
-    return scatter > CHANGE * median(spreads)
+    scatter = estimate.uncertainty * math.sqrt(estimate.seen / estimate.exposures.period)
+    if spreads and estimate.uncertainty > SURE_TO and scatter > CHANGE * median(spreads):
+        # Steps are clear one by one, and yet not the same from cycle to cycle: exposures change.
+        return replace(estimate, confidence=min(estimate.confidence, DOUBTFUL)), False
+    return replace(estimate, confidence=min(estimate.confidence, camera.response.confidence)), True
 
 
 def exposure_keys(shots: Sequence[Shot], exposures: FrameExposures | None) -> list[float]:
-    """Tell which frames have the same exposure.
-
-    Args:
-        shots: The first frames of the clip.
-        exposures: If they are known.
-
-    Returns:
-        The exposure of each frame, or its place in the cycle if exposures are not known; empty if nothing alternates.
-    """
+    """Return the exposure of each frame, or its place in the cycle if they are not known; empty if none alternate."""
     places = None if exposures and len(exposures.phases) > 1 else _seen_places(shots)
     if exposures is None:
         return [float(place) for place in places or ()]
-    as_said = [exposures[index] for index in range(len(shots))]
     ratios = sorted(exposures.cycle.ratios)
     if places is None or max(places) + 1 != len(ratios) or len(set(ratios)) < len(ratios):
-        return as_said
-    # Frames may be missing, or the first may not be as said: then brightness knows better which is which.
+        return [exposures[index] for index in range(len(shots))]
+    # Frames may be missing, or the first may not be as given: then brightness knows better which is which.
     by_light = sorted(set(places), key=lambda place: _mean_code(_counts(shots, places)[place]))
     return [ratios[by_light.index(place)] for place in places]
 
 
 def _seen_places(shots: Sequence[Shot]) -> tuple[int, ...] | None:
-    """The place of each frame in the cycle, by brightness; None if there is no cycle.
+    """Find the place of each frame in the cycle by brightness; None if there is no cycle.
 
     Whatever the response, brighter is brighter: a wrong one still shows which frames belong together.
     """
@@ -191,7 +164,7 @@ def _seen_places(shots: Sequence[Shot]) -> tuple[int, ...] | None:
 
 
 def _places_by_mean(shots: Sequence[Shot]) -> tuple[int, ...] | None:
-    """Places of a cycle that mean codes follow, where too little is well exposed to compare parts of the picture."""
+    """Find places in the cycle by mean codes, where too little is well exposed to compare parts of the picture."""
     means = torch.tensor([float(shot.image.float().mean()) for shot in shots], dtype=torch.float64)
     for period in PERIODS:
         places = torch.arange(len(means)) % period
@@ -213,7 +186,7 @@ def _black(shots: Sequence[Shot], keys: Sequence[float]) -> Black:
 
 
 def _counts(shots: Sequence[Shot], keys: Sequence[float]) -> dict[float, Tensor]:
-    """Histograms of all frames that have the same key."""
+    """Add the histograms of frames with the same key."""
     counts: dict[float, Tensor] = {}
     for shot, key in zip(shots, keys, strict=True):
         counts[key] = counts.get(key, torch.zeros(())) + code_histogram(shot.image.float())

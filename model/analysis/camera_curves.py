@@ -20,7 +20,7 @@ DARKEST = 1e-6
 
 @dataclass(frozen=True)
 class CameraCurve:
-    """A camera's way from light to codes: toe, shoulder, power, contrast and crushed blacks, in this order.
+    """A camera's response from light to codes: toe, shoulder, power, contrast and crushed blacks, in this order.
 
     The toe is light^2 / (light + toe), the shoulder 1 - (1 - light)^shoulder, as base curves of raw converters bend
     both ends; compression is light / (1 + compression * light), of which Reinhard et al. (SIGGRAPH 2002) made tone
@@ -61,7 +61,11 @@ class CameraCurve:
         """Light at equally spaced codes, 0 at code 0 and 1 at code 1, (CODES,), float64."""
         light = torch.cat([torch.zeros(1), torch.logspace(torch.tensor(DARKEST).log10().item(), 0, LIGHTS)]).double()
         codes = self.code(light).cummax(0).values
-        return _finished(_inverse(codes, light))
+        spaced = torch.arange(CODES, dtype=torch.float64) / (CODES - 1)
+        above = torch.searchsorted(codes, spaced).clamp(1, len(codes) - 1)
+        low, high = codes[above - 1], codes[above]
+        share = ((spaced - low) / (high - low).clamp(min=1e-15)).clamp(0, 1)
+        return _finished(torch.lerp(light[above - 1], light[above], share))
 
 
 # Near to what Debevec's method (SIGGRAPH 1997) finds in brackets of consumer cameras.
@@ -82,11 +86,6 @@ class CurveFamily:
     components: Tensor
     deviations: Tensor
 
-    @property
-    def generic(self) -> Tensor:
-        """Light of a generic camera's JPEG curve at equally spaced codes, 1 at code 1, (CODES,)."""
-        return GENERIC.table()
-
     def light(self, weights: Tensor) -> Tensor:
         """Make a curve of weights.
 
@@ -98,14 +97,6 @@ class CurveFamily:
         """
         scaled = weights.double() * self.deviations[: len(weights)]
         return light_of(self.mean + scaled @ self.components[: len(weights)])
-
-    def draw(self, generator: torch.Generator) -> Tensor:
-        """Draw a member at random: a power, a standard's curve, or a camera's of any contrast and crush.
-
-        Returns:
-            As `light` does.
-        """
-        return draw_curve(generator).table()
 
 
 def light_of(logs: Tensor) -> Tensor:
@@ -156,15 +147,6 @@ def _encoded(light: Tensor, gamma: float | str) -> Tensor:
     if gamma == "bt709":
         return torch.where(light < 0.018, 4.5 * light, 1.099 * light.pow(0.45) - 0.099)
     return light.pow(1 / float(gamma))
-
-
-def _inverse(codes: Tensor, light: Tensor) -> Tensor:
-    """Light at equally spaced codes, linear between samples."""
-    wanted = torch.arange(CODES, dtype=torch.float64) / (CODES - 1)
-    above = torch.searchsorted(codes, wanted).clamp(1, len(codes) - 1)
-    low, high = codes[above - 1], codes[above]
-    share = ((wanted - low) / (high - low).clamp(min=1e-15)).clamp(0, 1)
-    return torch.lerp(light[above - 1], light[above], share)
 
 
 def _finished(light: Tensor) -> Tensor:

@@ -2,14 +2,13 @@
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from fractions import Fraction
 from itertools import pairwise
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from model.analysis.brightness import Glance, find_shift, glance
+from model.analysis.brightness import crop_to_common, find_shift, glance
 
 BINS = 256
 DARKEST, BRIGHTEST = 2 / 255, 0.97  # encoded; above, ringing and mixing at edges fill the codes below the clip level
@@ -76,11 +75,15 @@ def paired_histograms(frames: Sequence[Tensor], keys: Sequence[Key]) -> Histogra
     Returns:
         By the two keys, in the order in which they were first met: histograms of both, (3, BINS) each.
     """
-    small = [glance(frame.float(), Fraction(0)) for frame in frames]
+    small = [glance(frame.float()) for frame in frames]
     shifts = [find_shift(before, after) for before, after in pairwise(small)]
-    alike = [_likeness(before, after, *shift) for (before, after), shift in zip(pairwise(small), shifts, strict=True)]
+    alike = []  # correlation of the ranks of brightness
+    for (before, after), (down, across) in zip(pairwise(small), shifts, strict=True):
+        common = crop_to_common(before.linear, down, across), crop_to_common(after.linear, -down, -across)
+        ranks = torch.stack([light.mean(0).flatten().argsort().argsort().float() for light in common])
+        alike.append(float(torch.corrcoef(ranks)[0, 1]))
     usual = sorted(alike)[len(alike) // 2] if alike else 0.0
-    found: dict[tuple[Key, Key], tuple[Tensor, Tensor]] = {}
+    histograms: dict[tuple[Key, Key], tuple[Tensor, Tensor]] = {}
     for place, (first, second) in enumerate(pairwise(keys)):
         if first == second or alike[place] < LEAST_LIKENESS * usual:  # a cut
             continue
@@ -88,21 +91,14 @@ def paired_histograms(frames: Sequence[Tensor], keys: Sequence[Key]) -> Histogra
         rows, columns = small[place].linear.shape[1:]
         down, across = round(shifts[place][0] * height / rows), round(shifts[place][1] * width / columns)
         counts = (
-            code_histogram(_cropped(frames[place].float(), down, across)),
-            code_histogram(_cropped(frames[place + 1].float(), -down, -across)),
+            code_histogram(crop_to_common(frames[place].float(), down, across)),
+            code_histogram(crop_to_common(frames[place + 1].float(), -down, -across)),
         )
-        pair = (first, second) if (second, first) not in found else (second, first)
+        pair = (first, second) if (second, first) not in histograms else (second, first)
         ordered = counts if pair == (first, second) else counts[::-1]
-        before = found.get(pair)
-        found[pair] = (before[0] + ordered[0], before[1] + ordered[1]) if before else (ordered[0], ordered[1])
-    return found
-
-
-def _likeness(first: Glance, second: Glance, down: int, across: int) -> float:
-    """How well the order of brightness of one frame is that of the other, up to 1."""
-    before, after = _cropped(first.linear, down, across).mean(0), _cropped(second.linear, -down, -across).mean(0)
-    ranks = torch.stack([light.flatten().argsort().argsort().float() for light in (before, after)])
-    return float(torch.corrcoef(ranks)[0, 1])
+        sums = histograms.get(pair)
+        histograms[pair] = (sums[0] + ordered[0], sums[1] + ordered[1]) if sums else (ordered[0], ordered[1])
+    return histograms
 
 
 def match_codes(short: Tensor, long: Tensor, *, clip_code: float = 1.0, black: Tensor | None = None) -> CodeMatches:
@@ -142,13 +138,6 @@ def _match_channel(short: Tensor, long: Tensor, index: int, *, clip_code: float,
     good &= (first_error < LARGEST_ERROR) & (second_error < LARGEST_ERROR)
     channel = torch.full_like(first, index, dtype=torch.long)
     return CodeMatches(first[good], second[good], first_error[good], second_error[good], channel[good])
-
-
-def _cropped(image: Tensor, down: int, across: int) -> Tensor:
-    """What is still seen after a move, at its place before."""
-    height, width = image.shape[1:]
-    rows = slice(max(0, -down), height - max(0, down))
-    return image[:, rows, max(0, -across) : width - max(0, across)]
 
 
 def _cumulated(histogram: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from model.analysis.brightness import FrameLight
-from model.analysis.phases import LEAST_GAP, Scale, Slip, decide_phases, find_slips, scale_of
+from model.analysis.brightness import FrameLight, Step
+from model.analysis.phases import LEAST_GAP, Slip, decide_phases, find_slips, scale_of
 from model.errors import ExposureError
 from model.exposure import ExposureCycle, FrameExposures, nearest_stop
 
@@ -23,21 +23,22 @@ LARGEST_UNEVENNESS = 0.12  # stops; noise makes up to 0.08, sRGB pictures taken 
 ODD_UNEVENNESS = 0.06  # of clips whose ratio is next to no whole, half or third stop
 PASS_EXPOSURES = "pass them, e.g. --exposures 1,8"
 SAME = 1.05  # a factor; what lies closer together counts as one exposure
+SLIPS_SHOWN = 5
 LONGEST_CYCLE = 6
 LEAST_REPEATED = 0.6  # share of frames that have the exposure of the frame one cycle on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExposureEstimate:
-    """What the brightness of a clip says of its exposures.
+    """The exposures of a clip, estimated from brightness.
 
     Args:
         exposures: Exposure of each frame.
-        slips: Where the order breaks.
+        slips: Breaks of their order.
         confidence: 0 (no idea) to 1.
-        uncertainty: Of the ratios, in stops.
-        unevenness: How much steps differ between dark, middle and bright parts, in stops; near 0 if the camera
-            response is the one assumed. Response and ratio are ambiguous together, so that this warns of both.
+        uncertainty: Standard error of the ratios, in stops.
+        unevenness: Difference of the steps in dark, middle and bright parts, in stops; near 0 if the camera response
+            is the one assumed. Response and ratio are ambiguous together, so that this warns of both.
         explained: Share of the brightness steps that agree.
         seen: Number of steps between neighbors that could be measured.
     """
@@ -52,12 +53,12 @@ class ExposureEstimate:
 
     @property
     def sure(self) -> bool:
-        """Whether the estimate may be used unseen."""
+        """Whether the estimate may be used without asking."""
         return self.confidence >= LEAST_CONFIDENCE
 
     @property
     def warning(self) -> str:
-        """What is odd about the ratios, empty if nothing is."""
+        """A doubt about the ratios, empty if there is none."""
         # Two weak signs count as one: cameras are seldom set in odd fractions of a stop.
         usual = all(nearest_stop(ratio) is not None for ratio in self.exposures.ratios)
         if self.unevenness <= (LARGEST_UNEVENNESS if usual else ODD_UNEVENNESS):
@@ -73,21 +74,19 @@ class ExposureEstimate:
         ratios = self.exposures.ratios
         listed = ", ".join(f"{ratio:.3g}" for ratio in ratios)
         stops = ", ".join(f"{math.log2(ratio):.2f}" for ratio in ratios)
-        found = f"exposures {listed} (stops {stops}) from the first frame on, confidence {self.confidence:.2f}"
-        return found + (f"; {summary(self.slips)}" if self.slips else "")
-
-
-def summary(slips: Sequence[Slip], *, most: int = 5) -> str:
-    """Say where the order breaks, the first few places one by one."""
-    count = "1 break" if len(slips) == 1 else f"{len(slips)} breaks"
-    more = f" and {len(slips) - most} more" if len(slips) > most else ""
-    return f"{count} in their order: " + ", ".join(str(slip) for slip in slips[:most]) + more
+        message = f"exposures {listed} (stops {stops}) from the first frame on, confidence {self.confidence:.2f}"
+        if not self.slips:
+            return message
+        count = "1 break" if len(self.slips) == 1 else f"{len(self.slips)} breaks"
+        shown = ", ".join(str(slip) for slip in self.slips[:SLIPS_SHOWN])
+        more = f" and {len(self.slips) - SLIPS_SHOWN} more" if len(self.slips) > SLIPS_SHOWN else ""
+        return f"{message}; {count} in their order: {shown}{more}"
 
 
 def estimate_exposures(frames: Sequence[FrameLight]) -> ExposureEstimate:
     """Find the exposure cycle of a clip, two or three frames long, and each frame's place in it.
 
-    Ratios are relative: the shortest exposure is 1. They are what was measured, not the nearest whole stop.
+    Ratios are relative: the shortest exposure is 1. They are as measured, not the nearest whole stop.
 
     Args:
         frames: The light of all frames, as `LightMeter` measures it.
@@ -97,10 +96,20 @@ def estimate_exposures(frames: Sequence[FrameLight]) -> ExposureEstimate:
     """
     if len(frames) < LEAST_FRAMES:
         raise ExposureError(f"{len(frames)} frames are too few to find the exposures: {PASS_EXPOSURES}")
-    found = [_fit(frames, levels) for period in PERIODS if (levels := _first_levels(frames, period))]
-    if not found:
-        raise ExposureError(_nothing_found(frames))
-    return max(found, key=lambda estimate: estimate.confidence)
+    estimates = [_fit(frames, levels) for period in PERIODS if (levels := _first_levels(frames, period))]
+    if estimates:
+        return max(estimates, key=lambda estimate: estimate.confidence)
+    steps = [abs(frame.steps[0].stops) for frame in frames if frame.steps and frame.steps[0].measured]
+    if len(steps) < len(frames) / 4:
+        raise ExposureError(
+            f"too little is well exposed in neighboring frames to compare their exposures: {PASS_EXPOSURES}"
+        )
+    if median(steps) < LEAST_GAP:
+        raise ExposureError(
+            f"the clip does not alternate: neighboring frames differ by {median(steps):.2f} stops only; "
+            f"if it does, {PASS_EXPOSURES}"
+        )
+    raise ExposureError(f"the brightness of the frames repeats neither every 2 nor every 3 frames: {PASS_EXPOSURES}")
 
 
 def follow_exposures(frames: Sequence[FrameLight], cycle: ExposureCycle) -> ExposureEstimate:
@@ -108,22 +117,10 @@ def follow_exposures(frames: Sequence[FrameLight], cycle: ExposureCycle) -> Expo
 
     Args:
         frames: The light of all frames, as `LightMeter` measures it.
-        cycle: Exposures, from the clip's first frame on as far as nothing speaks against it.
+        cycle: Exposures, from the clip's first frame on as far as nothing contradicts it.
     """
     levels = [math.log2(ratio) for ratio in cycle.ratios]
     return _judge(frames, FrameExposures.from_phases(cycle, decide_phases(frames, levels, start=0)))
-
-
-def _nothing_found(frames: Sequence[FrameLight]) -> str:
-    steps = [abs(frame.steps[0].stops) for frame in frames if frame.steps and frame.steps[0].measured]
-    if len(steps) < len(frames) / 4:
-        return f"too little is well exposed in neighboring frames to compare their exposures: {PASS_EXPOSURES}"
-    if median(steps) < LEAST_GAP:
-        return (
-            f"the clip does not alternate: neighboring frames differ by {median(steps):.2f} stops only; "
-            f"if it does, {PASS_EXPOSURES}"
-        )
-    return f"the brightness of the frames repeats neither every 2 nor every 3 frames: {PASS_EXPOSURES}"
 
 
 def _first_levels(frames: Sequence[FrameLight], period: int) -> list[float]:
@@ -132,55 +129,56 @@ def _first_levels(frames: Sequence[FrameLight], period: int) -> list[float]:
     steps = [frame.steps[0].stops if scale.usable(frame.steps[0]) else math.nan for frame in frames[1:]]
     stretches = [steps[start : start + period] for start in range(len(steps) - period + 1)]
     seen = [stretch for stretch in stretches if not any(math.isnan(stop) for stop in stretch)]
-    closed = [levels for levels in map(_closed_levels, seen) if levels]
+    closed = []
+    for stretch in seen:
+        levels = _levels_around(stretch)
+        if max(levels) >= LEAST_GAP and abs(sum(stretch)) <= LARGEST_OPEN_END * max(levels):
+            lowest = levels.index(0.0)
+            closed.append(levels[lowest:] + levels[:lowest])
     if not closed or len(closed) < LEAST_SUPPORT * len(seen):
         return []
     return [median(column) for column in zip(*closed, strict=True)]
 
 
-def _closed_levels(steps: list[float]) -> list[float]:
-    """Levels that steps around one cycle lead to, from the lowest on; empty if they don't end where they begin."""
-    levels = _levels_around(steps)
-    extent = max(levels)
-    if extent < LEAST_GAP or abs(sum(steps)) > LARGEST_OPEN_END * extent:
-        return []
-    lowest = levels.index(0.0)
-    return levels[lowest:] + levels[:lowest]
-
-
 def _levels_around(steps: Sequence[float]) -> list[float]:
-    """Levels before each step around a cycle, the lowest 0; what is left over at its end is drift."""
+    """Return the level before each step around a cycle, the lowest 0; the sum of all steps is drift."""
     drift = sum(steps) / len(steps)
-    levels = [sum(step - drift for step in steps[:place]) for place in range(len(steps))]
+    levels = [sum(step - drift for step in steps[:number]) for number in range(len(steps))]
     return [level - min(levels) for level in levels]
 
 
 def _fit(frames: Sequence[FrameLight], levels: list[float]) -> ExposureEstimate:
     for _ in range(REFINEMENTS):
         phases = decide_phases(frames, levels)
-        steps = [median(found) for found in _steps_by_place(frames, phases, levels) if found]
+        steps = [median(regular) for regular in _steps_by_phase(frames, phases, levels) if regular]
         if len(steps) == len(levels):
             levels = _levels_around(steps)
     cycle = ExposureCycle(tuple(2.0**level for level in levels))
     return _judge(frames, FrameExposures.from_phases(cycle, decide_phases(frames, levels)))
 
 
-def _steps_by_place(frames: Sequence[FrameLight], phases: Sequence[int], levels: Sequence[float]) -> list[list[float]]:
-    """Regular steps from each place of the cycle to the next."""
+def _steps_by_phase(frames: Sequence[FrameLight], phases: Sequence[int], levels: Sequence[float]) -> list[list[float]]:
+    """Collect the regular steps from each phase of the cycle to the next."""
     scale, period = scale_of(frames, levels), len(levels)
-    found: list[list[float]] = [[] for _ in levels]
+    steps: list[list[float]] = [[] for _ in levels]
     for (before, after), frame in zip(pairwise(phases), frames[1:], strict=True):
         if (after - before - 1) % period == 0 and scale.usable(frame.steps[0]):
-            found[before].append(frame.steps[0].stops)
-    return found
+            steps[before].append(frame.steps[0].stops)
+    return steps
 
 
 def _judge(frames: Sequence[FrameLight], exposures: FrameExposures) -> ExposureEstimate:
     levels = [math.log2(ratio) for ratio in exposures.cycle.ratios]
     scale = scale_of(frames, levels)
     slips = find_slips(frames, exposures.phases, exposures.period, scale=scale)
-    explained, seen = _explained(frames, exposures.phases, levels=levels, scale=scale)
-    uncertainty = _uncertainty(frames, exposures.phases, levels)
+    steps = [
+        (frame.steps[0], levels[after] - levels[before])
+        for (before, after), frame in zip(pairwise(exposures.phases), frames[1:], strict=True)
+        if scale.usable(frame.steps[0])
+    ]
+    seen = len(steps)
+    explained = sum(scale.explains(step, expected) for step, expected in steps) / max(1, seen)
+    uncertainty = _uncertainty(_steps_by_phase(frames, exposures.phases, levels))
     confidence: float = (
         explained**2
         * min(1.0, 2 * seen / max(1, len(frames) - 1))
@@ -188,26 +186,21 @@ def _judge(frames: Sequence[FrameLight], exposures: FrameExposures) -> ExposureE
         * max(0.0, 1 - 3 * len(slips) / len(frames))
         / (1 + uncertainty / SURE_TO)
     )
-    unevenness = _unevenness(frames, exposures.phases, levels=levels, scale=scale)
-    return ExposureEstimate(exposures, slips, confidence, uncertainty, unevenness, explained, seen)
+    return ExposureEstimate(
+        exposures=exposures,
+        slips=slips,
+        confidence=confidence,
+        uncertainty=uncertainty,
+        unevenness=_unevenness(steps),
+        explained=explained,
+        seen=seen,
+    )
 
 
-def _explained(
-    frames: Sequence[FrameLight], phases: Sequence[int], *, levels: Sequence[float], scale: Scale
-) -> tuple[float, int]:
-    """Share of steps between neighbors that agree, and the number of those that could be used."""
-    agreements = [
-        scale.explains(frame.steps[0], levels[after] - levels[before])
-        for (before, after), frame in zip(pairwise(phases), frames[1:], strict=True)
-        if scale.usable(frame.steps[0])
-    ]
-    return sum(agreements) / max(1, len(agreements)), len(agreements)
-
-
-def _uncertainty(frames: Sequence[FrameLight], phases: Sequence[int], levels: Sequence[float]) -> float:
+def _uncertainty(steps_by_phase: list[list[float]]) -> float:
     """Standard error of the largest of the medians that the levels come from, in stops."""
     errors = []
-    for steps in _steps_by_place(frames, phases, levels):
+    for steps in steps_by_phase:
         if not steps:
             return math.inf
         middle = median(steps)
@@ -216,11 +209,12 @@ def _uncertainty(frames: Sequence[FrameLight], phases: Sequence[int], levels: Se
     return max(errors)
 
 
-def _unevenness(frames: Sequence[FrameLight], phases: Sequence[int], *, levels: Sequence[float], scale: Scale) -> float:
+def _unevenness(steps: list[tuple[Step, float]]) -> float:
+    """Difference of steps between dark, middle and bright parts; each step is given with the expected one."""
     parts = [
-        [math.copysign(1.0, levels[after] - levels[before]) * part for part in frame.steps[0].parts]
-        for (before, after), frame in zip(pairwise(phases), frames[1:], strict=True)
-        if scale.usable(frame.steps[0]) and abs(levels[after] - levels[before]) >= LEAST_GAP
+        [math.copysign(1.0, expected) * part for part in step.parts]
+        for step, expected in steps
+        if abs(expected) >= LEAST_GAP
     ]
     if not parts:
         return 0.0
@@ -244,13 +238,17 @@ def follow_list(exposures: Sequence[float]) -> FrameExposures:
     if period is None:
         shown = ", ".join(f"{value:g}" for value in values[:8])
         raise ExposureError(f"the listed exposures ({shown}, ...) repeat in no cycle of 2 to {LONGEST_CYCLE} frames")
-    stretches = Counter(_turned(values[start : start + period]) for start in range(len(values) - period + 1))
+    # Stretches of one period that are rotations of each other count as the same.
+    stretches = Counter(
+        min((*values[middle : start + period], *values[start:middle]) for middle in range(start, start + period))
+        for start in range(len(values) - period + 1)
+    )
     cycle = ExposureCycle.from_ratios(stretches.most_common(1)[0][0])
     return FrameExposures.from_phases(cycle, _phases(values, cycle))
 
 
 def _leveled(exposures: Sequence[float]) -> list[float]:
-    """Make equal what is nearly equal, the smallest 1."""
+    """Make nearly equal exposures equal, the smallest 1."""
     levels: list[float] = []
     for exposure in sorted(set(exposures)):
         if not levels or exposure > SAME * levels[-1]:
@@ -265,25 +263,18 @@ def _repeats(values: list[float], period: int) -> bool:
     return sum(first == second for first, second in pairs) >= LEAST_REPEATED * len(pairs)
 
 
-def _turned(stretch: Sequence[float]) -> tuple[float, ...]:
-    return min(tuple(stretch[start:]) + tuple(stretch[:start]) for start in range(len(stretch)))
-
-
 def _phases(values: list[float], cycle: ExposureCycle) -> list[int]:
+    # Where an exposure comes twice in the cycle, the frames that follow decide which of both the first frame is.
+    start = values[: cycle.period]
+    expected = max(
+        range(cycle.period), key=lambda place: sum(cycle[place + k] == value for k, value in enumerate(start))
+    )
     phases: list[int] = []
     for index, value in enumerate(values):
-        places = [place for place in range(cycle.period) if cycle[place] == value]
-        if not places:
+        fitting = [phase for phase in range(cycle.period) if cycle[phase] == value]
+        if not fitting:
             listed = ", ".join(f"{ratio:g}" for ratio in cycle.ratios)
             raise ExposureError(f"frame {index} has exposure {value:g} in the list, the cycle has {listed}: correct it")
-        expected = (phases[-1] + 1) % cycle.period if phases else _first_place(values, cycle)
-        phases.append(expected if expected in places else places[0])
+        phases.append(expected if expected in fitting else fitting[0])
+        expected = (phases[-1] + 1) % cycle.period
     return phases
-
-
-def _first_place(values: list[float], cycle: ExposureCycle) -> int:
-    """Where an exposure comes twice in the cycle, what follows tells which it is."""
-    return max(
-        range(cycle.period),
-        key=lambda place: sum(cycle[place + k] == value for k, value in enumerate(values[: cycle.period])),
-    )

@@ -21,12 +21,12 @@ LARGEST_UNEVENNESS = 0.15  # stops
 
 @dataclass(frozen=True)
 class ExposureCorrection:
-    """How much more light each exposure has than was said, relative to the shortest.
+    """The correction of each given exposure, relative to the shortest.
 
     Args:
         stops: By exposure; the shortest has 0.
         uncertainty: Standard error of the least certain one, in stops.
-        unevenness: How much steps differ between dark, middle and bright parts, in stops.
+        unevenness: Difference of the steps in dark, middle and bright parts, in stops.
     """
 
     stops: dict[float, float]
@@ -35,10 +35,10 @@ class ExposureCorrection:
 
     @property
     def plausible(self) -> bool:
-        """Whether exposures are slightly wrong, and not altogether, and it is known by how much.
+        """Whether exposures are slightly wrong, and not altogether, by a known amount.
 
-        Steps that differ over the range of brightness are those of noise in black or of another response: whatever
-        their median is, it is not that of the exposures.
+        Steps that differ over the range of brightness are those of noise in black or of another response, and their
+        median is not that of the exposures.
         """
         largest = max(abs(stops) for stops in self.stops.values())
         known = self.uncertainty <= LARGEST_UNCERTAINTY and self.unevenness <= LARGEST_UNEVENNESS
@@ -50,7 +50,7 @@ class ExposureCorrection:
 
 
 def measure_correction(frames: Sequence[FrameLight], exposures: Sequence[float]) -> ExposureCorrection:
-    """Compare the exposures that were said with the light of neighboring frames.
+    """Compare the given exposures with the light of neighboring frames.
 
     The step of brightness between neighbors, on what is well exposed in both, is the difference of their exposures
     and a drift of the scene. Exposures and drift follow by least squares, in which odd steps (cuts, motion) count less.
@@ -69,15 +69,15 @@ def measure_correction(frames: Sequence[FrameLight], exposures: Sequence[float])
         if step is None or not step.measured or exposures[place] == exposures[place - 1]:
             continue
         row = [float(exposures[place] == level) - float(exposures[place - 1] == level) for level in levels[1:]]
-        said = math.log2(exposures[place] / exposures[place - 1])
-        rows.append([*row, 1.0, step.stops - said])
+        given = math.log2(exposures[place] / exposures[place - 1])
+        rows.append([*row, 1.0, step.stops - given])
         errors.append(USUAL_ERROR + SPREAD_COUNTS * step.spread)
-        parts.append([math.copysign(1.0, said) * part for part in step.parts[:3]])
+        parts.append([math.copysign(1.0, given) * part for part in step.parts[:3]])
     if len(rows) < FEWEST_STEPS * len(levels):
         return ExposureCorrection(dict.fromkeys(levels, 0.0), float("inf"))
-    found, uncertainty = _fit(torch.tensor(rows, dtype=torch.float64), torch.tensor(errors, dtype=torch.float64))
+    stops, uncertainty = _fit(torch.tensor(rows, dtype=torch.float64), torch.tensor(errors, dtype=torch.float64))
     usual = [median(column) for column in zip(*parts, strict=True)]
-    return ExposureCorrection(dict(zip(levels, [0.0, *found], strict=True)), uncertainty, max(usual) - min(usual))
+    return ExposureCorrection(dict(zip(levels, [0.0, *stops], strict=True)), uncertainty, max(usual) - min(usual))
 
 
 def _fit(rows: Tensor, errors: Tensor) -> tuple[list[float], float]:

@@ -28,9 +28,9 @@ SAME_PICTURE = 0.3  # of the usual difference between frames of one exposure
 STILL = 0.002  # mean difference of encoded values below which a scene does not move
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scale:
-    """What counts as usual in a clip.
+    """The usual steps of a clip.
 
     Args:
         spread: Largest spread of a step within one scene, in stops.
@@ -49,7 +49,7 @@ class Scale:
         return abs(step.stops - expected) <= max(0.3 * self.gap, 0.12) + SPREAD_COUNTS * step.spread
 
     def cost(self, step: Step, expected: float) -> float:
-        """How much a step speaks against what is expected."""
+        """Negative logarithm of the probability of a step, given the expected one, up to a factor."""
         if not self.usable(step):
             return 0.0
         deviation = math.hypot(TOLERANCE * self.gap, SPREAD_COUNTS * step.spread)
@@ -57,11 +57,11 @@ class Scale:
 
 
 def scale_of(frames: Sequence[FrameLight], levels: Sequence[float]) -> Scale:
-    """Find what is usual in a clip whose exposures have these levels, in stops."""
+    """Measure the usual steps of a clip whose exposures have these levels, in stops."""
     spreads = sorted(frame.steps[0].spread for frame in frames if frame.steps and frame.steps[0].measured)
     usual = spreads[len(spreads) // 2] if spreads else 0.0
     gaps = [abs(a - b) for a, b in product(levels, levels) if abs(a - b) >= LEAST_GAP]
-    return Scale(max(CUT_FACTOR * usual, CUT_SPREAD), min(gaps, default=LEAST_GAP))
+    return Scale(spread=max(CUT_FACTOR * usual, CUT_SPREAD), gap=min(gaps, default=LEAST_GAP))
 
 
 def frame_advances(times: Sequence[Fraction]) -> list[int]:
@@ -100,7 +100,10 @@ def decide_phases(
     }
     arrivals: list[dict[Pair, Pair]] = []
     for frame, advance in zip(frames[1:], advances, strict=True):
-        tables = [_table(step, levels, scale) for step in frame.steps[:2]]
+        # Cost of each step, to the frame before and to the one before that, from any place to any other.
+        tables = [
+            [[scale.cost(step, after - before) for after in levels] for before in levels] for step in frame.steps[:2]
+        ]
         costs, arrival = _advance(costs, tables, advance=advance, period=period)
         arrivals.append(arrival)
     state = min(costs, key=costs.__getitem__)
@@ -111,10 +114,6 @@ def decide_phases(
     return tuple(reversed(phases))
 
 
-def _table(step: Step, levels: Sequence[float], scale: Scale) -> Table:
-    return [[scale.cost(step, after - before) for after in levels] for before in levels]
-
-
 def _advance(
     costs: dict[Pair, float], tables: list[Table], *, advance: int, period: int
 ) -> tuple[dict[Pair, float], dict[Pair, Pair]]:
@@ -122,20 +121,15 @@ def _advance(
     arrival: dict[Pair, Pair] = {}
     for (before, last), cost in costs.items():
         for place in range(period):
-            total = cost + tables[0][last][place] + _slip_cost(place - last, advance, period)
+            moved = place - last
+            total = cost + tables[0][last][place]
+            if (moved - advance) % period != 0:
+                total += UNUSED_GAP_COST if (moved - 1) % period == 0 else SLIP_COST
             if len(tables) > 1:
                 total += tables[1][before][place]
             if total < best.get((last, place), math.inf):
                 best[last, place], arrival[last, place] = total, (before, last)
     return best, arrival
-
-
-def _slip_cost(moved: int, advance: int, period: int) -> float:
-    if (moved - advance) % period == 0:
-        return 0.0
-    if (moved - 1) % period == 0:
-        return UNUSED_GAP_COST
-    return SLIP_COST
 
 
 @dataclass(frozen=True)
@@ -165,32 +159,24 @@ class Slip:
 
 
 def find_slips(frames: Sequence[FrameLight], phases: Sequence[int], period: int, *, scale: Scale) -> tuple[Slip, ...]:
-    """List the breaks in the order of exposures.
-
-    Args:
-        frames: The light of all frames.
-        phases: Place of each frame in the cycle.
-        period: Length of the cycle.
-        scale: What is usual in this clip.
-    """
+    """List the breaks in the order of exposures, by the phase of each frame in a cycle of this period."""
     advances = frame_advances([frame.time for frame in frames])
     same = [frame.steps[period - 1].difference for frame in frames if len(frame.steps) >= period]
     usual = median(same) if same else 0.0
-    return tuple(
-        _slip(frames[index], index, moved=(after - before) % period, period=period, advance=advance, usual=usual)
-        if scale.usable(frames[index].steps[0]) or advance > 1
-        else Slip(index, "cut")
-        for index, ((before, after), advance) in enumerate(zip(pairwise(phases), advances, strict=True), 1)
-        if (after - before - 1) % period != 0
-    )
-
-
-def _slip(frame: FrameLight, index: int, *, moved: int, period: int, advance: int, usual: float) -> Slip:
-    missing = (moved - 1) % period
-    if advance > 1 and (advance - moved) % period == 0:
-        return Slip(index, "dropped", advance - 1)
-    if moved != 0:
-        return Slip(index, "dropped", missing)
-    if frame.steps[0].difference < SAME_PICTURE * usual:
-        return Slip(index, "doubled")
-    return Slip(index, "unclear" if usual < STILL else "dropped", missing)
+    slips = []
+    for index, ((before, after), advance) in enumerate(zip(pairwise(phases), advances, strict=True), 1):
+        moved, missing = (after - before) % period, (after - before - 1) % period
+        step = frames[index].steps[0]
+        if missing == 0:
+            continue
+        if not scale.usable(step) and advance <= 1:
+            slips.append(Slip(index, "cut"))
+        elif advance > 1 and (advance - moved) % period == 0:
+            slips.append(Slip(index, "dropped", advance - 1))
+        elif moved != 0:
+            slips.append(Slip(index, "dropped", missing))
+        elif step.difference < SAME_PICTURE * usual:
+            slips.append(Slip(index, "doubled"))
+        else:
+            slips.append(Slip(index, "unclear" if usual < STILL else "dropped", missing))
+    return tuple(slips)

@@ -27,6 +27,7 @@ USUAL_DEVIATION, LEAST_ERROR = 1.48, 0.5  # of a median; of what errors of codes
 ROUNDS, QUICK_ROUNDS = 8, 5
 SLACK, RELATIVE_SLACK = 0.1, 0.02  # stops, and of the range: so far exposures that are given may be off
 POWER_DEVIATION, POWER_COST, STANDARD_COST = 0.25, 1.5, 1.0  # how unusual a power other than 2.2 and a standard is
+STANDARDS = ((gamma_curve, 0.0), (srgb_curve, STANDARD_COST), (bt709_curve, STANDARD_COST))  # and how unusual
 POOR_FIT = 0.1  # stops
 STOPS_TRIED = (0.75, 7.0, 1 / 8)  # from, to, by
 REFINED_BY = 1 / 24
@@ -48,15 +49,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ResponseEstimate:
-    """What was found.
+    """An estimated response.
 
     Args:
-        curve: The response.
-        error: Median difference between what exposures give and what the curve gives, in stops.
+        error: Median difference between the exposures and the steps of the curve, in stops.
         covered: Darkest and brightest code that was seen at two exposures.
-        exposures: Linear, the shortest 1, in the order of the keys; as given or as found.
+        exposures: Linear, the shortest 1, in the order of the keys; as given or as estimated.
         confidence: 0 (a guess) to 1.
     """
 
@@ -68,45 +68,45 @@ class ResponseEstimate:
 
     @property
     def sure(self) -> bool:
-        """Whether the curve explains what was seen."""
+        """Whether the curve explains the frames."""
         return self.error < POOR_FIT
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Evidence:
-    """Matches, with what is known of the exposures: steps = known - free @ levels that are sought."""
+    """Matches, and equations of their exposures: steps = known - free @ unknown levels."""
 
     matches: CodeMatches
     black: Tensor  # code of the match's channel, (N,)
     known: Tensor  # natural logarithm of the ratio, as far as it is known, (N,)
-    free: Tensor  # (N, number of levels sought)
+    free: Tensor  # (N, number of unknown levels)
 
     @property
     def range(self) -> float:
-        """The greatest known step."""
+        """The largest known step, as a natural logarithm."""
         return float(self.known.abs().max())
 
     def of_range(self, stops: float) -> "_Evidence":
-        """The same where steps are in units of a range that is this long."""
+        """Scale steps in units of the range to a range of so many stops."""
         return replace(self, known=self.known * stops * math.log(2))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Fit:
     logs: Tensor  # of light at the codes of a table
-    levels: Tensor  # sought
-    misfit: float  # in units of what the evidence is worth
+    levels: Tensor  # the unknown ones
+    misfit: float  # in units of `EVIDENCE`
     prior: float
     error: float  # stops
 
     @property
     def cost(self) -> float:
-        """Twice the negative logarithm of how likely it is, up to a constant."""
+        """Twice the negative logarithm of its probability, up to a constant."""
         return self.misfit + self.prior
 
 
-@dataclass(frozen=True)
-class _Found:
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
     curve: ResponseCurve
     fit: _Fit
     range: float  # natural logarithm
@@ -167,18 +167,22 @@ def response_of_pairs(
         known.append(torch.full_like(parts[-1].short, abs(math.log(second / first))))
     steps = torch.cat(known)
     evidence = _evidence(parts, steps, steps.new_zeros(len(steps), 0), black=black)
-    found = _likelier(evidence, _known_standards(evidence, clip_code), _solve(evidence, rounds=ROUNDS), clip_code)
-    return _estimate(evidence, found, tuple(exposure / exposures[0] for exposure in exposures))
+    fit = _solve(evidence, rounds=ROUNDS)
+    curve, standard = _closest_standard(evidence, clip_code=clip_code)
+    if standard.cost >= fit.cost:
+        curve, standard = table_curve("auto", light_of(fit.logs), clip_code=clip_code), fit
+    candidate = _Candidate(curve=curve, fit=standard, range=evidence.range, confidence=1.0)
+    return _estimate(evidence, candidate, tuple(exposure / exposures[0] for exposure in exposures))
 
 
 @one_thread()
 def response_and_exposures(
     pairs: HistogramPairs[float], *, clip_code: float = 1.0, black: Tensor | None = None
 ) -> ResponseEstimate:
-    """Find the response together with the exposures, which nobody says.
+    """Find the response together with unknown exposures.
 
-    Any power of the light fits as well, with the same power of the ratios. What decides is how likely such a curve is
-    among cameras, and that cameras are mostly set in whole stops.
+    Any power of the light fits as well, with the same power of the ratios. The probability of such a curve among
+    cameras decides, and that cameras are mostly set in whole stops.
 
     Args:
         pairs: Histograms of pairs of frames by their places in the cycle (0, 1 ...), as `paired_histograms` gives them.
@@ -191,7 +195,12 @@ def response_and_exposures(
     Raises:
         ResponseError: If nothing is well exposed in two places.
     """
-    brightness = _mean_codes(pairs)
+    sums: dict[float, Tensor] = {}
+    for places, histograms in pairs.items():
+        for place, histogram in zip(places, histograms, strict=True):
+            sums[place] = sums.get(place, torch.zeros(BINS, dtype=torch.float64)) + histogram.sum(0)
+    codes = torch.arange(BINS, dtype=torch.float64)
+    brightness = {place: float((codes * counts).sum() / counts.sum().clamp(min=1)) for place, counts in sums.items()}
     order = sorted(brightness, key=brightness.__getitem__)  # places from the shortest exposure on
     parts, known, free = [], [], []
     for (first, second), histograms in pairs.items():
@@ -204,20 +213,10 @@ def response_and_exposures(
         known.append(step[-1].expand(len(part)))
         free.append(-step[1:-1].expand(len(part), -1))
     unit = _evidence(parts, torch.cat(known), torch.cat(free), black=black)
-    found = _search(unit, clip_code=clip_code)
-    levels = [0.0, *found.fit.levels.tolist(), found.range]
+    best = _search(unit, clip_code=clip_code)
+    levels = [0.0, *best.fit.levels.tolist(), best.range]
     exposures = tuple(math.exp(levels[order.index(place)] - min(levels)) for place in sorted(order))
-    return _estimate(unit, found, exposures)
-
-
-def _mean_codes(pairs: HistogramPairs[float]) -> dict[float, float]:
-    """Mean code at each place of the cycle."""
-    sums: dict[float, Tensor] = {}
-    for places, histograms in pairs.items():
-        for place, histogram in zip(places, histograms, strict=True):
-            sums[place] = sums.get(place, torch.zeros(BINS, dtype=torch.float64)) + histogram.sum(0)
-    codes = torch.arange(BINS, dtype=torch.float64)
-    return {place: float((codes * counts).sum() / counts.sum().clamp(min=1)) for place, counts in sums.items()}
+    return _estimate(unit, best, exposures)
 
 
 def _evidence(parts: list[CodeMatches], known: Tensor, free: Tensor, *, black: Tensor | None) -> _Evidence:
@@ -225,13 +224,13 @@ def _evidence(parts: list[CodeMatches], known: Tensor, free: Tensor, *, black: T
     if len(matches) < FEWEST_MATCHES or float(matches.long.max() - matches.short.min()) < LEAST_COVERED:
         raise ResponseError("too little is well exposed at two exposures to find the response: pass --response NAME")
     floors = torch.zeros(3, dtype=torch.float64) if black is None else black.double()
-    return _Evidence(matches, floors[matches.channel], known, free)
+    return _Evidence(matches=matches, black=floors[matches.channel], known=known, free=free)
 
 
-def _search(unit: _Evidence, *, clip_code: float) -> _Found:
-    """Try ranges of exposure; take the likeliest, and hold it against the standards' curves."""
+def _search(unit: _Evidence, *, clip_code: float) -> _Candidate:
+    """Try ranges of exposure; take the likeliest, and compare it with the standards' curves."""
     first, last, step = STOPS_TRIED
-    tried = [first + step * place for place in range(round((last - first) / step) + 1)]
+    tried = [first + step * number for number in range(round((last - first) / step) + 1)]
 
     def cost(stops: float) -> float:
         fit = _solve(unit.of_range(stops), rounds=QUICK_ROUNDS)
@@ -239,52 +238,50 @@ def _search(unit: _Evidence, *, clip_code: float) -> _Found:
         return fit.cost + sum(_step_cost(after - before) for before, after in pairwise(levels))
 
     costs = torch.tensor([cost(stops) for stops in tried], dtype=torch.float64)
-    best = tried[int(costs.argmin())]
-    stops = min((best + REFINED_BY * place for place in (-2, -1, 0, 1, 2)), key=cost)
+    lowest = tried[int(costs.argmin())]
+    stops = min((lowest + REFINED_BY * number for number in (-2, -1, 0, 1, 2)), key=cost)
     fit = _solve(unit.of_range(stops), rounds=ROUNDS)
     likelihood = (-0.5 * (costs - costs.min())).exp()
     near = (torch.tensor(tried, dtype=torch.float64) - stops).abs() <= SAME_WITHIN
-    found = _Found(table_curve("auto", light_of(fit.logs), clip_code=clip_code), fit, stops * math.log(2), 0.0)
-    found = replace(found, confidence=float(likelihood[near].sum() / likelihood.sum()))
-    for curve, extra in ((gamma_curve, 0.0), (srgb_curve, STANDARD_COST), (bt709_curve, STANDARD_COST)):
-        known = curve(clip_code=clip_code)
-        standard, range_ = _fit_levels(unit, _logs(known))
-        if standard.cost + extra < found.fit.cost:
-            # The curve is known then, and with it the range; what remains is that another curve may look so.
-            found = _Found(known, replace(standard, prior=extra), range_, max(found.confidence, STANDARD_CONFIDENCE))
-    return found
+    best = _Candidate(
+        curve=table_curve("auto", light_of(fit.logs), clip_code=clip_code),
+        fit=fit,
+        range=stops * math.log(2),
+        confidence=float(likelihood[near].sum() / likelihood.sum()),
+    )
+    for make, extra in STANDARDS:
+        curve = make(clip_code=clip_code)
+        standard, range_ = _fit_levels(unit, _logs(curve))
+        if standard.cost + extra < best.fit.cost:
+            # The curve is known then, and with it the range; another curve may still look the same.
+            confidence = max(best.confidence, STANDARD_CONFIDENCE)
+            best = _Candidate(curve=curve, fit=replace(standard, prior=extra), range=range_, confidence=confidence)
+    return best
 
 
 def _step_cost(stops: float) -> float:
-    """Twice the negative logarithm of how usual a step between exposures is."""
+    """Twice the negative logarithm of the probability of a step between exposures."""
     off = (stops - round(stops)) / WHOLE_STOP_DEVIATION
     whole = math.exp(-0.5 * off * off) / (WHOLE_STOP_DEVIATION * math.sqrt(2 * math.pi))
     far = (stops - USUAL_STEP) / STEP_DEVIATION
     return far * far - 2 * math.log(WHOLE_STOPS * whole + 1 - WHOLE_STOPS)
 
 
-def _known_standards(evidence: _Evidence, clip_code: float) -> list[tuple[ResponseCurve, _Fit]]:
-    """Curves of standards and a pure power, held against known exposures that may be slightly off."""
-    found = []
+def _closest_standard(evidence: _Evidence, *, clip_code: float) -> tuple[ResponseCurve, _Fit]:
+    """Fit curves of standards and a pure power to known exposures that may be slightly off; return the likeliest."""
+    candidates = []
     stops = evidence.range / math.log(2)
-    for make, extra in ((gamma_curve, 0.0), (srgb_curve, STANDARD_COST), (bt709_curve, STANDARD_COST)):
+    for make, extra in STANDARDS:
         curve = make(clip_code=clip_code)
         fit, factor = _fit_levels(evidence, _logs(curve))
         slack = (factor - 1) * stops / (SLACK + RELATIVE_SLACK * stops)
-        found.append((curve, replace(fit, prior=extra + slack * slack)))
+        candidates.append((curve, replace(fit, prior=extra + slack * slack)))
         if make is gamma_curve and factor > 0:
             power = GAMMA / factor
             unusual = POWER_COST + ((power - GAMMA) / POWER_DEVIATION) ** 2
-            found.append((power_curve(power, clip_code=clip_code), replace(fit, logs=fit.logs / factor, prior=unusual)))
-    return found
-
-
-def _likelier(evidence: _Evidence, standards: list[tuple[ResponseCurve, _Fit]], fit: _Fit, clip_code: float) -> _Found:
-    """The standard that explains the matches as well as the fitted curve, if there is one, else that."""
-    curve, standard = min(standards, key=lambda candidate: candidate[1].cost)
-    if standard.cost < fit.cost:
-        return _Found(curve, standard, evidence.range, 1.0)
-    return _Found(table_curve("auto", light_of(fit.logs), clip_code=clip_code), fit, evidence.range, 1.0)
+            power_fit = replace(fit, logs=fit.logs / factor, prior=unusual)
+            candidates.append((power_curve(power, clip_code=clip_code), power_fit))
+    return min(candidates, key=lambda candidate: candidate[1].cost)
 
 
 def _logs(curve: ResponseCurve) -> Tensor:
@@ -294,7 +291,7 @@ def _logs(curve: ResponseCurve) -> Tensor:
 
 
 def _fit_levels(evidence: _Evidence, logs: Tensor) -> tuple[_Fit, float]:
-    """Fit only the exposures, with the curve as it is; the factor on the known steps as well."""
+    """Fit the exposures to a fixed curve, and a factor on the known steps."""
     seen = _Seen.of(evidence, logs)
     design = torch.cat([evidence.known[:, None], -evidence.free], dim=1)
     trust = 1 / seen.variance
@@ -305,12 +302,13 @@ def _fit_levels(evidence: _Evidence, logs: Tensor) -> tuple[_Fit, float]:
         expected = seen.variance + (FIT_ERROR * float(levels[0]) * evidence.range) ** 2
         trust = 1 / expected / (1 + residual.square() / expected / OUTLIER**2).sqrt()
     misfit = _misfit(residual, expected)
-    return _Fit(logs, levels[1:], misfit, 0.0, _usual(residual, expected) / math.log(2)), float(levels[0])
+    error = _usual(residual, expected) / math.log(2)
+    return _Fit(logs=logs, levels=levels[1:], misfit=misfit, prior=0.0, error=error), float(levels[0])
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a curve says of the matches: log of the ratio of light above black, and its derivative by log light."""
+    """The matches by a curve: log of the ratio of light above black, and its derivative by log light."""
 
     step: Tensor  # (N,)
     variance: Tensor  # by the errors of the codes, (N,)
@@ -337,12 +335,11 @@ class _Seen:
 def _solve(evidence: _Evidence, *, rounds: int) -> _Fit:
     """Fit by Gauss-Newton; errors of codes count by the slope of the curve, outliers less in each round."""
     basis, mean, matches = _basis(), family().mean, evidence.matches
-    sought = len(_prior()) + evidence.free.shape[1]
-    prior = 1e-6 * torch.eye(sought, dtype=torch.float64)  # levels are free
-    prior[: len(_prior()), : len(_prior())] = _prior()
+    curve = len(_prior())
+    prior = 1e-6 * torch.eye(curve + evidence.free.shape[1], dtype=torch.float64)  # levels are free
+    prior[:curve, :curve] = _prior()
     short, long = _at(basis, matches.short), _at(basis, matches.long)
     unknowns = torch.zeros(len(prior), dtype=torch.float64)
-    curve = len(_prior())
     for _ in range(rounds):
         weights = unknowns[:curve]
         seen = _Seen.of(evidence, mean + basis @ weights)
@@ -360,16 +357,16 @@ def _solve(evidence: _Evidence, *, rounds: int) -> _Fit:
     residual = jacobian @ unknowns + constant
     weights = unknowns[:curve]
     return _Fit(
-        mean + basis @ weights,
-        unknowns[curve:],
-        _misfit(residual, expected),
-        float(weights @ _prior() @ weights),
-        _usual(residual, expected) / math.log(2),
+        logs=mean + basis @ weights,
+        levels=unknowns[curve:],
+        misfit=_misfit(residual, expected),
+        prior=float(weights @ _prior() @ weights),
+        error=_usual(residual, expected) / math.log(2),
     )
 
 
 def _usual(residual: Tensor, variance: Tensor) -> float:
-    """Median size, by how much each counts."""
+    """Median size of residuals, weighted by inverse variance."""
     sizes, order = residual.abs().sort()
     counted = (1 / variance)[order].cumsum(0)
     return float(sizes[int((counted < counted[-1] / 2).sum())])
@@ -380,11 +377,15 @@ def _misfit(residual: Tensor, variance: Tensor) -> float:
     return EVIDENCE * math.log1p(float(excess.mean()))
 
 
-def _estimate(evidence: _Evidence, found: _Found, exposures: tuple[float, ...]) -> ResponseEstimate:
-    matches, error = evidence.matches, found.fit.error
-    covered = float(matches.short.min()), float(matches.long.max())
-    believed = found.confidence / (1 + (error / POOR_FIT) ** 2)
-    return ResponseEstimate(found.curve, error, covered, exposures, believed)
+def _estimate(evidence: _Evidence, candidate: _Candidate, exposures: tuple[float, ...]) -> ResponseEstimate:
+    error = candidate.fit.error
+    return ResponseEstimate(
+        curve=candidate.curve,
+        error=error,
+        covered=(float(evidence.matches.short.min()), float(evidence.matches.long.max())),
+        exposures=exposures,
+        confidence=candidate.confidence / (1 + (error / POOR_FIT) ** 2),
+    )
 
 
 @lru_cache(maxsize=1)
