@@ -33,14 +33,7 @@ PU21_RANGE_NITS = (0.005, 10000.0)
 
 @dataclass(frozen=True)
 class Primaries:
-    """What R, G and B of a linear picture stand for.
-
-    Args:
-        red: CIE 1931 x and y.
-        green: CIE 1931 x and y.
-        blue: CIE 1931 x and y.
-        white: CIE 1931 x and y of R = G = B.
-    """
+    """Primaries and white point of linear R, G and B, as CIE 1931 x and y."""
 
     red: tuple[float, float]
     green: tuple[float, float]
@@ -100,10 +93,6 @@ def rgb_to_xyz(primaries: Primaries) -> Tensor:
 def conversion_matrix(source: Primaries, target: Primaries) -> Tensor:
     """Matrix from one set of primaries to another; white stays white, adapted by Bradford's method.
 
-    Args:
-        source: Primaries of what is to be converted.
-        target: Primaries wanted.
-
     Returns:
         For columns of linear R, G, B; float64, (3, 3); exactly the identity between equal primaries.
     """
@@ -115,12 +104,7 @@ def conversion_matrix(source: Primaries, target: Primaries) -> Tensor:
 
 
 def convert_primaries(picture: Tensor, source: Primaries, *, target: Primaries) -> Tensor:
-    """Express a linear picture in other primaries; colors outside of the target's become negative.
-
-    Args:
-        picture: Linear R, G, B of any scale, (..., 3, H, W).
-        source: Its primaries.
-        target: Primaries wanted.
+    """Convert a linear picture, (..., 3, H, W), to other primaries; colors outside of the target's become negative.
 
     Returns:
         Same shape; the very same tensor between equal primaries.
@@ -239,8 +223,8 @@ def roll_off(nits: Tensor, *, source_peak_nits: float, peak_nits: float) -> Tens
 
     Args:
         nits: Linear light in cd/m2, not negative, (3, H, W).
-        source_peak_nits: What is to become `peak_nits`; light above it ends there as well.
-        peak_nits: Of the display.
+        source_peak_nits: Light that becomes `peak_nits`, as does any light above it.
+        peak_nits: Peak of the display.
 
     Returns:
         Linear light in cd/m2, at most `peak_nits`, (3, H, W).

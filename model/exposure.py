@@ -41,12 +41,10 @@ def to_ldr(radiance: Tensor, exposure: Tensor | float) -> Tensor:
 
 
 def match_exposure(ldr: Tensor, exposure: Tensor | float, *, target: Tensor | float) -> Tensor:
-    """Re-expose an encoded picture: what `target` would have shown, as far as `ldr` knows.
+    """Re-expose an encoded picture from `exposure` to `target`.
 
     Args:
         ldr: Encoded with 1/2.2, 0..1, any shape.
-        exposure: Linear exposure of `ldr`.
-        target: Linear exposure wanted.
 
     Returns:
         Encoded picture, clipped to 0..1, shape of `ldr`.
@@ -72,17 +70,17 @@ def nearest_stop(ratio: float, *, within: float = 0.03) -> Fraction | None:
 
 @dataclass(frozen=True, kw_only=True)
 class CodePrecision:
-    """How precisely codes state light, in units of the clip level; by default, 8 bits encoded with 1/2.2.
+    """The precision of codes, in units of the clip level; by default, of 8 bits encoded with 1/2.2.
 
     A code at black or at the clip level is a censored observation: "at most this", "at least this".
 
     Args:
-        black: Light at and below which a code says only "at most".
-        most: Light that such a code can stand for at the most.
+        black: Light at and below which a code is only an upper bound.
+        most: That bound: the most light that such a code can stand for.
         clip_begins: Light at which a code begins to count as clipped.
-        clip_ends: Light from which on it says only "at least this".
-        floor: Variance that code steps leave in black.
-        slope: What it grows by with the light: the variance is floor + slope * light.
+        clip_ends: Light from which on it is only a lower bound.
+        floor: Variance of code steps in black.
+        slope: Growth of the variance with light: it is floor + slope * light.
     """
 
     black: float = (1.5 / 255) ** GAMMA

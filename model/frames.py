@@ -33,12 +33,12 @@ class LdrFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class FrameBatch:
-    """The same moment of one or more clips, as networks take it.
+    """The same moment of one or more clips.
 
     Args:
         image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
         exposure: Linear exposure relative to the shortest, (B,).
-        precision: What `CodePrecision.tensor` holds, (B, 6).
+        precision: `CodePrecision.tensor` per clip, (B, 6).
         time: In any unit.
     """
 
@@ -62,7 +62,7 @@ class HdrFrame:
 
 
 class Exposed(Protocol):
-    """Whatever has an exposure, relative to the shortest of the clip, and a time in seconds."""
+    """An item with an exposure, relative to the shortest of the clip, and a time in seconds."""
 
     @property
     def exposure(self) -> float:
@@ -174,20 +174,15 @@ def _check_count(count: int, period: int) -> None:
 
 
 def _exposed_window(known: Mapping[int, E], center: int, *, radius: int, cycle: ExposureCycle) -> tuple[E, ...]:
-    phase = _phase_of(known, center, radius=radius, cycle=cycle)
-    offsets = range(-radius, radius + 1)
-    return tuple(_nearest(known, center, offset=offset, exposure=cycle[phase + offset]) for offset in offsets)
-
-
-def _phase_of(known: Mapping[int, E], center: int, *, radius: int, cycle: ExposureCycle) -> int:
-    """Place of the center in the cycle; where an exposure comes twice in it, the one that the neighbors speak for."""
-    exposure = known[center].exposure
-    places = [place for place in range(cycle.period) if cycle[place] == exposure]
-    if not places:
+    exposure, offsets = known[center].exposure, range(-radius, radius + 1)
+    phases = [phase for phase in range(cycle.period) if cycle[phase] == exposure]
+    if not phases:
         listed = ", ".join(f"{ratio:g}" for ratio in cycle.ratios)
         raise ExposureError(f"frame {center} has exposure {exposure:g}, the cycle has {listed}: correct the list")
-    around = [offset for offset in range(-radius, radius + 1) if center + offset in known]
-    return max(places, key=lambda place: sum(known[center + k].exposure == cycle[place + k] for k in around))
+    # Where an exposure comes twice in the cycle, the neighbors decide.
+    around = [offset for offset in offsets if center + offset in known]
+    phase = max(phases, key=lambda phase: sum(known[center + k].exposure == cycle[phase + k] for k in around))
+    return tuple(_nearest(known, center, offset=offset, exposure=cycle[phase + offset]) for offset in offsets)
 
 
 def _nearest(known: Mapping[int, E], center: int, *, offset: int, exposure: float) -> E:

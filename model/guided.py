@@ -13,12 +13,7 @@ from model.physical_merge import merge_by_variance
 
 @dataclass(frozen=True)
 class GuidedState:
-    """What GuidedLanHdr knows of one frame before it meets the others.
-
-    Args:
-        features: What the published network makes of the frame.
-        motion: Where the frame moved from the one before.
-    """
+    """The published network's state of a frame, and the frame's motion."""
 
     features: FrameState
     motion: FrameMotion
@@ -42,19 +37,14 @@ class GuidedLanHdr(nn.Module):
         Args:
             ldr: Frames in order of time, encoded with 1/2.2, 0..1, (B, N, 3, H, W).
             exposures: Linear exposures relative to the shortest, (B, N).
-            precision: What `CodePrecision.tensor` holds, (B, 6); None is 8 bits encoded with 1/2.2.
+            precision: `CodePrecision.tensor` per sample, (B, 6); None is 8 bits encoded with 1/2.2.
         """
         pairs = zip(ldr.unbind(1), exposures.unbind(1), strict=True)
         features = tuple(self.network.features(image, exposure) for image, exposure in pairs)
         return self._correct(features, align_batch(ldr, exposures, precision))
 
     def prepare(self, frame: FrameBatch, *, recent: Sequence[GuidedState]) -> GuidedState:
-        """Compute what depends on one frame and those before it.
-
-        Args:
-            frame: The frame.
-            recent: States of the frames before it, in order of time.
-        """
+        """Compute the state of a frame from it and the states of those before it, in order of time."""
         motion = follow_motion(frame, recent=[state.motion for state in recent], period=self.config.nexps)
         return GuidedState(self.network.prepare(frame), motion)
 

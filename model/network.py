@@ -21,7 +21,7 @@ State = TypeVar("State")
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What distinguishes one network from another; two and three exposures are values, never files.
+    """The configuration of a network; two and three exposures are values, never files.
 
     Args:
         nexps: Number of exposures in the cycle, 2 or 3.
@@ -54,13 +54,13 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network makes of one window.
+    """The prediction for one window.
 
     Args:
         radiance: Linear radiance at the time of the reference, 1.0 = clip of the shortest exposure, (B, 3, H, W).
-        gates: For each frame of the window where its aligned features were used (1) or hallucinated ones (0),
-            (B, 1, h, w), h and w a fraction of H and W; none where features are not aligned.
-        start: What a guided network corrected, like `radiance`; None for others.
+        gates: For each frame of the window the use of aligned (1) or hallucinated features (0), (B, 1, h, w), h and w
+            a fraction of H and W; none where features are not aligned.
+        start: The start that a guided network corrected, like `radiance`; None for others.
     """
 
     radiance: Tensor
@@ -69,19 +69,14 @@ class Prediction:
 
 
 class StreamingNetwork(Protocol[State]):
-    """A network that prepares each frame once and then combines windows of what it prepared."""
+    """A network that prepares each frame once and then combines windows of states."""
 
     @property
     def config(self) -> NetworkConfig:
-        """Which network this is."""
+        """The configuration."""
 
     def prepare(self, frame: FrameBatch, *, recent: Sequence[State]) -> State:
-        """Compute what depends on one frame alone, or on it and the states of those before.
-
-        Args:
-            frame: The frame.
-            recent: States of the `config.nexps` frames before it, as far as there are so many, in order of time.
-        """
+        """Compute the state of a frame, from it and the states of the `config.nexps` frames before it, in order."""
 
     def combine(self, window: tuple[State, ...]) -> Prediction:
         """Reconstruct the frame in the middle of `config.window_length` states in order of time."""
@@ -90,12 +85,12 @@ class StreamingNetwork(Protocol[State]):
         """Move the weights."""
 
     def eval(self) -> Self:
-        """Switch off what serves training only."""
+        """Switch to evaluation."""
 
 
 @dataclass(frozen=True)
 class FrameState:
-    """What LanHdr knows of one frame before it meets the others.
+    """LanHdr's state of one frame before it meets the others.
 
     Args:
         image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
@@ -168,14 +163,11 @@ class LanHdr(nn.Module):
         return self.features(frame.image, frame.exposure)
 
     def features(self, image: Tensor, exposure: Tensor) -> FrameState:
-        """Compute what depends on one frame alone: its features, keys and values.
+        """Compute the features, keys and values of one frame.
 
         Args:
             image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
             exposure: Linear exposure relative to the shortest, (B,).
-
-        Returns:
-            The frame's state for `combine`.
         """
         stacked = frame_input(image, exposure.to(image).view(-1, 1, 1, 1))
         pyramid = self.neighbor_encoder(stacked)

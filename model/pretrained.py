@@ -77,14 +77,13 @@ Size = Literal["lite", "base"]
 FOLDER = Path(__file__).parent / "weights"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pretrained:
-    """A network with its weights, and what is known of them.
+    """A network in evaluation mode, float32, on the CPU.
 
     Args:
-        name: What the weights call themselves, else the name of the file without its suffix.
-        network: The network in evaluation mode, float32, on the CPU.
-        record: How the weights came to be: data, steps, scores, licence.
+        name: Name in the record, else that of the file without its suffix.
+        record: Origin of the weights: data, steps, scores, licence.
     """
 
     name: str
@@ -108,56 +107,49 @@ def build_network(config: NetworkConfig) -> Network:
     return network
 
 
-def check_exposures(config: NetworkConfig, nexps: int) -> None:
-    """Make sure that a network was made for a clip's number of exposures.
-
-    Raises:
-        WeightsError: If it was made for another one.
-    """
-    if config.nexps != nexps:
-        raise WeightsError(
-            f"these weights are for {exposures_in_words(config.nexps)}, the clip has {exposures_in_words(nexps)}: "
-            "pass other --weights or check --exposures"
-        )
-
-
 def load_network(path: Path | str, *, nexps: int | None = None) -> Pretrained:
-    """Read a file of weights: ours (safetensors) or a published checkpoint (`ckpt.pt`); its content tells which.
+    """Read a file of weights: ours (safetensors) or a published checkpoint (`ckpt.pt`), recognized by its content.
 
     Args:
-        path: The file.
         nexps: Number of exposures that the weights must be for, None for any.
-
-    Returns:
-        The network, its name and record.
 
     Raises:
         WeightsError: If the file is missing, damaged, foreign, holds anything but weights, does not fit the network
             exactly, or is for another number of exposures.
     """
     path = Path(path)
-    config, tensors, record = _read_own(path) if _is_safetensors(path) else _read_published(path)
-    if nexps is not None:
-        check_exposures(config, nexps)
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise WeightsError(f"can't read weights {path}: {error.strerror}") from error
+    own = start[8:] == b"{"  # of safetensors, 8 bytes hold the header's length, then its JSON begins
+    config, tensors, record = _read_own(path) if own else _read_published(path)
+    if nexps not in (None, config.nexps):
+        raise WeightsError(
+            f"these weights are for {exposures_in_words(config.nexps)}, the clip has {exposures_in_words(nexps)}: "
+            "pass other --weights or check --exposures"
+        )
     network = build_network(config)
     _fill(network, tensors, path=path)
-    return Pretrained(record.get("name", path.stem), network.eval(), record)
+    return Pretrained(name=record.get("name", path.stem), network=network.eval(), record=record)
 
 
 def save_network(network: Network, path: Path | str, *, record: Mapping[str, str], half: bool) -> None:
-    """Write weights with their configuration and record; the file appears under its name only when complete.
+    """Write weights with their configuration and record; an existing file is replaced when the new one is complete.
 
     Args:
-        network: Any network that `build_network` makes.
-        path: The file, replaced if it exists.
-        record: How the weights came to be; `name` is what they call themselves.
+        record: Origin of the weights; `name` is theirs.
         half: Whether to store half precision, at half the size.
 
     Raises:
         WeightsError: If the file can't be written.
     """
     path = Path(path)
-    tensors = {name: _stored(tensor, half=half) for name, tensor in network.state_dict().items()}
+    tensors = {
+        name: tensor.detach().to("cpu", torch.float16 if half and tensor.is_floating_point() else None).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
     metadata = {"format": "pt", "config": json.dumps(asdict(network.config)), "record": json.dumps(dict(record))}
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -177,17 +169,8 @@ def published_to_own(key: str) -> str:
 
 
 def exposures_in_words(count: int) -> str:
-    """Say how many, e.g. "two exposures"."""
+    """Spell a number of exposures, e.g. "two exposures"."""
     return f"{NUMBER_WORDS.get(count, str(count))} exposures"
-
-
-def _is_safetensors(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            start = file.read(9)
-    except OSError as error:
-        raise WeightsError(f"can't read weights {path}: {error.strerror}") from error
-    return start[8:] == b"{"  # 8 bytes hold the header's length, then its JSON begins
 
 
 def _read_own(path: Path) -> tuple[NetworkConfig, dict[str, Tensor], dict[str, str]]:
@@ -199,43 +182,31 @@ def _read_own(path: Path) -> tuple[NetworkConfig, dict[str, Tensor], dict[str, s
         raise WeightsError(f"{path} is damaged ({error}): fetch it again") from error
     if "config" not in metadata:
         raise WeightsError(f"{path} does not say which network it is for: pass weights written by lanhdr")
-    return _parse_config(metadata["config"], path=path), tensors, _parse_record(metadata.get("record", "{}"), path=path)
-
-
-def _parse_config(text: str, *, path: Path) -> NetworkConfig:
     try:
-        config = NetworkConfig(**json.loads(text))
+        config = NetworkConfig(**json.loads(metadata["config"]))
         sizes = (config.channels, config.pyramid_channels)
         if not all(isinstance(size, int) and 0 < size <= LARGEST_WIDTH for size in sizes):
             raise ValueError(f"widths {sizes}")
     except (TypeError, ValueError, WeightsError) as error:
         raise WeightsError(f"{path} has a configuration that this version does not know ({error}): update") from error
-    return config
-
-
-def _parse_record(text: str, *, path: Path) -> dict[str, str]:
     try:
-        return {str(key): str(value) for key, value in json.loads(text).items()}
+        record = {str(key): str(value) for key, value in json.loads(metadata.get("record", "{}")).items()}
     except (AttributeError, ValueError) as error:
         raise WeightsError(f"{path} has a damaged training record ({error}): fetch it again") from error
+    return config, tensors, record
 
 
 def _read_published(path: Path) -> tuple[NetworkConfig, dict[str, Tensor], dict[str, str]]:
-    loaded = _unpickle_weights(path)
-    checkpoint = loaded if isinstance(loaded, dict) else {}
-    state = checkpoint.get("g")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # errors of a damaged or hostile pickle have no common type
+        raise WeightsError(f"{path} is no file of weights, nothing was run: pass .safetensors or ckpt.pt") from error
+    state = checkpoint.get("g") if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds no LAN-HDR weights (no state dict `g`): pass a published ckpt.pt")
     tensors = {published_to_own(str(key)): value for key, value in state.items()}
     record = {key: str(checkpoint[key]) for key in ("iter", "epoch") if isinstance(checkpoint.get(key), int)}
     return _infer_config(tensors, path=path), tensors, {"source": "published checkpoint", **record}
-
-
-def _unpickle_weights(path: Path) -> object:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a damaged or hostile pickle raises has no common type
-        raise WeightsError(f"{path} is no file of weights, nothing was run: pass .safetensors or ckpt.pt") from error
 
 
 def _infer_config(tensors: Mapping[str, Tensor], *, path: Path) -> NetworkConfig:
@@ -258,24 +229,17 @@ def _fill(network: Network, tensors: Mapping[str, Tensor], *, path: Path) -> Non
         "unexpected": [name for name in tensors if name not in own],
         "of another shape": [name for name in own if name in tensors and own[name].shape != tensors[name].shape],
     }
-    found = "; ".join(f"{kind}: {_listed(names)}" for kind, names in differences.items() if names)
-    if found:
-        raise WeightsError(f"{path} does not fit its network ({found}): pass weights of this version")
+    listed = []
+    for kind, names in differences.items():
+        more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+        listed += [f"{kind}: {', '.join(names[:NAMES_SHOWN])}{more}"] if names else []
+    if listed:
+        raise WeightsError(f"{path} does not fit its network ({'; '.join(listed)}): pass weights of this version")
     network.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})
 
 
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return ", ".join(names[:NAMES_SHOWN]) + more
-
-
-def _stored(tensor: Tensor, *, half: bool) -> Tensor:
-    dtype = torch.float16 if half and tensor.is_floating_point() else tensor.dtype
-    return tensor.detach().to("cpu", dtype).contiguous()
-
-
 def bundled_files() -> list[Path]:
-    """All weights that come with the package, by name."""
+    """List the bundled weights by name."""
     return sorted(FOLDER.glob("*.safetensors"))
 
 
@@ -283,10 +247,7 @@ def bundled_path(*, nexps: int, size: Size | None = None, on_gpu: bool = False) 
     """Find bundled weights.
 
     Args:
-        nexps: Number of exposures.
-        size: Which network; None takes the one whose cost suits the device: `base` on a GPU where there are weights
-            of it, else `lite`.
-        on_gpu: Whether the device is a GPU.
+        size: Network; None is `base` on a GPU where its weights are bundled, else `lite`.
 
     Raises:
         WeightsError: If there are none for this number of exposures and size.
@@ -318,8 +279,8 @@ def load_reconstructor(
 
     Args:
         exposures: Number of exposures in the cycle, 2 or 3.
-        weights: A file of weights; None takes the bundled ones.
-        size: Which bundled weights; None takes those that suit the device.
+        weights: A file of weights; None for the bundled ones.
+        size: Size of the bundled weights; None for the one that suits the device.
         device: `auto` is the first GPU if there is one, else the CPU.
         precision: `torch.float32`, or half precision for the convolutions.
 

@@ -33,13 +33,7 @@ Pictures = TypeVar("Pictures", bound=Tensor | SupportsArray)
 
 @dataclass(frozen=True)
 class PreparedFrame:
-    """A frame after its own share of the work.
-
-    Args:
-        state: What the network knows of it.
-        exposure: Linear exposure relative to the shortest of the clip.
-        time: Presentation time in seconds.
-    """
+    """The network's state of a frame, its linear exposure relative to the shortest, and its time in seconds."""
 
     state: Any
     exposure: float
@@ -50,8 +44,7 @@ class Reconstructor:
     """Runs a network over a clip of any length; memory does not grow with it.
 
     Args:
-        network: The network; it is moved to the device and switched to evaluation.
-        device: Where to compute.
+        network: It is moved to the device and switched to evaluation.
         precision: `torch.float32`, or half precision for the convolutions (`torch.bfloat16`, `torch.float16`).
     """
 
@@ -171,34 +164,31 @@ class Reconstructor:
             if cycle is None
             else exposure_windows(states, length=length, cycle=cycle)
         )
+        nexps = self.network.config.nexps
         for window in windows:
-            self._check_exposures(window)
+            exposures = sorted({frame.exposure for frame in window})
+            if len(exposures) != nexps:
+                listed = ", ".join(f"{exposure:g}" for exposure in exposures)
+                time_s = float(window[len(window) // 2].time)
+                raise ExposureError(
+                    f"the frames around {time_s:.3f} s have {len(exposures)} exposures ({listed}), "
+                    f"the weights are for {nexps}: pass other weights or check the exposures"
+                )
             yield window
 
     def _states(self, frames: Iterable[LdrFrame]) -> Iterator[PreparedFrame]:
         size: tuple[int, ...] | None = None
         recent: deque[Any] = deque(maxlen=self.network.config.nexps)
         for number, frame in enumerate(frames):
-            found = tuple(frame.image.shape)
-            size = size or found
-            if found != size:
+            shape = tuple(frame.image.shape)
+            size = size or shape
+            if shape != size:
                 raise FrameError(
-                    f"frame {number} is {found[-1]}x{found[-2]}, the first is {size[-1]}x{size[-2]}: "
+                    f"frame {number} is {shape[-1]}x{shape[-2]}, the first is {size[-1]}x{size[-2]}: "
                     "frames of one clip must have one size"
                 )
             recent.append(self._prepare(frame, recent=tuple(recent)))
             yield PreparedFrame(recent[-1], frame.exposure, frame.time)
-
-    def _check_exposures(self, window: tuple[PreparedFrame, ...]) -> None:
-        found = sorted({frame.exposure for frame in window})
-        expected = self.network.config.nexps
-        if len(found) != expected:
-            listed = ", ".join(f"{exposure:g}" for exposure in found)
-            time_s = float(window[len(window) // 2].time)
-            raise ExposureError(
-                f"the frames around {time_s:.3f} s have {len(found)} exposures ({listed}), "
-                f"the weights are for {expected}: pass other weights or check the exposures"
-            )
 
     # Inference mode is held per call: around a yield it would leak into the caller's code.
     @torch.inference_mode()
@@ -214,11 +204,7 @@ class Reconstructor:
 
     @torch.inference_mode()
     def predict(self, window: tuple[PreparedFrame, ...]) -> Prediction:
-        """Reconstruct the frame in the middle of a window; results stay on the device.
-
-        Args:
-            window: One of `windows`.
-        """
+        """Reconstruct the frame in the middle of one of `windows`; results stay on the device."""
         with self._autocast():
             return self.network.combine(tuple(frame.state for frame in window))
 
@@ -228,16 +214,16 @@ class Reconstructor:
 
 
 def in_file_range(radiance: Tensor) -> Tensor:
-    """Bring what a network predicts to what files hold: float32 on the CPU, not negative."""
+    """Convert predicted radiance to that of files: float32 on the CPU, not negative."""
     return radiance.float().clamp(min=0).cpu()
 
 
 def _encoded(codes: Tensor, number: int, *, layout: Layout) -> tuple[Tensor, int]:
-    """Bring a picture of codes, or of floats, to 0..1, (3, H, W); and say of how many bits its precision is."""
+    """Scale a picture of codes or floats to 0..1, (3, H, W); return the bits of its precision as well."""
     image = codes.permute(2, 0, 1) if layout == "channels_last" and codes.ndim == 3 else codes
     if image.ndim != 3 or image.shape[0] != 3:
-        wanted = "(3, H, W)" if layout == "channels_first" else "(H, W, 3)"
-        raise FrameError(f"picture {number} has shape {tuple(codes.shape)}, expected {wanted}: check layout")
+        expected = "(3, H, W)" if layout == "channels_first" else "(H, W, 3)"
+        raise FrameError(f"picture {number} has shape {tuple(codes.shape)}, expected {expected}: check layout")
     if bits := CODE_BITS.get(codes.dtype):
         return image.to(torch.float32) / (2**bits - 1), min(bits, MOST_BITS)
     if not codes.is_floating_point():

@@ -27,9 +27,9 @@ LOSSY_ERRORS = (3.0, 0.9)  # likewise, in the darks and elsewhere
 class ResponseCurve:
     """The response of a camera, from light to encoded values and back.
 
-    The networks think in pictures encoded with 1/2.2, where 1 is the level at which the sensor clips. That is where
-    any curve is brought: to light, divided by the light of `clip_code`, encoded anew. Logarithmic curves reach far
-    above diffuse white, so that middle gray becomes small (0.1 with S-Log3, encoded); that is what it is to the sensor.
+    The networks take pictures encoded with 1/2.2, where 1 is the level at which the sensor clips. Pictures of any curve
+    are converted to that: to light, divided by the light of `clip_code`, encoded anew. Logarithmic curves reach far
+    above diffuse white, so that middle gray becomes small (0.1 with S-Log3, encoded), as it is to the sensor.
 
     Args:
         name: For records and messages.
@@ -91,7 +91,7 @@ class ResponseCurve:
         return self.linearize(encoded).pow_(1 / GAMMA)
 
     def precision(self, *, bits: int = 8, lossy: bool = False) -> CodePrecision:
-        """Tell how precisely the camera's codes state light: by the slope of the inverse curve.
+        """Derive the precision of the camera's codes from the slope of the inverse curve.
 
         Args:
             bits: Bits of a code.
@@ -174,7 +174,7 @@ def table_curve(name: str, table: Tensor, *, clip_code: float = 1.0) -> Response
 
 
 def _checked(name: str, table: Tensor) -> Tensor:
-    """One row of float32 per channel, never falling, (1 or 3, N)."""
+    """Return one row of float32 per channel that never falls, (1 or 3, N)."""
     columns = (table[:, None] if table.ndim == 1 else table).T  # (1 or 3, N)
     smallest, largest = TABLE_SIZES
     if columns.ndim != 2 or len(columns) not in (1, 3) or not smallest <= columns.shape[1] <= largest:
@@ -192,7 +192,7 @@ def _checked(name: str, table: Tensor) -> Tensor:
 
 
 def _look_up(columns: Tensor, codes: Tensor) -> Tensor:
-    """Light at codes of any shape (..., 3, H, W), by linear interpolation."""
+    """Interpolate the light at codes, (..., 3, H, W)."""
     last = columns.shape[1] - 1
     position = codes.clamp(0, 1).mul(last)
     below = position.floor().clamp_(max=last - 1)
@@ -207,15 +207,15 @@ def _look_up(columns: Tensor, codes: Tensor) -> Tensor:
 
 
 def _find(columns: Tensor, light: Tensor) -> Tensor:
-    """Codes at which a light of shape (..., 3, H, W) lies in the table."""
+    """Interpolate the codes of a light, (..., 3, H, W)."""
     rows = columns.to(light).expand(3, -1)
     last = rows.shape[1] - 1
-    found = [_find_in(row.contiguous(), channel) for row, channel in zip(rows, light.unbind(-3), strict=True)]
-    return torch.stack(found, dim=-3) / last
+    codes = [_find_in(row.contiguous(), channel) for row, channel in zip(rows, light.unbind(-3), strict=True)]
+    return torch.stack(codes, dim=-3) / last
 
 
 def _find_in(row: Tensor, light: Tensor) -> Tensor:
-    """Fractional index of values in a row that never falls."""
+    """Return the fractional index of values in a row that never falls."""
     values = light.clamp(float(row[0]), float(row[-1])).contiguous()
     above = torch.searchsorted(row, values).clamp(1, len(row) - 1)
     low, high = row[above - 1], row[above]
