@@ -116,7 +116,7 @@ class VideoTarget:
 def origin_of(source: Source, *, sound: bool, cut: bool) -> ClipOrigin:
     """What a video made of a clip takes over from it."""
     video = source.path if source.path.is_file() and not is_picture(source.path) else None
-    return ClipOrigin(source.info, video, sound=sound, cut=cut)
+    return ClipOrigin(info=source.info, path=video, sound=sound, cut=cut)
 
 
 def plan_destination(
@@ -169,7 +169,7 @@ def _refuse_exr_options(path: Path, *, start_number: int | None, colorspace: str
 
 
 def _refuse_video_options(output: str, video: VideoOptions) -> None:
-    if video != VideoOptions(EncoderOptions(threads=video.encoding.threads), sound=video.sound):
+    if video != VideoOptions(encoding=EncoderOptions(threads=video.encoding.threads), sound=video.sound):
         raise MediaError(
             f"-o {output} means EXR frames, options of video (--codec, --crf, --peak-nits ...) do not fit: "
             "leave them out or name a .mp4, .mov or .mkv file"

@@ -111,7 +111,7 @@ def _plain(name: str) -> str:
 
 def _header(method: str, scene: Scene, frame: int) -> dict[str, object]:
     cycle = tuple(sorted(set(scene.exposures)))
-    record = ClipRecord(None, None, Fraction(1), SCALE, cycle, method, lanhdr_version())
+    record = ClipRecord(scale=SCALE, exposures=cycle, weights=method, version=lanhdr_version())
     exposure = scene.exposures[frame]
     return clip_header(record) | frame_header(record, Fraction(frame), index=frame, number=frame, exposure=exposure)
 
