@@ -11,22 +11,11 @@ from av.video.stream import VideoStream
 from lanhdr_cli.media.yuv import UNTAGGED, coding_of
 
 # ITU-T H.273 tables 2 to 4, by FFmpeg's names.
-PRIMARIES = {
-    1: "bt709",
-    4: "bt470m",
-    5: "bt470bg",
-    6: "smpte170m",
-    7: "smpte240m",
-    9: "bt2020",
-    11: "smpte431",
-    12: "smpte432",
-}
-TRANSFERS = {
-    1: "bt709",
+COMMON = {1: "bt709", 6: "smpte170m", 7: "smpte240m"}
+PRIMARIES = COMMON | {4: "bt470m", 5: "bt470bg", 9: "bt2020", 11: "smpte431", 12: "smpte432"}
+TRANSFERS = COMMON | {
     4: "gamma22",
     5: "gamma28",
-    6: "smpte170m",
-    7: "smpte240m",
     8: "linear",
     11: "iec61966-2-4",
     13: "iec61966-2-1",
@@ -35,16 +24,7 @@ TRANSFERS = {
     16: "smpte2084",
     18: "arib-std-b67",
 }
-MATRICES = {
-    0: "gbr",
-    1: "bt709",
-    4: "fcc",
-    5: "bt470bg",
-    6: "smpte170m",
-    7: "smpte240m",
-    9: "bt2020nc",
-    10: "bt2020c",
-}
+MATRICES = COMMON | {0: "gbr", 4: "fcc", 5: "bt470bg", 9: "bt2020nc", 10: "bt2020c"}
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ class ExrWriter:
     def _write(self, item: tuple[int, HdrFrame, float]) -> None:
         index, frame, exposure = item
         record, number = self._record, self._names.number(index)
-        header = clip_header(record) | frame_header(record, frame.time, index=index, number=number, exposure=exposure)
+        header = frame_header(record, frame.time, index=index, number=number, exposure=exposure)
         primaries, _ = COLORSPACES[record.colorspace]
         converted = convert_primaries(frame.radiance, REC709, target=primaries)
         whole = write_exr(self._names.path(index), converted, record.scale, header=header)
@@ -169,28 +169,8 @@ def half_pixels(radiance: Tensor, scale: float) -> NDArray[np.float16]:
     return half
 
 
-def clip_header(record: ClipRecord) -> dict[str, object]:
-    """Make the OpenEXR attributes that are the same for all frames."""
-    primaries, interop_id = COLORSPACES[record.colorspace]
-    header: dict[str, object] = {
-        "compression": OpenEXR.ZIP_COMPRESSION,
-        "type": OpenEXR.scanlineimage,
-        "chromaticities": primaries.chromaticities,
-        "colorInteropID": interop_id,
-        "pixelAspectRatio": float(record.pixel_aspect),
-        "lanhdr/exposureScale": float(record.scale),
-        "lanhdr/exposures": ",".join(f"{exposure:g}" for exposure in record.exposures),
-        "lanhdr/response": record.response,
-        "lanhdr/weights": record.weights,
-        "lanhdr/version": record.version,
-    }
-    if record.rate:
-        header["framesPerSecond"] = record.rate
-    return header
-
-
 def frame_header(record: ClipRecord, time: Fraction, *, index: int, number: int, exposure: float) -> dict[str, object]:
-    """Make the OpenEXR attributes of one frame.
+    """Make the OpenEXR attributes of a frame.
 
     Args:
         record: Facts about the clip.
@@ -199,12 +179,25 @@ def frame_header(record: ClipRecord, time: Fraction, *, index: int, number: int,
         number: Number in the file's name.
         exposure: Exposure of the LDR frame, relative to the shortest.
     """
+    primaries, interop_id = COLORSPACES[record.colorspace]
     header: dict[str, object] = {
+        "compression": OpenEXR.ZIP_COMPRESSION,
+        "type": OpenEXR.scanlineimage,
+        "chromaticities": primaries.chromaticities,
+        "colorInteropID": interop_id,
+        "pixelAspectRatio": float(record.pixel_aspect),
+        "lanhdr/exposureScale": float(record.scale),
+        "lanhdr/exposures": ",".join(f"{value:g}" for value in record.exposures),
+        "lanhdr/response": record.response,
+        "lanhdr/weights": record.weights,
+        "lanhdr/version": record.version,
         "imageCounter": number,
         "lanhdr/sourceFrame": index,
         "lanhdr/sourceExposure": float(exposure),
         "lanhdr/sourceTime": str(time),
     }
+    if record.rate:
+        header["framesPerSecond"] = record.rate
     if record.rate and round(record.rate) <= 2 * TIMECODE_FRAMES:
         start = (parse_timecode(record.timecode) if record.timecode else None) or TimeCode(0, 0, 0, 0)
         label = advance(start, index, rate=record.rate)

@@ -21,11 +21,7 @@ _NUMBERED = re.compile(rf"(?P<prefix>.*[._])(?P<number>\d{{3,}})(?P<suffix>{re.e
 
 
 def check_output(target: str) -> None:
-    """Refuse an `-o` that names neither EXR frames (a folder with a slash at its end, or a name in .exr) nor a video.
-
-    Raises:
-        MediaError: If so.
-    """
+    """Refuse an `-o` that names neither EXR frames (a name in .exr, or a folder with a slash) nor a video."""
     suffix = PurePath(target).suffix.lower()
     if not target.endswith("/") and suffix != EXR_SUFFIX and suffix not in CONTAINERS:
         raise MediaError(
@@ -35,31 +31,19 @@ def check_output(target: str) -> None:
 
 
 def check_preview(path: PurePath) -> None:
-    """Refuse a preview that is neither a PNG nor a video.
-
-    Raises:
-        MediaError: If so.
-    """
+    """Refuse a preview that is neither a PNG nor a video."""
     if path.suffix.lower() != PNG_SUFFIX and not is_video(path):
         raise MediaError(f"--preview {path}: can only write PNG and video; pass e.g. preview.png or preview.mp4")
 
 
 def check_plot(path: PurePath) -> None:
-    """Refuse a plot that is no PNG.
-
-    Raises:
-        MediaError: If so.
-    """
+    """Refuse a plot that is no PNG."""
     if path.suffix.lower() != PNG_SUFFIX:
         raise MediaError(f"--plot {path}: can only write PNG; pass e.g. --plot plot.png")
 
 
 def check_weights(path: PurePath) -> None:
-    """Refuse weights that are not safetensors.
-
-    Raises:
-        MediaError: If so.
-    """
+    """Refuse weights that are not safetensors."""
     if path.suffix.lower() != WEIGHTS_SUFFIX:
         raise MediaError(f"-o {path}: weights are written as {WEIGHTS_SUFFIX}; pass e.g. weights{WEIGHTS_SUFFIX}")
 
@@ -176,22 +160,14 @@ def frame_names(
 
 
 def refuse_existing(paths: Sequence[Path]) -> None:
-    """Refuse to overwrite files.
-
-    Raises:
-        MediaError: If there are any paths.
-    """
+    """Refuse to overwrite files."""
     if paths:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         raise MediaError(f"{paths[0]}{more} exists already: pass -y to overwrite, or another name")
 
 
 def refuse_sources(targets: Iterable[Path], sources: Iterable[Path]) -> None:
-    """Refuse to overwrite a file that is still to be read, under whatever name.
-
-    Raises:
-        MediaError: If a target is one of the sources.
-    """
+    """Refuse to overwrite a file that is still to be read, under whatever name."""
     states = [path.stat() for path in sources if path.exists()]
     known = {(state.st_dev, state.st_ino) for state in states}
     for target in targets:

@@ -1,7 +1,6 @@
 """Writers of HDR video and SDR previews: encoded beside other work, complete or absent."""
 
 import logging
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -9,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import av
 from torch import Tensor
 
 from lanhdr_cli.media.background import Background
@@ -48,7 +46,7 @@ class ClipOrigin:
 
 
 class VideoFile:
-    """Encodes frames in the background; use it in a `with`.
+    """A video of encoded pictures, made in the background; use it in a `with`.
 
     Leaving it waits for the encoder, adds sound and tags, and gives the file its name. On an error nothing stays.
 
@@ -56,30 +54,17 @@ class VideoFile:
         path: The file.
         plan: How to encode.
         origin: The clip that the file is made of.
-        make_frame: Turns a picture into a frame for the encoder; runs in its thread.
         measure: Called with every frame as a player will decode it.
-        metadata: Describes what has been encoded.
 
     Raises:
-        MediaError: From `put` or on leaving, if the file can't be made.
+        MediaError: On entering, if the encoder does not start; later, if the file can't be made.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        plan: StreamPlan,
-        *,
-        origin: ClipOrigin,
-        make_frame: Callable[[Tensor], av.VideoFrame],
-        measure: Measure | None = None,
-        metadata: Callable[[], StaticMetadata | None] = lambda: None,
-    ) -> None:
+    def __init__(self, path: Path, plan: StreamPlan, *, origin: ClipOrigin, measure: Measure | None = None) -> None:
         self._path = path
         self._plan = plan
         self._origin = origin
-        self._make_frame = make_frame
         self._measure = measure
-        self._metadata = metadata
         self._begin: tuple[int, Fraction] | None = None
         self._last = Fraction(0)
 
@@ -103,7 +88,7 @@ class VideoFile:
         """Hand over a picture; waits while too many are under way.
 
         Args:
-            picture: As `make_frame` takes it.
+            picture: Encoded R, G, B, 0..1, (3, H, W); radiance for HDR video.
             index: Position in the clip, from 0.
             time: Presentation time in seconds.
         """
@@ -114,7 +99,15 @@ class VideoFile:
 
     def _encode(self, item: tuple[Tensor, Fraction]) -> None:
         picture, time = item
-        self._encoder.encode(self._make_frame(picture), time)
+        self._encoder.encode(to_frame(self._signal(picture), self._plan.pixel_format), time)
+
+    def _signal(self, picture: Tensor) -> Tensor:
+        """Encode a picture for the display; runs in the background."""
+        return picture
+
+    def _metadata(self) -> StaticMetadata | None:
+        """Describe the light of all frames, None if there is nothing to describe."""
+        return None
 
     def _finish(self, index: int, begin: Fraction) -> None:
         origin, rate = self._origin, self._origin.info.rate
@@ -147,7 +140,7 @@ class VideoOptions:
     sound: bool = True
 
 
-class VideoWriter:
+class VideoWriter(VideoFile):
     """Writes one HDR video; use it in a `with`. The file appears only when it is complete.
 
     Args:
@@ -157,24 +150,17 @@ class VideoWriter:
         origin: The clip that the video is made of.
 
     Raises:
-        MediaError: On entering, if the encoder does not start; later, if the file can't be written.
+        MediaError: If pictures are too narrow for the encoder.
     """
 
     def __init__(self, path: Path, options: VideoOptions, *, scale: float, origin: ClipOrigin) -> None:
-        self.written = 0
-        self.nan_frames = 0
-        self._path = path
-        self._grading = options.grading
-        self._format = options.encoding.pixel_format
-        self._scale = scale
-        self._meter = ContentLightMeter()
         encoding, info = options.encoding, origin.info
-        encoder = encoding.encoder
-        coded_size = FORMATS[self._format].padded_size(info.width, info.height)
+        encoder, pixel_format = encoding.encoder, encoding.pixel_format
+        coded_size = FORMATS[pixel_format].padded_size(info.width, info.height)
         if coded_size != (info.width, info.height):
             logger.warning(
                 "%s: %s needs even sizes; the last column or row is repeated: %dx%d becomes %dx%d",
-                *(path.name, self._format, info.width, info.height, *coded_size),
+                *(path.name, pixel_format, info.width, info.height, *coded_size),
             )
         if info.width < encoder.narrowest:
             needed = f"{encoding.codec} needs {encoder.narrowest}"
@@ -182,20 +168,18 @@ class VideoWriter:
         plan = StreamPlan(
             encoder=encoder,
             options=ffmpeg_options(encoding, options.grading),
-            pixel_format=self._format,
+            pixel_format=pixel_format,
             info=info,
             primaries=BT2020,
             transfer=HLG_TRANSFER if options.grading.hlg else PQ_TRANSFER,
             threads=encoding.threads,
         )
-        self._file = VideoFile(
-            path,
-            plan,
-            origin=origin,
-            make_frame=self._make_frame,
-            measure=None if options.grading.hlg else self._meter.add,
-            metadata=self._metadata,
-        )
+        self.written = 0
+        self.nan_frames = 0
+        self._grading = options.grading
+        self._scale = scale
+        self._meter = ContentLightMeter()
+        super().__init__(path, plan, origin=origin, measure=None if options.grading.hlg else self._meter.add)
 
     @property
     def outcome(self) -> str:
@@ -210,15 +194,6 @@ class VideoWriter:
         """State after an interruption, in words."""
         return f"nothing was written to {self._path}"
 
-    def __enter__(self) -> Self:
-        self._file.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.__exit__(kind, error, trace)
-
     def write(self, frame: HdrFrame, *, index: int, exposure: float) -> None:
         """Queue one frame; waits while too many are queued.
 
@@ -227,15 +202,14 @@ class VideoWriter:
             index: Position in the clip, from 0.
             exposure: Not used; video says nothing of single frames.
         """
-        self._file.put(frame.radiance, index=index, time=frame.time)
+        self.put(frame.radiance, index=index, time=frame.time)
         self.written += 1
 
-    def _make_frame(self, radiance: Tensor) -> av.VideoFrame:
-        self.nan_frames += bool(radiance.isnan().any())
-        return to_frame(self._grading.signal(radiance.nan_to_num(nan=0.0), scale=self._scale), self._format)
+    def _signal(self, picture: Tensor) -> Tensor:
+        self.nan_frames += bool(picture.isnan().any())
+        return self._grading.signal(picture.nan_to_num(nan=0.0), scale=self._scale)
 
     def _metadata(self) -> StaticMetadata | None:
-        """Describe the light of all frames; HLG needs no description."""
         if self._grading.hlg:
             return None
         return StaticMetadata(display=MasteringDisplay(peak_nits=self._grading.peak_nits), light=self._meter.level())
@@ -261,4 +235,4 @@ def sdr_video(path: Path, *, width: int, height: int, origin: ClipOrigin, thread
         transfer=BT709,
         threads=threads,
     )
-    return VideoFile(path, plan, origin=origin, make_frame=lambda picture: to_frame(picture, pixel_format))
+    return VideoFile(path, plan, origin=origin)
