@@ -15,9 +15,7 @@ class Background(Generic[T]):
     Errors of the function surface in `put` or on leaving. On an error waiting items are dropped.
 
     Args:
-        consume: The function.
         depth: Number of items that may be under way.
-        name: Of the threads.
         workers: Number of threads; with more than one, items are finished in any order.
     """
 

@@ -25,27 +25,13 @@ from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
 from lanhdr_cli.media.yuv import FORMATS, HLG_TRANSFER, PQ_TRANSFER
 
 Measure = Callable[[av.VideoFrame], None]
-# lanhdr sets colors and light itself; names of x265 and SVT-AV1.
-RESERVED_PARAMETERS = (
-    "colorprim",
-    "transfer",
-    "colormatrix",
-    "range",
-    "chromaloc",
-    "master-display",
-    "max-cll",
-    "hdr10",
-    "videoformat",
-    "color-primaries",
-    "transfer-characteristics",
-    "matrix-coefficients",
-    "color-range",
-    "chroma-sample-position",
-    "mastering-display",
-    "content-light",
-    "x265-params",
-    "svtav1-params",
-)
+# Parameters of x265 and SVT-AV1 that lanhdr sets itself.
+X265_COLOR = ("colorprim", "transfer", "colormatrix", "range", "chromaloc", "videoformat")
+X265_LIGHT = ("master-display", "max-cll", "hdr10")
+AV1_COLOR = ("color-primaries", "transfer-characteristics", "matrix-coefficients", "color-range")
+AV1_LIGHT = ("mastering-display", "content-light")
+NESTED = ("x265-params", "svtav1-params")
+RESERVED_PARAMETERS = {*X265_COLOR, *X265_LIGHT, *AV1_COLOR, "chroma-sample-position", *AV1_LIGHT, *NESTED}
 NEEDS_NVIDIA = "it needs an NVIDIA GPU with an encoder and its driver: pass --codec {}"
 
 
@@ -181,11 +167,7 @@ class EncoderOptions:
 
 
 def check_encoder_options(options: EncoderOptions, target: PurePath) -> None:
-    """Refuse options that an encoder does not have, and a file that does not take its stream.
-
-    Raises:
-        MediaError: If there are any.
-    """
+    """Refuse options that an encoder does not have, and a file that does not take its stream."""
     encoder, codec = options.encoder, options.codec
     container = CONTAINERS[target.suffix.lower()]
     if container not in encoder.containers:
@@ -265,8 +247,6 @@ class VideoEncoder:
     """An open encoder; use it in a `with`. Leaving it finishes the file, or breaks off on an error.
 
     Args:
-        path: The file to write.
-        plan: How to encode.
         measure: Called with every frame as a player will decode it.
 
     Raises:
@@ -302,11 +282,7 @@ class VideoEncoder:
                 self._container.close()
 
     def encode(self, frame: av.VideoFrame, time: Fraction) -> None:
-        """Add a frame.
-
-        Args:
-            frame: In the plan's format and size.
-            time: Presentation time in seconds.
+        """Add a frame in the plan's format and size, shown at `time` in seconds.
 
         Raises:
             MediaError: If it is not later than the frame before, or can't be stored.
@@ -381,11 +357,7 @@ class VideoEncoder:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name the folder in errors of writing a file.
-
-    Raises:
-        MediaError: If the system or FFmpeg refuses.
-    """
+    """Name the folder in errors of writing a file."""
     try:
         yield
     except (av.FFmpegError, OSError) as error:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import OpenEXR
@@ -47,10 +45,7 @@ class ClipRecord:
         pixel_aspect: Width of a pixel over its height.
         scale: Factor on radiance: 1.0 in the file is radiance 1 / scale.
         exposures: The cycle, linear, the shortest is 1.
-        weights: Name of the weights.
-        version: Of lanhdr.
         colorspace: Colorspace of the pixels, a key of `COLORSPACES`.
-        response: Name of the camera's response.
     """
 
     rate: Fraction | None = None
@@ -64,7 +59,7 @@ class ClipRecord:
     response: str = "gamma2.2"
 
 
-class ExrWriter:
+class ExrWriter(Background[tuple[int, HdrFrame, float]]):
     """Writes frames in the background; use it in a `with`.
 
     Leaving it waits for what is under way. On an error frames that have not begun are dropped; finished ones stay.
@@ -74,13 +69,11 @@ class ExrWriter:
     """
 
     def __init__(self, names: FrameNames, record: ClipRecord) -> None:
+        super().__init__(self._write, depth=QUEUE_DEPTH, name="exr", workers=WORKERS)
         self.written = 0  # finished frames
         self.nan_frames = 0  # finished frames that contained NaN
         self._names = names
         self._record = record
-        self._work: Background[tuple[int, HdrFrame, float]] = Background(
-            self._write, depth=QUEUE_DEPTH, name="exr", workers=WORKERS
-        )
         self._counting = Lock()
         self._indices: tuple[int, int] | None = None  # first and last
 
@@ -97,15 +90,6 @@ class ExrWriter:
         """State after an interruption, in words."""
         return f"{self.written} finished frames stay in {self._names.folder}"
 
-    def __enter__(self) -> Self:
-        self._work.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._work.__exit__(kind, error, trace)
-
     def write(self, frame: HdrFrame, *, index: int, exposure: float) -> None:
         """Queue one frame; waits while too many are queued.
 
@@ -115,7 +99,7 @@ class ExrWriter:
             exposure: Exposure of the LDR frame at this position.
         """
         self._indices = (index if self._indices is None else self._indices[0], index)
-        self._work.put((index, frame, exposure))
+        self.put((index, frame, exposure))
 
     def _write(self, item: tuple[int, HdrFrame, float]) -> None:
         index, frame, exposure = item
@@ -130,13 +114,7 @@ class ExrWriter:
 
 
 def write_exr(path: Path, radiance: Tensor, scale: float, *, header: Mapping[str, object]) -> bool:
-    """Write one picture; the file appears under its name only when complete.
-
-    Args:
-        path: The file.
-        radiance: Linear, (3, H, W); NaN is written as 0.
-        scale: Factor on radiance.
-        header: OpenEXR attributes.
+    """Write linear radiance times `scale`, (3, H, W), NaN as 0; the file appears only when complete.
 
     Returns:
         Whether there was no NaN.
@@ -155,11 +133,7 @@ def write_exr(path: Path, radiance: Tensor, scale: float, *, header: Mapping[str
 
 
 def half_pixels(radiance: Tensor, scale: float) -> NDArray[np.float16]:
-    """Scale, clamp to the range of half float, and lay out as OpenEXR reads it.
-
-    Args:
-        radiance: Linear, (3, H, W).
-        scale: Factor on radiance.
+    """Scale linear radiance, (3, H, W), clamp it to the range of half float, and lay it out as OpenEXR reads it.
 
     Returns:
         (H, W, 3), contiguous: OpenEXR writes wrong pixels from anything else.
@@ -173,7 +147,6 @@ def frame_header(record: ClipRecord, time: Fraction, *, index: int, number: int,
     """Make the OpenEXR attributes of a frame.
 
     Args:
-        record: Facts about the clip.
         time: Presentation time in seconds.
         index: Position in the clip, from 0.
         number: Number in the file's name.

@@ -101,7 +101,6 @@ def with_hevc_metadata(sample: bytes, metadata: StaticMetadata, *, length_size: 
 
     Args:
         sample: NAL units, each behind its length, as mp4 and Matroska store them.
-        metadata: HDR10 metadata.
         length_size: Bytes of each length.
 
     Raises:
@@ -132,7 +131,6 @@ def with_av1_metadata(unit: bytes, metadata: StaticMetadata) -> bytes:
 
     Args:
         unit: OBUs that say their size (low-overhead format), as mp4 and Matroska store them.
-        metadata: HDR10 metadata.
 
     Raises:
         MediaError: If the unit holds no frame.
@@ -176,7 +174,6 @@ def add_light_boxes(path: Path, metadata: StaticMetadata) -> None:
 
     Args:
         path: The file, changed in place; nothing but the end of `moov` moves.
-        metadata: HDR10 metadata.
 
     Raises:
         ValueError: If `moov` is not the last box, or holds no track.

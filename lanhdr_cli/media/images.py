@@ -118,7 +118,6 @@ def read_picture(path: Path, *, reformatter: VideoReformatter | None = None) -> 
     with 1/2.2, as if a camera of this response had made it.
 
     Args:
-        path: The file.
         reformatter: Keeps swscale's state from picture to picture.
 
     Raises:
@@ -170,11 +169,7 @@ def _read_exr(path: Path) -> Picture:
 
 
 def write_png(path: Path, picture: Tensor) -> None:
-    """Write an 8-bit picture, sRGB-encoded, 0..1, (3, H, W); the file appears only when complete.
-
-    Raises:
-        MediaError: If it can't be written.
-    """
+    """Write an 8-bit picture, sRGB-encoded, 0..1, (3, H, W); the file appears only when complete."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 

@@ -50,10 +50,8 @@ class MuxPlan:
 
     Args:
         source: File whose sound and tags are kept, None if there is none.
-        sound: Whether to keep sound.
         begin: Time in the source that becomes 0, in seconds.
         end: Time in the source at which sound ends, in seconds; None for the source's end.
-        timecode: Of the first frame.
         rate: Frames per second, None if unknown.
     """
 
@@ -70,9 +68,7 @@ def mux_video(pictures: Path, target: Path, *, container: str, plan: MuxPlan, me
 
     Args:
         pictures: A file that `VideoEncoder` made; boxes are added to it.
-        target: The new file.
         container: FFmpeg's name of its format.
-        plan: Sound and tags.
         metadata: HDR10 metadata, None if there is none.
 
     Raises:

@@ -176,11 +176,7 @@ def refuse_sources(targets: Iterable[Path], sources: Iterable[Path]) -> None:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make a folder, and make sure that files can be made in it.
-
-    Raises:
-        MediaError: If not.
-    """
+    """Make a folder, and refuse it if no files can be made in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -191,11 +187,7 @@ def prepare_folder(folder: Path) -> None:
 
 @contextmanager
 def complete_file(path: Path) -> Iterator[Path]:
-    """Yield a hidden name to write to; it becomes `path` if all goes well and vanishes if not.
-
-    Raises:
-        MediaError: If the system refuses.
-    """
+    """Yield a hidden name to write to; it becomes `path` if all goes well and vanishes if not."""
     with hidden_file(path) as unfinished:
         try:
             yield unfinished
@@ -207,12 +199,7 @@ def complete_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def hidden_file(path: Path, part: str = "") -> Iterator[Path]:
-    """Yield a hidden name beside `path`; a file of this name is removed at the end.
-
-    Args:
-        path: What the file is for.
-        part: Distinguishes several of them.
-    """
+    """Yield a hidden name beside `path`, with `part` in it; a file of this name is removed at the end."""
     hidden = path.with_name(f".{path.name}.{os.getpid()}{part and '.' + part}.tmp")
     try:
         yield hidden

@@ -66,7 +66,6 @@ def open_source(path: Path, reading: Reading = Reading(), *, threads: int = 0) -
 
     Args:
         path: A video file, a folder of pictures or a pattern for their names.
-        reading: How to read it.
         threads: Threads of a video decoder, 0 for its own choice.
 
     Raises:

@@ -10,7 +10,7 @@ _DROP_MARKS = ";.,"
 
 @dataclass(frozen=True)
 class TimeCode:
-    """Label of one frame; `drop`: numbers are dropped to keep up with the clock (29.97 and 59.94 frames per second)."""
+    """Label of one frame; with `drop`, numbers are left out to follow the clock at 29.97 and 59.94 frames/s."""
 
     hours: int
     minutes: int
@@ -38,8 +38,6 @@ def advance(start: TimeCode, frames: int, *, rate: Fraction) -> TimeCode:
     """Compute the label of the frame `frames` after `start`; it begins anew after 24 hours.
 
     Args:
-        start: A label.
-        frames: Number of frames after it.
         rate: Frames per second; labels count with the whole number next to it.
     """
     nominal = max(1, round(rate))

@@ -51,9 +51,6 @@ class VideoFile:
     Leaving it waits for the encoder, adds sound and tags, and gives the file its name. On an error nothing stays.
 
     Args:
-        path: The file.
-        plan: How to encode.
-        origin: The clip that the file is made of.
         measure: Called with every frame as a player will decode it.
 
     Raises:
@@ -127,13 +124,7 @@ class VideoFile:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoOptions:
-    """Options of an HDR video.
-
-    Args:
-        encoding: Codec and its settings.
-        grading: Brightness of the result.
-        sound: Whether to keep the sound.
-    """
+    """Options of an HDR video."""
 
     encoding: EncoderOptions = field(default_factory=EncoderOptions)
     grading: Grading = field(default_factory=Grading)
@@ -144,10 +135,7 @@ class VideoWriter(VideoFile):
     """Writes one HDR video; use it in a `with`. The file appears only when it is complete.
 
     Args:
-        path: The file.
-        options: How to encode.
         scale: Factor on radiance that makes 1.0 diffuse white.
-        origin: The clip that the video is made of.
 
     Raises:
         MediaError: If pictures are too narrow for the encoder.
@@ -216,15 +204,7 @@ class VideoWriter(VideoFile):
 
 
 def sdr_video(path: Path, *, width: int, height: int, origin: ClipOrigin, threads: int | None = None) -> VideoFile:
-    """Prepare a video of encoded pictures; `put` takes them as R, G, B, 0..1, (3, H, W).
-
-    Args:
-        path: The file.
-        width: Of the pictures.
-        height: Of the pictures.
-        origin: The clip that the video is made of.
-        threads: Of the encoder, None for its own choice.
-    """
+    """Prepare a video of encoded pictures of this size; threads None are the encoder's own choice."""
     (pixel_format,) = SDR_ENCODER.pixels
     plan = StreamPlan(
         encoder=SDR_ENCODER,

@@ -79,7 +79,6 @@ def to_rgb(frame: VideoFrame, coding: Coding, *, reformatter: VideoReformatter) 
 
     Args:
         frame: As decoded; its range tag may be changed.
-        coding: Result of `coding_of`.
         reformatter: Keeps swscale's state from frame to frame.
 
     Returns:
@@ -143,7 +142,6 @@ class PlaneFormat:
     """Layout of planes.
 
     Args:
-        bits: Per sample.
         across: Width of luma over width of chroma, 1 or 2.
         down: Height of luma over height of chroma, 1 or 2.
         rgb: Whether the planes are G, B, R in full range instead of Y', Cb, Cr in limited range.
