@@ -63,7 +63,7 @@ Destination = ExrFrames | HdrVideo
 def clip_origin(source: Source, *, sound: bool, cut: bool) -> ClipOrigin:
     """Describe the clip for a video made of it."""
     video = source.path if source.path.is_file() and not is_picture(source.path) else None
-    return ClipOrigin(source.info, video, sound=sound, cut=cut)
+    return ClipOrigin(info=source.info, path=video, sound=sound, cut=cut)
 
 
 def plan_destination(
@@ -90,7 +90,7 @@ def plan_destination(
         if preview and preview.absolute() == path.absolute():
             raise MediaError(f"-o and --preview both name {path}: choose another name for the preview")
         return HdrVideo(path=path, options=video, cut=frames.last is not None)
-    if video != VideoOptions(EncoderOptions(threads=video.encoding.threads), sound=video.sound):
+    if video != VideoOptions(encoding=EncoderOptions(threads=video.encoding.threads), sound=video.sound):
         raise MediaError(
             f"-o {output} means EXR frames, options of video (--codec, --crf, --peak-nits ...) do not fit: "
             "leave them out or name a .mp4, .mov or .mkv file"

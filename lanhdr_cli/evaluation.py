@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lanhdr_cli.console import frame_progress
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.exr import ClipRecord, clip_header, frame_header, write_exr
+from lanhdr_cli.media.exr import ClipRecord, frame_header, write_exr
 from lanhdr_cli.media.paths import complete_file, prepare_folder, refuse_existing
 from model.device import resolve_device
 from model.errors import DeviceError, WeightsError
@@ -111,9 +111,9 @@ def _plain(name: str) -> str:
 
 def _header(method: str, scene: Scene, frame: int) -> dict[str, object]:
     cycle = tuple(sorted(set(scene.exposures)))
-    record = ClipRecord(None, None, Fraction(1), SCALE, cycle, method, lanhdr_version())
+    record = ClipRecord(scale=SCALE, exposures=cycle, weights=method, version=lanhdr_version())
     exposure = scene.exposures[frame]
-    return clip_header(record) | frame_header(record, Fraction(frame), index=frame, number=frame, exposure=exposure)
+    return frame_header(record, Fraction(frame), index=frame, number=frame, exposure=exposure)
 
 
 WORST, BEST = 3, 1

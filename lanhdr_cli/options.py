@@ -267,7 +267,8 @@ def _video(
     from lanhdr_cli.media.video_writer import VideoOptions
 
     encoding = EncoderOptions(codec=codec, crf=crf, preset=preset, pixels=pix_fmt, parameters=parameters)
-    return VideoOptions(encoding, Grading(white_nits, peak_nits, hlg=hlg), sound=audio)
+    grading = Grading(white_nits=white_nits, peak_nits=peak_nits, hlg=hlg)
+    return VideoOptions(encoding=encoding, grading=grading, sound=audio)
 
 
 _GIVEN = option(

@@ -162,10 +162,8 @@ class VideoPreview:
         radiance = fit(frame.hdr.radiance)
         seen = adaptation(radiance)
         self._adapted = seen if self._adapted is None else self._adapted.toward(seen, keep=SMOOTHING)
-        left = fit(frame.ldr.image)
-        gap = left.new_ones(3, left.shape[1], GAP)
-        result = tone_map(radiance, adapted=self._adapted)
-        self._file.put(left, gap, result, index=frame.index, time=frame.hdr.time)
+        picture = side_by_side([fit(frame.ldr.image), tone_map(radiance, adapted=self._adapted)])
+        self._file.put(picture, index=frame.index, time=frame.hdr.time)
 
 
 def open_preview(

@@ -17,7 +17,8 @@ from lanhdr_cli.media.hdr10_metadata import (
     with_light_boxes,
 )
 
-METADATA = StaticMetadata(MasteringDisplay(1000.0), LightLevel(1234, 321))
+DISPLAY_1000 = MasteringDisplay(peak_nits=1000.0)
+METADATA = StaticMetadata(display=DISPLAY_1000, light=LightLevel(max_cll=1234, max_fall=321))
 # Green, blue, red, white of P3-D65 in 1/50000, then 1000 and 0.0001 cd/m2 in 1/10000.
 DISPLAY = struct.pack(">8H2I", 13250, 34500, 7500, 3000, 34000, 16000, 15635, 16450, 10_000_000, 1)
 IDR, PARAMETERS = b"\x26\x01picture", b"\x40\x01vps"  # NAL types 19 and 32
@@ -38,13 +39,13 @@ def test_sei_stands_before_the_picture(length_size: int) -> None:
 @pytest.mark.parametrize(
     ("level", "payload"),
     [
-        (LightLevel(256, 2), b"\x01\x00\x00\x03\x02"),
-        (LightLevel(1, 0), b"\x00\x01\x00\x00"),
-        (LightLevel(0, 1), b"\0\0\3\0\1"),
+        (LightLevel(max_cll=256, max_fall=2), b"\x01\x00\x00\x03\x02"),
+        (LightLevel(max_cll=1, max_fall=0), b"\x00\x01\x00\x00"),
+        (LightLevel(max_cll=0, max_fall=1), b"\0\0\3\0\1"),
     ],
 )
 def test_start_codes_are_kept_out_of_sei(level: LightLevel, payload: bytes) -> None:
-    found = with_hevc_metadata(sample(IDR), StaticMetadata(MasteringDisplay(1000.0), level))
+    found = with_hevc_metadata(sample(IDR), StaticMetadata(display=DISPLAY_1000, light=level))
     assert b"\x4e\x01\x90\x04" + payload + b"\x80" in found
 
 

@@ -65,6 +65,7 @@ def test_a_video_is_read_again_from_its_beginning(
         next(begun)
         again = list(clip.frames())
         assert clip.faults.messages() == faults
+        assert next(begun, None) is None
     assert len(first) == 30
     assert_equal(again, first)
     assert opened[name] == opens

@@ -16,7 +16,7 @@ from lanhdr_cli.media.encoder import EncoderOptions
 from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import FrameRange
 
-QUICK = VideoOptions(EncoderOptions(preset="ultrafast", threads=1))
+QUICK = VideoOptions(encoding=EncoderOptions(preset="ultrafast", threads=1))
 NTSC_FILM = Fraction(24000, 1001)
 
 
@@ -162,7 +162,7 @@ def test_sound_of_a_range_is_cut(tmp_path: Path) -> None:
 
 def test_sound_can_be_left_out(tmp_path: Path) -> None:
     source = clip_with_sound(tmp_path / "a.mp4", "aac", count=6)
-    convert(source, tmp_path / "o.mp4", video=VideoOptions(QUICK.encoding, sound=False))
+    convert(source, tmp_path / "o.mp4", video=VideoOptions(encoding=QUICK.encoding, sound=False))
     with av.open(str(tmp_path / "o.mp4")) as container:
         assert not container.streams.audio
         assert container.metadata["title"] == "A tone"

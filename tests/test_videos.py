@@ -40,8 +40,8 @@ COMBINATIONS = [
 def wishes(
     codec: str = "hevc", *parameters: tuple[str, str], pixels: str | None = None, hlg: bool = False
 ) -> VideoOptions:
-    encoding = EncoderOptions(codec, preset=QUICK.get(codec), pixels=pixels, parameters=parameters, threads=1)
-    return VideoOptions(encoding, Grading(hlg=hlg))
+    encoding = EncoderOptions(codec=codec, preset=QUICK.get(codec), pixels=pixels, parameters=parameters, threads=1)
+    return VideoOptions(encoding=encoding, grading=Grading(hlg=hlg))
 
 
 @pytest.fixture(scope="module")

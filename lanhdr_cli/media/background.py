@@ -1,4 +1,4 @@
-"""A step of work that runs beside the others, in threads of its own, a bounded number of items behind."""
+"""Bounded background work in threads."""
 
 from collections import deque
 from collections.abc import Callable
@@ -15,10 +15,8 @@ class Background(Generic[T]):
     Errors of the function surface in `put` or on leaving. On an error waiting items are dropped.
 
     Args:
-        consume: What to call.
-        depth: How many items may be under way.
-        name: Of the threads.
-        workers: How many threads; with more than one, items are finished in any order.
+        depth: Number of items that may be under way.
+        workers: Number of threads; with more than one, items are finished in any order.
     """
 
     def __init__(self, consume: Callable[[T], None], *, depth: int, name: str, workers: int = 1) -> None:

@@ -11,22 +11,11 @@ from av.video.stream import VideoStream
 from lanhdr_cli.media.yuv import UNTAGGED, coding_of
 
 # ITU-T H.273 tables 2 to 4, by FFmpeg's names.
-PRIMARIES = {
-    1: "bt709",
-    4: "bt470m",
-    5: "bt470bg",
-    6: "smpte170m",
-    7: "smpte240m",
-    9: "bt2020",
-    11: "smpte431",
-    12: "smpte432",
-}
-TRANSFERS = {
-    1: "bt709",
+COMMON = {1: "bt709", 6: "smpte170m", 7: "smpte240m"}
+PRIMARIES = COMMON | {4: "bt470m", 5: "bt470bg", 9: "bt2020", 11: "smpte431", 12: "smpte432"}
+TRANSFERS = COMMON | {
     4: "gamma22",
     5: "gamma28",
-    6: "smpte170m",
-    7: "smpte240m",
     8: "linear",
     11: "iec61966-2-4",
     13: "iec61966-2-1",
@@ -35,19 +24,10 @@ TRANSFERS = {
     16: "smpte2084",
     18: "arib-std-b67",
 }
-MATRICES = {
-    0: "gbr",
-    1: "bt709",
-    4: "fcc",
-    5: "bt470bg",
-    6: "smpte170m",
-    7: "smpte240m",
-    9: "bt2020nc",
-    10: "bt2020c",
-}
+MATRICES = COMMON | {0: "gbr", 4: "fcc", 5: "bt470bg", 9: "bt2020nc", 10: "bt2020c"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ColorTag:
     """One property of color, by FFmpeg's name; assumed where the file does not say it."""
 
@@ -83,7 +63,6 @@ class Details:
 
     Args:
         container: FFmpeg's name of the file's kind, `images` for a sequence.
-        codec: Of the pictures.
         pixel_format: FFmpeg's name of the samples' layout.
         bits: Per component, None if unknown.
         colors: Range, matrix, primaries and transfer.
@@ -105,9 +84,10 @@ def video_details(container: InputContainer, stream: VideoStream, first: av.Vide
     """Describe a video file by its header and its first frame."""
     coding = coding_of(first)
     tagged_range = int(first.color_range) != 0 or first.format.name.startswith("yuvj")
-    colors = {"range": ColorTag("full" if coding.full_range else "limited", not tagged_range)}
+    colors = {"range": ColorTag(value="full" if coding.full_range else "limited", assumed=not tagged_range)}
     if coding.kind == "ycbcr":
-        colors["matrix"] = ColorTag(MATRICES.get(coding.matrix, f"code {coding.matrix}"), coding.guessed)
+        matrix = MATRICES.get(coding.matrix, f"code {coding.matrix}")
+        colors["matrix"] = ColorTag(value=matrix, assumed=coding.guessed)
     colors["primaries"] = _color_tag(PRIMARIES, int(first.color_primaries), assumed="bt709")
     # The transfer that a file names is for displays; cameras are taken by --response.
     colors["transfer"] = _color_tag(TRANSFERS, int(first.color_trc), assumed="gamma22")
@@ -124,7 +104,8 @@ def video_details(container: InputContainer, stream: VideoStream, first: av.Vide
 
 
 def _color_tag(names: dict[int, str], code: int, *, assumed: str) -> ColorTag:
-    return ColorTag(assumed, True) if code == UNTAGGED else ColorTag(names.get(code, f"code {code}"), False)
+    untagged = code == UNTAGGED
+    return ColorTag(value=assumed if untagged else names.get(code, f"code {code}"), assumed=untagged)
 
 
 def _sound(stream: AudioStream) -> Sound:
@@ -139,9 +120,9 @@ def sequence_details(codec: str, pixel_format: str, *, duration_s: float) -> Det
     """Describe a sequence of pictures; OpenEXR is linear, other pictures are taken as a display's."""
     linear = codec == "exr"
     colors = {
-        "range": ColorTag("full", not linear),
-        "primaries": ColorTag("bt709", True),
-        "transfer": ColorTag("linear" if linear else "gamma22", not linear),
+        "range": ColorTag(value="full", assumed=not linear),
+        "primaries": ColorTag(value="bt709", assumed=True),
+        "transfer": ColorTag(value="linear" if linear else "gamma22", assumed=not linear),
     }
     return Details(
         container="images", codec=codec, pixel_format=pixel_format, bits=None, colors=colors, duration_s=duration_s

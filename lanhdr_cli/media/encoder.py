@@ -1,4 +1,4 @@
-"""Encoding: frames into a hidden file that holds one video stream and nothing else."""
+"""Encoders, their options, and encoding of frames to a file of one video stream."""
 
 import logging
 import os
@@ -20,238 +20,37 @@ from av.video.stream import VideoStream
 
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
-from lanhdr_cli.media.paths import CONTAINERS, container_of
-from lanhdr_cli.media.video_reader import FALLBACK_RATE
+from lanhdr_cli.media.paths import CONTAINERS
+from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
 from lanhdr_cli.media.yuv import FORMATS, HLG_TRANSFER, PQ_TRANSFER
 
 Measure = Callable[[av.VideoFrame], None]
-# Colors and light are said by lanhdr, which knows them; names of x265 and SVT-AV1.
-RESERVED_PARAMETERS = (
-    "colorprim",
-    "transfer",
-    "colormatrix",
-    "range",
-    "chromaloc",
-    "master-display",
-    "max-cll",
-    "hdr10",
-    "videoformat",
-    "color-primaries",
-    "transfer-characteristics",
-    "matrix-coefficients",
-    "color-range",
-    "chroma-sample-position",
-    "mastering-display",
-    "content-light",
-    "x265-params",
-    "svtav1-params",
-)
+# Parameters of x265 and SVT-AV1 that lanhdr sets itself.
+X265_COLOR = ("colorprim", "transfer", "colormatrix", "range", "chromaloc", "videoformat")
+X265_LIGHT = ("master-display", "max-cll", "hdr10")
+AV1_COLOR = ("color-primaries", "transfer-characteristics", "matrix-coefficients", "color-range")
+AV1_LIGHT = ("mastering-display", "content-light")
+NESTED = ("x265-params", "svtav1-params")
+RESERVED_PARAMETERS = {*X265_COLOR, *X265_LIGHT, *AV1_COLOR, "chroma-sample-position", *AV1_LIGHT, *NESTED}
 NEEDS_NVIDIA = "it needs an NVIDIA GPU with an encoder and its driver: pass --codec {}"
 
 
-@dataclass(frozen=True)
-class StreamPlan:
-    """How a video stream is to be encoded.
-
-    Args:
-        library: FFmpeg's name of the encoder.
-        decoder: FFmpeg's name of the decoder that measures what was encoded.
-        options: Of the encoder.
-        pixel_format: A key of `yuv.FORMATS`.
-        width: Of the coded picture.
-        height: Of the coded picture.
-        rate: Frames per second, None if unknown.
-        time_base: Unit of times.
-        primaries: Code of ITU-T H.273 table 2.
-        transfer: Code of ITU-T H.273 table 3.
-        pixel_aspect: Width of a pixel over its height.
-        tag: Of the stream, None for FFmpeg's choice.
-        container: FFmpeg's name of the hidden file's format.
-        threads: Of encoders that count them in this way, None for their own choice.
-        advice: What to do if it does not start.
-    """
-
-    library: str
-    decoder: str
-    options: dict[str, str]
-    pixel_format: str
-    width: int
-    height: int
-    rate: Fraction | None
-    time_base: Fraction
-    primaries: int
-    transfer: int
-    pixel_aspect: Fraction = Fraction(1)
-    tag: str | None = None
-    container: str = "mp4"
-    threads: int | None = None
-    advice: str = "check --crf, --preset and --enc"
-
-
-class VideoEncoder:
-    """An open encoder; use it in a `with`. Leaving it finishes the file, or breaks off on an error.
-
-    Args:
-        path: The hidden file.
-        plan: How to encode.
-        measure: Is shown every frame as a player will decode it.
-
-    Raises:
-        MediaError: On entering, if the encoder does not start; later, if the disk is full.
-    """
-
-    def __init__(self, path: Path, plan: StreamPlan, *, measure: Measure | None = None) -> None:
-        self._path = path
-        self._plan = plan
-        self._measure = measure
-        self._last_pts: int | None = None
-
-    def __enter__(self) -> Self:
-        os.environ.setdefault("SVT_LOG", "1")  # errors only; SVT-AV1 prints a banner else
-        self._container = av.open(str(self._path), "w", format=self._plan.container)
-        try:
-            self._start()
-        except BaseException:
-            self._container.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if error is None:
-                self._store(self._stream.encode(None))
-                self._look_at(None)
-        finally:
-            with writing(self._path):
-                self._container.close()
-
-    def encode(self, frame: av.VideoFrame, time: Fraction) -> None:
-        """Add a frame.
-
-        Args:
-            frame: In the plan's format and size.
-            time: When it is shown, in seconds.
-
-        Raises:
-            MediaError: If it is not later than the frame before, or can't be stored.
-        """
-        base = self._plan.time_base
-        pts = round(time / base)
-        if self._last_pts is not None and pts <= self._last_pts:
-            raise MediaError(
-                f"the frame at {float(time):.6f} s is not later than the one before: repair the clip's times"
-            )
-        self._last_pts = pts
-        frame.pts, frame.time_base = pts, base
-        frame.duration = max(1, round(1 / (self._plan.rate or FALLBACK_RATE) / base))
-        frame.color_primaries, frame.color_trc = self._plan.primaries, self._plan.transfer
-        self._store(self._stream.encode(frame))
-
-    def _start(self) -> None:
-        plan = self._plan
-        with _captured_log() as messages:
-            try:
-                stream = self._container.add_stream(plan.library, rate=plan.rate or FALLBACK_RATE, options=plan.options)
-                assert isinstance(stream, VideoStream)
-                self._stream = stream
-                self._describe(stream, stream.codec_context)
-                stream.codec_context.open()
-                self._container.start_encoding()
-            except (av.FFmpegError, ValueError) as error:
-                reason = "; ".join(_texts(messages)) or getattr(error, "strerror", None) or str(error)
-                raise MediaError(f"the encoder {plan.library} does not start ({reason}): {plan.advice}") from error
-        unused = [f"unknown option {name}" for name in stream.codec_context.options]  # PyAV leaves only these
-        if refused := [*_about_options(messages), *unused]:
-            raise MediaError(f"the encoder {plan.library} refuses a parameter ({'; '.join(refused)}): {plan.advice}")
-        self._decoder = self._open_decoder(stream.codec_context) if self._measure else None
-
-    def _describe(self, stream: VideoStream, context: VideoCodecContext) -> None:
-        plan, form = self._plan, FORMATS[self._plan.pixel_format]
-        stream.width, stream.height, stream.pix_fmt = plan.width, plan.height, plan.pixel_format
-        context.time_base = plan.time_base
-        context.color_primaries, context.color_trc = plan.primaries, plan.transfer
-        context.colorspace, context.color_range = form.matrix, form.range
-        context.sample_aspect_ratio = plan.pixel_aspect
-        if plan.threads:
-            context.thread_count = plan.threads
-        if plan.tag:
-            context.codec_tag = plan.tag
-
-    def _open_decoder(self, context: VideoCodecContext) -> VideoCodecContext:
-        decoder = av.CodecContext.create(self._plan.decoder, "r")
-        assert isinstance(decoder, VideoCodecContext)
-        decoder.width, decoder.height = context.width, context.height
-        decoder.extradata, decoder.codec_tag = context.extradata, context.codec_tag
-        decoder.thread_count = 1
-        return decoder
-
-    def _store(self, packets: "Iterable[Packet[VideoStream]]") -> None:
-        for packet in packets:
-            self._look_at(packet)
-            with writing(self._path):
-                self._container.mux(packet)
-
-    def _look_at(self, packet: "Packet[VideoStream] | None") -> None:
-        if self._decoder is not None and self._measure is not None:
-            for frame in self._decoder.decode(packet):
-                self._measure(frame)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn an error of writing a file into one that says where.
-
-    Raises:
-        MediaError: If the system or FFmpeg refuses.
-    """
-    try:
-        yield
-    except (av.FFmpegError, OSError) as error:
-        reason = error.strerror or type(error).__name__
-        raise MediaError(f"can't write to {path.parent} ({reason}): free some space or choose another place") from error
-
-
-@contextmanager
-def _captured_log() -> Iterator[list[tuple[int, str, str]]]:
-    """Gather what FFmpeg says while an encoder starts, and keep it off the terminal."""
-    logging.getLogger("libav").addHandler(logging.NullHandler())
-    logging.getLogger("libav").propagate = False
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.WARNING)
-    try:
-        with av.logging.Capture() as messages:
-            yield messages
-    finally:
-        av.logging.set_level(level)
-
-
-def _texts(messages: list[tuple[int, str, str]]) -> list[str]:
-    return list(dict.fromkeys(message.strip().rstrip(".") for _, _, message in messages))
-
-
-def _about_options(messages: list[tuple[int, str, str]]) -> list[str]:
-    """Encoders skip parameters that they don't know, and only mention it."""
-    return [text for text in _texts(messages) if "nknown option" in text or "parsing option" in text]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """One way to encode video.
+    """An encoder of FFmpeg's.
 
     Args:
         library: FFmpeg's name of the encoder.
-        decoder: FFmpeg's name of the decoder for what it makes.
-        pixels: Pixel formats, the usual first.
-        containers: FFmpeg's names of what its stream may go into.
+        decoder: FFmpeg's name of the decoder that measures its result.
+        pixels: Pixel formats, the default first.
+        containers: FFmpeg's names of those that take its stream.
         tag: Of its stream in mp4 and mov; None for FFmpeg's choice.
-        presets: Whether it takes `--preset`, and the usual one.
-        quality: Option that `--crf` stands for, None if it has none, and the usual value.
+        preset: Default of `--preset`, None if it has no presets.
+        quality: Option that `--crf` stands for, None if it has none.
         parameters: Option that holds the library's own parameters, None if they are options themselves.
         fixed: Options that are always set.
         narrowest: Least width of a picture.
-        advice: What to do if it does not start.
+        advice: Next step if it does not start.
     """
 
     library: str
@@ -261,7 +60,7 @@ class Encoder:
     tag: str | None = None
     preset: str | None = None
     quality: str | None = None
-    usual_quality: float = 0.0
+    default_quality: float = 0.0
     parameters: str | None = None
     fixed: Mapping[str, str] = field(default_factory=dict)
     narrowest: int = 16
@@ -270,69 +69,81 @@ class Encoder:
 
 ENCODERS = {
     "hevc": Encoder(
-        "libx265",
-        "hevc",
-        ("yuv420p10le", "yuv422p10le", "yuv444p10le", "yuv420p12le", "yuv422p12le", "yuv444p12le"),
+        library="libx265",
+        decoder="hevc",
+        pixels=("yuv420p10le", "yuv422p10le", "yuv444p10le", "yuv420p12le", "yuv422p12le", "yuv444p12le"),
         tag="hvc1",  # Apple's players take no hev1
         narrowest=64,  # x265 4.2 writes behind its memory where a row of half size has less than four 8x8 blocks
         preset="medium",
         quality="crf",
-        usual_quality=18,
+        default_quality=18,
         parameters="x265-params",
     ),
     "av1": Encoder(
-        "libsvtav1",
-        "libdav1d",
-        ("yuv420p10le",),
-        ("mp4", "matroska"),
+        library="libsvtav1",
+        decoder="libdav1d",
+        pixels=("yuv420p10le",),
+        containers=("mp4", "matroska"),
         preset="8",
         quality="crf",
-        usual_quality=22,
+        default_quality=22,
         parameters="svtav1-params",
     ),
-    "prores-4444": Encoder("prores_ks", "prores", ("yuv444p10le",), ("mov", "matroska"), fixed={"profile": "4"}),
-    "prores-422hq": Encoder("prores_ks", "prores", ("yuv422p10le",), ("mov", "matroska"), fixed={"profile": "3"}),
+    "prores-4444": Encoder(
+        library="prores_ks",
+        decoder="prores",
+        pixels=("yuv444p10le",),
+        containers=("mov", "matroska"),
+        fixed={"profile": "4"},
+    ),
+    "prores-422hq": Encoder(
+        library="prores_ks",
+        decoder="prores",
+        pixels=("yuv422p10le",),
+        containers=("mov", "matroska"),
+        fixed={"profile": "3"},
+    ),
     "ffv1": Encoder(
-        "ffv1",
-        "ffv1",
-        ("yuv444p12le", "yuv444p10le", "gbrp12le", "gbrp10le", "yuv422p10le", "yuv420p10le"),
-        ("matroska",),
+        library="ffv1",
+        decoder="ffv1",
+        pixels=("yuv444p12le", "yuv444p10le", "gbrp12le", "gbrp10le", "yuv422p10le", "yuv420p10le"),
+        containers=("matroska",),
         fixed={"level": "3", "slicecrc": "1", "slices": "4"},
     ),
     "hevc_nvenc": Encoder(
-        "hevc_nvenc",
-        "hevc",
-        ("p010le",),
+        library="hevc_nvenc",
+        decoder="hevc",
+        pixels=("p010le",),
         tag="hvc1",
         preset="p5",
         quality="cq",
-        usual_quality=19,
+        default_quality=19,
         fixed={"profile": "main10", "rc": "vbr", "b": "0"},
         advice=NEEDS_NVIDIA.format("hevc"),
     ),
     "av1_nvenc": Encoder(
-        "av1_nvenc",
-        "libdav1d",
-        ("p010le",),
-        ("mp4", "matroska"),
+        library="av1_nvenc",
+        decoder="libdav1d",
+        pixels=("p010le",),
+        containers=("mp4", "matroska"),
         preset="p5",
         quality="cq",
-        usual_quality=24,
+        default_quality=24,
         fixed={"rc": "vbr", "b": "0"},
         advice=NEEDS_NVIDIA.format("av1"),
     ),
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
-    """What the user says of encoding.
+    """Options of encoding.
 
     Args:
         codec: A key of `ENCODERS`.
-        crf: Constant quality, lower is better; None for the usual.
-        preset: Speed, in the encoder's words; None for the usual.
-        pixels: Pixel format; None for the usual.
+        crf: Constant quality, lower is better; None for the encoder's default.
+        preset: Speed, in the encoder's words; None for its default.
+        pixels: Pixel format; None for the encoder's default.
         parameters: More parameters of the encoder.
         threads: Threads of the encoder, None for its own choice.
     """
@@ -346,23 +157,19 @@ class EncoderOptions:
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder itself."""
+        """The encoder that the codec names."""
         return ENCODERS[self.codec]
 
     @property
     def pixel_format(self) -> str:
-        """Pixel format, the usual one if none is wished."""
+        """Pixel format, the default if none is given."""
         return self.pixels or self.encoder.pixels[0]
 
 
 def check_encoder_options(options: EncoderOptions, target: PurePath) -> None:
-    """Make sure that an encoder can do what is wished, and that its stream fits the file.
-
-    Raises:
-        MediaError: If not.
-    """
+    """Refuse options that an encoder does not have, and a file that does not take its stream."""
     encoder, codec = options.encoder, options.codec
-    container = container_of(target)
+    container = CONTAINERS[target.suffix.lower()]
     if container not in encoder.containers:
         fitting = " or ".join(suffix for suffix, name in CONTAINERS.items() if name in encoder.containers)
         other = next(name for name, other in ENCODERS.items() if container in other.containers)
@@ -387,33 +194,186 @@ def check_encoder_options(options: EncoderOptions, target: PurePath) -> None:
 
 
 def ffmpeg_options(options: EncoderOptions, grading: Grading) -> dict[str, str]:
-    """Options for FFmpeg."""
+    """Translate options to those of FFmpeg."""
     encoder = options.encoder
     settings = dict(encoder.fixed)
     if encoder.quality is not None:
-        settings[encoder.quality] = f"{encoder.usual_quality if options.crf is None else options.crf:g}"
+        settings[encoder.quality] = f"{encoder.default_quality if options.crf is None else options.crf:g}"
     if encoder.preset is not None:
         settings["preset"] = options.preset or encoder.preset
     if encoder.parameters is None:
         return settings | dict(options.parameters)
-    own = _library_parameters(options, grading)
+    # x265 and SVT-AV1 write colors themselves; chroma lies on the top left, as ITU-R BT.2020-2 table 4 has it.
+    if encoder.library == "libsvtav1":
+        transfer = HLG_TRANSFER if grading.hlg else PQ_TRANSFER
+        own = {"color-primaries": "9", "transfer-characteristics": str(transfer), "matrix-coefficients": "9"}
+        own |= {"color-range": "0", "chroma-sample-position": "2"}
+    else:
+        own = {"colorprim": "bt2020", "transfer": "arib-std-b67" if grading.hlg else "smpte2084"}
+        own |= {"colormatrix": "bt2020nc", "range": "limited", "info": "0", "log-level": "none"}
+        if FORMATS[options.pixel_format].down == 2:
+            own["chromaloc"] = "2"
+        if not grading.hlg:
+            own["hdr10-opt"] = "1"
+    if options.threads:
+        own["lp" if encoder.library == "libsvtav1" else "pools"] = str(options.threads)
     settings[encoder.parameters] = ":".join(f"{key}={value}" for key, value in (*options.parameters, *own.items()))
     return settings
 
 
-def _library_parameters(options: EncoderOptions, grading: Grading) -> dict[str, str]:
-    """What x265 and SVT-AV1 write into the stream; chroma on the top left, as ITU-R BT.2020-2 table 4 has it."""
-    subsampled = FORMATS[options.pixel_format].down == 2
-    transfer = HLG_TRANSFER if grading.hlg else PQ_TRANSFER
-    threads = str(options.threads) if options.threads else None
-    if options.encoder.library == "libsvtav1":
-        lines = {"color-primaries": "9", "transfer-characteristics": str(transfer), "matrix-coefficients": "9"}
-        lines |= {"color-range": "0", "chroma-sample-position": "2"}
-        return lines | ({"lp": threads} if threads else {})
-    lines = {"colorprim": "bt2020", "transfer": "arib-std-b67" if grading.hlg else "smpte2084"}
-    lines |= {"colormatrix": "bt2020nc", "range": "limited", "info": "0", "log-level": "none"}
-    if subsampled:
-        lines["chromaloc"] = "2"
-    if not grading.hlg:
-        lines["hdr10-opt"] = "1"
-    return lines | ({"pools": threads} if threads else {})
+@dataclass(frozen=True, kw_only=True)
+class StreamPlan:
+    """Plan of a video stream.
+
+    Args:
+        options: FFmpeg's options of the encoder.
+        pixel_format: A key of `yuv.FORMATS`.
+        info: Size of the pictures before padding, rate, unit of times and pixel aspect.
+        primaries: Code of ITU-T H.273 table 2.
+        transfer: Code of ITU-T H.273 table 3.
+        threads: Of encoders that count them in this way, None for their own choice.
+    """
+
+    encoder: Encoder
+    options: dict[str, str]
+    pixel_format: str
+    info: VideoInfo
+    primaries: int
+    transfer: int
+    threads: int | None = None
+
+
+class VideoEncoder:
+    """An open encoder; use it in a `with`. Leaving it finishes the file, or breaks off on an error.
+
+    Args:
+        measure: Called with every frame as a player will decode it.
+
+    Raises:
+        MediaError: On entering, if the encoder does not start; later, if the disk is full.
+    """
+
+    def __init__(self, path: Path, plan: StreamPlan, *, measure: Measure | None = None) -> None:
+        self._path = path
+        self._plan = plan
+        self._measure = measure
+        self._last_pts: int | None = None
+
+    def __enter__(self) -> Self:
+        os.environ.setdefault("SVT_LOG", "1")  # errors only; SVT-AV1 prints a banner else
+        # ProRes is the one stream here that mp4 does not take.
+        container = "mov" if self._plan.encoder.library == "prores_ks" else "mp4"
+        self._container = av.open(str(self._path), "w", format=container)
+        try:
+            self._start()
+        except BaseException:
+            self._container.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._store([*self._stream.encode(None), None])
+        finally:
+            with writing(self._path):
+                self._container.close()
+
+    def encode(self, frame: av.VideoFrame, time: Fraction) -> None:
+        """Add a frame in the plan's format and size, shown at `time` in seconds.
+
+        Raises:
+            MediaError: If it is not later than the frame before, or can't be stored.
+        """
+        base, rate = self._plan.info.time_base, self._plan.info.rate or FALLBACK_RATE
+        pts = round(time / base)
+        if self._last_pts is not None and pts <= self._last_pts:
+            raise MediaError(
+                f"the frame at {float(time):.6f} s is not later than the one before: repair the clip's times"
+            )
+        self._last_pts = pts
+        frame.pts, frame.time_base = pts, base
+        frame.duration = max(1, round(1 / rate / base))
+        frame.color_primaries, frame.color_trc = self._plan.primaries, self._plan.transfer
+        self._store(self._stream.encode(frame))
+
+    def _start(self) -> None:
+        plan, encoder = self._plan, self._plan.encoder
+        failure: Exception | None = None
+        with _captured_log() as messages:
+            try:
+                rate = plan.info.rate or FALLBACK_RATE
+                stream = self._container.add_stream(encoder.library, rate=rate, options=plan.options)
+                assert isinstance(stream, VideoStream)
+                self._stream = stream
+                self._describe(stream)
+                stream.codec_context.open()
+                self._container.start_encoding()
+            except (av.FFmpegError, ValueError) as error:
+                failure = error
+        texts = list(dict.fromkeys(message.strip().rstrip(".") for _, _, message in messages))
+        if failure:
+            reason = "; ".join(texts) or getattr(failure, "strerror", None) or str(failure)
+            raise MediaError(f"the encoder {encoder.library} does not start ({reason}): {encoder.advice}") from failure
+        # Encoders skip parameters that they don't know, and only mention it; PyAV keeps unknown options.
+        refused = [text for text in texts if "nknown option" in text or "parsing option" in text]
+        context = self._stream.codec_context
+        refused += [f"unknown option {name}" for name in context.options]
+        if refused:
+            reason = "; ".join(refused)
+            raise MediaError(f"the encoder {encoder.library} refuses a parameter ({reason}): {encoder.advice}")
+        decoder = av.CodecContext.create(encoder.decoder, "r")
+        assert isinstance(decoder, VideoCodecContext)
+        decoder.width, decoder.height = context.width, context.height
+        decoder.extradata, decoder.codec_tag = context.extradata, context.codec_tag
+        decoder.thread_count = 1
+        self._decoder = decoder
+
+    def _describe(self, stream: VideoStream) -> None:
+        plan, context, form = self._plan, stream.codec_context, FORMATS[self._plan.pixel_format]
+        stream.width, stream.height = form.padded_size(plan.info.width, plan.info.height)
+        stream.pix_fmt = plan.pixel_format
+        context.time_base = plan.info.time_base
+        context.color_primaries, context.color_trc = plan.primaries, plan.transfer
+        context.colorspace, context.color_range = form.matrix, form.range
+        context.sample_aspect_ratio = plan.info.pixel_aspect
+        if plan.threads:
+            context.thread_count = plan.threads
+        if plan.encoder.tag:
+            context.codec_tag = plan.encoder.tag
+
+    def _store(self, packets: "Iterable[Packet[VideoStream] | None]") -> None:
+        """Measure and store packets; None is the end."""
+        for packet in packets:
+            if self._measure is not None:
+                for frame in self._decoder.decode(packet):
+                    self._measure(frame)
+            if packet is not None:
+                with writing(self._path):
+                    self._container.mux(packet)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the folder in errors of writing a file."""
+    try:
+        yield
+    except (av.FFmpegError, OSError) as error:
+        reason = error.strerror or type(error).__name__
+        raise MediaError(f"can't write to {path.parent} ({reason}): free some space or choose another place") from error
+
+
+@contextmanager
+def _captured_log() -> Iterator[list[tuple[int, str, str]]]:
+    """Collect FFmpeg's messages, and keep them off the terminal."""
+    logging.getLogger("libav").addHandler(logging.NullHandler())
+    logging.getLogger("libav").propagate = False
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.WARNING)
+    try:
+        with av.logging.Capture() as messages:
+            yield messages
+    finally:
+        av.logging.set_level(level)

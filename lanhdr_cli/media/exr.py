@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from threading import Lock
 
 import numpy as np
 import OpenEXR
@@ -36,25 +35,22 @@ TIMECODE_FRAMES = 30  # ST 12-1 counts so far; faster video numbers pairs of fra
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClipRecord:
-    """What the header of every frame says of the whole clip.
+    """Facts about the whole clip, for the header of every frame.
 
     Args:
         rate: Frames per second, None if unknown.
         timecode: Time code of the clip's frame 0, None to count from zero.
         pixel_aspect: Width of a pixel over its height.
-        scale: What radiance is multiplied by: 1.0 in the file is radiance 1 / scale.
+        scale: Factor on radiance: 1.0 in the file is radiance 1 / scale.
         exposures: The cycle, linear, the shortest is 1.
-        weights: Name of the weights.
-        version: Of lanhdr.
-        colorspace: What the pixels are to be in, a key of `COLORSPACES`.
-        response: Name of the camera's response.
+        colorspace: Colorspace of the pixels, a key of `COLORSPACES`.
     """
 
-    rate: Fraction | None
-    timecode: str | None
-    pixel_aspect: Fraction
+    rate: Fraction | None = None
+    timecode: str | None = None
+    pixel_aspect: Fraction = Fraction(1)
     scale: float
     exposures: tuple[float, ...]
     weights: str
@@ -63,45 +59,27 @@ class ClipRecord:
     response: str = "gamma2.2"
 
 
-class _Job(NamedTuple):
-    path: Path
-    radiance: Tensor
-    header: Mapping[str, object]
-
-
-class ExrWriter:
+class ExrWriter(Background[tuple[int, HdrFrame, float]]):
     """Writes frames in the background; use it in a `with`.
 
     Leaving it waits for what is under way. On an error frames that have not begun are dropped; finished ones stay.
-
-    Args:
-        names: Names of the files.
-        record: What every header says.
 
     Raises:
         MediaError: From `write` or on leaving, if a file can't be written.
     """
 
     def __init__(self, names: FrameNames, record: ClipRecord) -> None:
+        super().__init__(self._write, depth=QUEUE_DEPTH, name="exr", workers=WORKERS)
+        self.written = 0  # finished frames
+        self.nan_frames = 0  # finished frames that contained NaN
         self._names = names
         self._record = record
-        self._work: Background[_Job] = Background(self._write, depth=QUEUE_DEPTH, name="exr", workers=WORKERS)
-        self._whole: list[bool] = []  # of each finished frame, whether all its values were numbers
+        self._counting = Lock()
         self._indices: tuple[int, int] | None = None  # first and last
 
     @property
-    def written(self) -> int:
-        """Number of frames that are finished."""
-        return len(self._whole)
-
-    @property
-    def nan_frames(self) -> int:
-        """Number of finished frames that held values that are no numbers."""
-        return self._whole.count(False)
-
-    @property
     def outcome(self) -> str:
-        """What was made, for people."""
+        """The files made, in words."""
         if not self._indices:
             return f"nothing in {self._names.folder}"
         first, last = self._names.path(self._indices[0]), self._names.path(self._indices[1])
@@ -109,17 +87,8 @@ class ExrWriter:
 
     @property
     def left_behind(self) -> str:
-        """What stays after an interruption, for people."""
+        """State after an interruption, in words."""
         return f"{self.written} finished frames stay in {self._names.folder}"
-
-    def __enter__(self) -> Self:
-        self._work.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._work.__exit__(kind, error, trace)
 
     def write(self, frame: HdrFrame, *, index: int, exposure: float) -> None:
         """Queue one frame; waits while too many are queued.
@@ -130,28 +99,25 @@ class ExrWriter:
             exposure: Exposure of the LDR frame at this position.
         """
         self._indices = (index if self._indices is None else self._indices[0], index)
-        header = clip_header(self._record) | frame_header(
-            self._record, frame.time, index=index, number=self._names.number(index), exposure=exposure
-        )
-        self._work.put(_Job(self._names.path(index), frame.radiance, header))
+        self.put((index, frame, exposure))
 
-    def _write(self, job: _Job) -> None:
-        target, _ = COLORSPACES[self._record.colorspace]
-        converted = convert_primaries(job.radiance, REC709, target=target)
-        self._whole.append(write_exr(job.path, converted, self._record.scale, header=job.header))
+    def _write(self, item: tuple[int, HdrFrame, float]) -> None:
+        index, frame, exposure = item
+        record, number = self._record, self._names.number(index)
+        header = frame_header(record, frame.time, index=index, number=number, exposure=exposure)
+        primaries, _ = COLORSPACES[record.colorspace]
+        converted = convert_primaries(frame.radiance, REC709, target=primaries)
+        whole = write_exr(self._names.path(index), converted, record.scale, header=header)
+        with self._counting:
+            self.written += 1
+            self.nan_frames += not whole
 
 
 def write_exr(path: Path, radiance: Tensor, scale: float, *, header: Mapping[str, object]) -> bool:
-    """Write one picture; the file appears under its name only when complete.
-
-    Args:
-        path: The file.
-        radiance: Linear, (3, H, W).
-        scale: What to multiply by.
-        header: OpenEXR attributes.
+    """Write linear radiance times `scale`, (3, H, W), NaN as 0; the file appears only when complete.
 
     Returns:
-        Whether all values were numbers; what is not becomes 0.
+        Whether there was no NaN.
 
     Raises:
         MediaError: If it can't be written.
@@ -167,11 +133,7 @@ def write_exr(path: Path, radiance: Tensor, scale: float, *, header: Mapping[str
 
 
 def half_pixels(radiance: Tensor, scale: float) -> NDArray[np.float16]:
-    """Scale, clamp to the range of half float, and lay out as OpenEXR reads it.
-
-    Args:
-        radiance: Linear, (3, H, W).
-        scale: What to multiply by.
+    """Scale linear radiance, (3, H, W), clamp it to the range of half float, and lay it out as OpenEXR reads it.
 
     Returns:
         (H, W, 3), contiguous: OpenEXR writes wrong pixels from anything else.
@@ -181,8 +143,15 @@ def half_pixels(radiance: Tensor, scale: float) -> NDArray[np.float16]:
     return half
 
 
-def clip_header(record: ClipRecord) -> dict[str, object]:
-    """Attributes that are the same for all frames."""
+def frame_header(record: ClipRecord, time: Fraction, *, index: int, number: int, exposure: float) -> dict[str, object]:
+    """Make the OpenEXR attributes of a frame.
+
+    Args:
+        time: Presentation time in seconds.
+        index: Position in the clip, from 0.
+        number: Number in the file's name.
+        exposure: Exposure of the LDR frame, relative to the shortest.
+    """
     primaries, interop_id = COLORSPACES[record.colorspace]
     header: dict[str, object] = {
         "compression": OpenEXR.ZIP_COMPRESSION,
@@ -191,45 +160,25 @@ def clip_header(record: ClipRecord) -> dict[str, object]:
         "colorInteropID": interop_id,
         "pixelAspectRatio": float(record.pixel_aspect),
         "lanhdr/exposureScale": float(record.scale),
-        "lanhdr/exposures": ",".join(f"{exposure:g}" for exposure in record.exposures),
+        "lanhdr/exposures": ",".join(f"{value:g}" for value in record.exposures),
         "lanhdr/response": record.response,
         "lanhdr/weights": record.weights,
         "lanhdr/version": record.version,
-    }
-    if record.rate:
-        header["framesPerSecond"] = record.rate
-    return header
-
-
-def frame_header(record: ClipRecord, time: Fraction, *, index: int, number: int, exposure: float) -> dict[str, object]:
-    """Attributes of one frame.
-
-    Args:
-        record: What is known of the clip.
-        time: Presentation time in seconds.
-        index: Position in the clip, from 0.
-        number: Number in the file's name.
-        exposure: Exposure of the LDR frame, relative to the shortest.
-    """
-    header: dict[str, object] = {
         "imageCounter": number,
         "lanhdr/sourceFrame": index,
         "lanhdr/sourceExposure": float(exposure),
         "lanhdr/sourceTime": str(time),
     }
-    timecode = _exr_timecode(record, index)
-    return header if timecode is None else header | {"timeCode": timecode}
-
-
-def _exr_timecode(record: ClipRecord, index: int) -> OpenEXR.TimeCode | None:
-    if not record.rate or round(record.rate) > 2 * TIMECODE_FRAMES:
-        return None
-    start = (parse_timecode(record.timecode) if record.timecode else None) or TimeCode(0, 0, 0, 0)
-    label = advance(start, index, rate=record.rate)
-    in_pairs = round(record.rate) > TIMECODE_FRAMES
-    timecode = OpenEXR.TimeCode()
-    timecode.hours, timecode.minutes, timecode.seconds = label.hours, label.minutes, label.seconds
-    timecode.frame = label.frame // 2 if in_pairs else label.frame
-    timecode.fieldPhase = bool(in_pairs and label.frame % 2)
-    timecode.dropFrame = label.drop
-    return timecode
+    if record.rate:
+        header["framesPerSecond"] = record.rate
+    if record.rate and round(record.rate) <= 2 * TIMECODE_FRAMES:
+        start = (parse_timecode(record.timecode) if record.timecode else None) or TimeCode(0, 0, 0, 0)
+        label = advance(start, index, rate=record.rate)
+        in_pairs = round(record.rate) > TIMECODE_FRAMES
+        timecode = OpenEXR.TimeCode()
+        timecode.hours, timecode.minutes, timecode.seconds = label.hours, label.minutes, label.seconds
+        timecode.frame = label.frame // 2 if in_pairs else label.frame
+        timecode.fieldPhase = bool(in_pairs and label.frame % 2)
+        timecode.dropFrame = label.drop
+        header["timeCode"] = timecode
+    return header

@@ -1,4 +1,4 @@
-"""From radiance to the signal of an HDR display: the one place where light gets its unit, cd/m2."""
+"""Grading of radiance for an HDR display: the one place where light gets its unit, cd/m2."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ WHITE_NITS = 203.0  # diffuse white, ITU-R BT.2408-7 clause 2.2
 PEAK_NITS = 1000.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Grading:
-    """How bright a display is to show what.
+    """Brightness of a display.
 
     Args:
         white_nits: Light of value 1.0, the clip level of the longest exposure, in cd/m2.
@@ -43,7 +43,7 @@ class Grading:
 
         Args:
             radiance: Linear Rec.709, 1.0 = clip level of the shortest exposure, not negative, (3, H, W).
-            scale: What radiance is multiplied by so that 1.0 is diffuse white.
+            scale: Factor on radiance that makes 1.0 diffuse white.
 
         Returns:
             PQ or HLG signal, BT.2020 primaries, 0..1, (3, H, W).

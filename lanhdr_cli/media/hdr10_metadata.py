@@ -1,7 +1,6 @@
 """Static metadata of HDR10: the mastering display, and light levels measured on what was encoded."""
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,15 +29,9 @@ BOX_HEADER = 8
 STSD_FIELDS = 8  # version and flags, number of entries
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MasteringDisplay:
-    """SMPTE ST 2086: the display that the light is meant for.
-
-    Args:
-        peak_nits: Its maximum in cd/m2.
-        darkest_nits: Its minimum in cd/m2.
-        primaries: Its colors; all of Rec.709 lies within P3.
-    """
+    """SMPTE ST 2086: the display that the light is meant for; all of Rec.709 lies within P3."""
 
     peak_nits: float
     darkest_nits: float = DARKEST_NITS
@@ -51,7 +44,7 @@ class MasteringDisplay:
         return struct.pack(">8H2I", *points, round(10000 * self.peak_nits), round(10000 * self.darkest_nits))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LightLevel:
     """CTA-861.3 annex P: whole cd/m2.
 
@@ -68,9 +61,9 @@ class LightLevel:
         return struct.pack(">2H", self.max_cll, self.max_fall)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StaticMetadata:
-    """What HDR10 says of a whole file."""
+    """HDR10 metadata of a whole file."""
 
     display: MasteringDisplay
     light: LightLevel
@@ -93,9 +86,9 @@ class ContentLightMeter:
         self.max_fall_nits = max(self.max_fall_nits, (counts.double() @ self._nits).item() / signal.numel())
 
     def level(self) -> LightLevel:
-        """What has been measured; at least 1, because 0 would mean unknown."""
+        """Round the measured levels; at least 1, because 0 would mean unknown."""
         cll, fall = (min(max(1, round(nits)), HIGHEST_FIELD) for nits in (self.max_cll_nits, self.max_fall_nits))
-        return LightLevel(cll, fall)
+        return LightLevel(max_cll=cll, max_fall=fall)
 
 
 def hevc_length_size(configuration: bytes) -> int:
@@ -108,43 +101,29 @@ def with_hevc_metadata(sample: bytes, metadata: StaticMetadata, *, length_size: 
 
     Args:
         sample: NAL units, each behind its length, as mp4 and Matroska store them.
-        metadata: What to say.
         length_size: Bytes of each length.
 
     Raises:
         MediaError: If the sample is damaged.
     """
-    for begin, header in _nal_units(sample, length_size=length_size):
-        if header >> 1 & 0x3F < FIRST_NON_VCL:
+    begin = 0
+    while begin + length_size < len(sample):
+        if sample[begin + length_size] >> 1 & 0x3F < FIRST_NON_VCL:
             units = (_sei(DISPLAY_PAYLOAD, metadata.display.packed()), _sei(LIGHT_PAYLOAD, metadata.light.packed()))
             added = b"".join(len(unit).to_bytes(length_size, "big") + unit for unit in units)
             return sample[:begin] + added + sample[begin:]
+        begin += length_size + int.from_bytes(sample[begin : begin + length_size], "big")
     raise MediaError("the encoder made a key frame without a picture: try another --codec")
 
 
-def _nal_units(sample: bytes, *, length_size: int) -> Iterator[tuple[int, int]]:
-    """Yield where each NAL unit's length begins, and the first byte of its header."""
-    begin = 0
-    while begin + length_size < len(sample):
-        length = int.from_bytes(sample[begin : begin + length_size], "big")
-        yield begin, sample[begin + length_size]
-        begin += length_size + length
-
-
 def _sei(kind: int, payload: bytes) -> bytes:
-    """A prefix SEI NAL unit with one message (H.265 clauses 7.3.1.2, 7.3.5)."""
-    header = bytes([PREFIX_SEI << 1, 1])  # layer 0, temporal id 0
-    return header + _escaped(bytes([kind, len(payload)]) + payload + TRAILING_BITS)
-
-
-def _escaped(payload: bytes) -> bytes:
-    """Keep start codes out of a payload (H.265 clause 7.4.2: emulation_prevention_three_byte)."""
-    escaped = bytearray()
-    for byte in payload:
-        if byte <= 3 and escaped[-2:] == b"\0\0":
-            escaped.append(3)
-        escaped.append(byte)
-    return bytes(escaped)
+    """Prefix SEI NAL unit with one message (H.265 clauses 7.3.1.2, 7.3.5)."""
+    unit = bytearray([PREFIX_SEI << 1, 1])  # layer 0, temporal id 0
+    for byte in bytes([kind, len(payload)]) + payload + TRAILING_BITS:
+        if byte <= 3 and unit[-2:] == b"\0\0":  # clause 7.4.2: emulation_prevention_three_byte
+            unit.append(3)
+        unit.append(byte)
+    return bytes(unit)
 
 
 def with_av1_metadata(unit: bytes, metadata: StaticMetadata) -> bytes:
@@ -152,29 +131,26 @@ def with_av1_metadata(unit: bytes, metadata: StaticMetadata) -> bytes:
 
     Args:
         unit: OBUs that say their size (low-overhead format), as mp4 and Matroska store them.
-        metadata: What to say.
 
     Raises:
         MediaError: If the unit holds no frame.
     """
-    for begin, kind in _obus(unit):
-        if kind in FRAME_OBUS:
-            display = _metadata_obu(DISPLAY_METADATA, _av1_display(metadata.display))
-            return unit[:begin] + display + _metadata_obu(LIGHT_METADATA, metadata.light.packed()) + unit[begin:]
-    raise MediaError("the encoder made a key frame without a picture: try another --codec")
-
-
-def _obus(unit: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where each OBU begins and its type (AV1 clauses 5.3.1, 5.3.2)."""
     begin = 0
     while begin < len(unit):
-        header = unit[begin]
-        yield begin, header >> 3 & 0xF
+        header = unit[begin]  # AV1 clauses 5.3.1, 5.3.2
+        if header >> 3 & 0xF in FRAME_OBUS:
+            # Clause 6.7.4: red, green, blue, white as 0.16 fixed point; luminance as 24.8 and 18.14.
+            display = metadata.display
+            points = [round(65536 * value) for value in display.primaries.chromaticities]
+            nits = round(256 * display.peak_nits), round(16384 * display.darkest_nits)
+            added = _metadata_obu(DISPLAY_METADATA, struct.pack(">8H2I", *points, *nits))
+            return unit[:begin] + added + _metadata_obu(LIGHT_METADATA, metadata.light.packed()) + unit[begin:]
         has_extension, has_size = header >> 2 & 1, header >> 1 & 1
         if not has_size:
-            return
+            break
         size, after = _leb128(unit, begin + 1 + has_extension)
         begin = after + size
+    raise MediaError("the encoder made a key frame without a picture: try another --codec")
 
 
 def _leb128(data: bytes, position: int) -> tuple[int, int]:
@@ -193,18 +169,11 @@ def _metadata_obu(kind: int, payload: bytes) -> bytes:
     return bytes([METADATA_OBU << 3 | 2, len(content)]) + content
 
 
-def _av1_display(display: MasteringDisplay) -> bytes:
-    """AV1 clause 6.7.4: red, green, blue, white as 0.16 fixed point; luminance as 24.8 and 18.14."""
-    points = [round(65536 * value) for value in display.primaries.chromaticities]
-    return struct.pack(">8H2I", *points, round(256 * display.peak_nits), round(16384 * display.darkest_nits))
-
-
 def add_light_boxes(path: Path, metadata: StaticMetadata) -> None:
     """Add the boxes to the first track of a file whose `moov` comes last.
 
     Args:
         path: The file, changed in place; nothing but the end of `moov` moves.
-        metadata: What to say.
 
     Raises:
         ValueError: If `moov` is not the last box, or holds no track.

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, groupby, pairwise, takewhile
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 
 from av.video.reformatter import VideoReformatter
@@ -216,9 +215,7 @@ class ImageSequence:
             logger.info("%s: %d pictures, taken as %s frames per second: --fps says otherwise", self.path, count, rate)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._above_one:
             count = f"{len(self._above_one)} pictures hold" if len(self._above_one) > 1 else "1 picture holds"
             logger.warning("%s: %s linear values above 1.0, which is taken as the clip level", self.path, count)

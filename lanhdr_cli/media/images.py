@@ -1,7 +1,7 @@
-"""Reading one picture of a sequence."""
+"""Single pictures: reading of PNG, TIFF, JPEG and OpenEXR, writing of PNG."""
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,17 +35,11 @@ DAMAGED = "replace it, or remove it and pass --on-missing skip or repeat"
 
 @dataclass(frozen=True, kw_only=True)
 class PictureHeader:
-    """Size of an upright picture, and its exposure.
-
-    Args:
-        shot: What the file says of its exposure.
-        is_exr: Whether it is OpenEXR, and so linear.
-    """
+    """Size of an upright picture, and its exposure."""
 
     width: int
     height: int
-    shot: ShotExposure = field(default_factory=ShotExposure)
-    is_exr: bool = False
+    shot: ShotExposure
 
     @property
     def size(self) -> tuple[int, int]:
@@ -68,8 +62,8 @@ def read_header(path: Path) -> PictureHeader:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "its header is damaged"
         raise MediaError(f"{path} can't be read as a picture ({reason}): replace or remove it") from error
     if header is None:
-        found = "it is no PNG, TIFF, JPEG or OpenEXR" if magic else "it is empty"
-        raise MediaError(f"{path} can't be read as a picture ({found}): replace or remove it")
+        reason = "it is no PNG, TIFF, JPEG or OpenEXR" if magic else "it is empty"
+        raise MediaError(f"{path} can't be read as a picture ({reason}): replace or remove it")
     return header
 
 
@@ -99,12 +93,10 @@ def _exr_header(path: Path) -> PictureHeader:
     width, height = (int(high - low) + 1 for low, high in zip(lowest, highest, strict=True))
     values = (header.get(name) for name in ("expTime", "isoSpeed", "aperture"))
     time, iso, stop = (float(value) if isinstance(value, int | float) and value > 0 else None for value in values)
-    return PictureHeader(
-        width=width, height=height, shot=ShotExposure(time_s=time, iso=iso, f_number=stop), is_exr=True
-    )
+    return PictureHeader(width=width, height=height, shot=ShotExposure(time_s=time, iso=iso, f_number=stop))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Picture:
     """One picture of a file.
 
@@ -126,8 +118,7 @@ def read_picture(path: Path, *, reformatter: VideoReformatter | None = None) -> 
     with 1/2.2, as if a camera of this response had made it.
 
     Args:
-        path: The file.
-        reformatter: Keeps what swscale needs from picture to picture.
+        reformatter: Keeps swscale's state from picture to picture.
 
     Raises:
         MediaError: If it can't be read.
@@ -136,10 +127,8 @@ def read_picture(path: Path, *, reformatter: VideoReformatter | None = None) -> 
         data = path.read_bytes()
     except OSError as error:
         raise MediaError(f"{path} can't be read ({error.strerror}): check the file") from error
-    return _read_exr(path) if data.startswith(EXR_MAGIC) else _decode(path, data, reformatter or VideoReformatter())
-
-
-def _decode(path: Path, data: bytes, reformatter: VideoReformatter) -> Picture:
+    if data.startswith(EXR_MAGIC):
+        return _read_exr(path)
     # From memory: FFmpeg would read a % in a file's name as the number of a sequence.
     try:
         with av.open(io.BytesIO(data), "r") as container:
@@ -152,12 +141,12 @@ def _decode(path: Path, data: bytes, reformatter: VideoReformatter) -> Picture:
     except (av.FFmpegError, IndexError, StopIteration) as error:
         raise MediaError(f"{path} is damaged or of an unknown kind: {DAMAGED}") from error
     try:
-        image = to_rgb(frame, coding_of(frame), reformatter=reformatter)
+        image = to_rgb(frame, coding_of(frame), reformatter=reformatter or VideoReformatter())
     except MediaError as error:
         raise MediaError(f"{path}: {error}") from error
     turns = round(frame.rotation / 90) % 4
     upright = torch.rot90(image, turns, (1, 2)).contiguous() if turns else image
-    return Picture(upright, f"{name} {frame.format.name}")
+    return Picture(image=upright, format=f"{name} {frame.format.name}")
 
 
 def _read_exr(path: Path) -> Picture:
@@ -171,23 +160,16 @@ def _read_exr(path: Path) -> Picture:
         raise MediaError(f"{path} is damaged or of an unknown kind: {DAMAGED}") from error
     names = ("R", "G", "B") if "R" in channels else ("Y", "Y", "Y")
     if not set(names) <= set(channels):
-        found = ", ".join(sorted(channels))
-        raise MediaError(f"{path} has no channels R, G and B ({found}): write them as its first layer")
+        others = ", ".join(sorted(channels))
+        raise MediaError(f"{path} has no channels R, G and B ({others}): write them as its first layer")
     linear = torch.from_numpy(np.stack([channels[name] for name in names])).nan_to_num_(nan=0.0)  # (3, H, W)
+    kind_name = str(kind).rpartition(".")[2].lower()
     above = float((linear > 1).float().mean())
-    return Picture(to_ldr(linear, 1.0), f"exr {str(kind).rpartition('.')[2].lower()}", above)
+    return Picture(image=to_ldr(linear, 1.0), format=f"exr {kind_name}", share_above_one=above)
 
 
 def write_png(path: Path, picture: Tensor) -> None:
-    """Write an 8-bit sRGB picture.
-
-    Args:
-        path: The file; it appears under its name only when complete.
-        picture: sRGB-encoded, 0..1, (3, H, W).
-
-    Raises:
-        MediaError: If it can't be written.
-    """
+    """Write an 8-bit picture, sRGB-encoded, 0..1, (3, H, W); the file appears only when complete."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 

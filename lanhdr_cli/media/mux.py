@@ -1,17 +1,16 @@
-"""The last step of a video file: pictures, light levels, sound and tags into the container that was asked for."""
+"""Multiplexing of encoded pictures with light levels, sound and tags into the container that was asked for."""
 
 import heapq
 import io
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
 import av
-from av.audio.codeccontext import AudioCodecContext
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
@@ -30,7 +29,9 @@ from lanhdr_cli.media.hdr10_metadata import (
 )
 from lanhdr_cli.media.video_reader import FALLBACK_RATE
 
-KEPT_TAGS = ("language", "title", "handler_name", "creation_time")
+KEPT_SOUND_TAGS = ("language", "title", "handler_name", "creation_time")
+KEPT_PICTURE_TAGS = ("language", "creation_time")
+DROPPED_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode"}
 DEFAULT_BIT_RATE_PER_CHANNEL = 96_000
 # Moved to the front, mp4 and mov play while they load. Matroska must not shift all times for the sake of
 # sound that begins before 0, as AAC does.
@@ -39,131 +40,137 @@ CONTAINER_OPTIONS = {
     "mov": {"movflags": "+faststart"},
     "matroska": {"avoid_negative_ts": "disabled"},
 }
-DROPPED_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode"}
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Span:
-    """A part of the source's time, in seconds.
+@dataclass(frozen=True, kw_only=True)
+class MuxPlan:
+    """Companions of the pictures in their file.
 
     Args:
-        begin: What becomes time 0, if the part is not the whole.
-        end: Where it ends, None for the source's end.
+        source: File whose sound and tags are kept, None if there is none.
+        begin: Time in the source that becomes 0, in seconds.
+        end: Time in the source at which sound ends, in seconds; None for the source's end.
+        rate: Frames per second, None if unknown.
     """
 
+    source: Path | None = None
+    sound: bool = True
     begin: Fraction = Fraction(0)
     end: Fraction | None = None
+    timecode: str | None = None
+    rate: Fraction | None = None
 
 
-class SoundCopy:
-    """The sound of a source on its way into a container.
+def mux_video(pictures: Path, target: Path, *, container: str, plan: MuxPlan, metadata: StaticMetadata | None) -> None:
+    """Copy encoded pictures into a new file, together with all that belongs to them.
 
     Args:
-        source: The open source.
-        output: The container; its streams are added here.
+        pictures: A file that `VideoEncoder` made; boxes are added to it.
         container: FFmpeg's name of its format.
-        span: Which part.
+        metadata: HDR10 metadata, None if there is none.
+
+    Raises:
+        MediaError: If something can't be read or written.
     """
-
-    def __init__(self, source: InputContainer, output: OutputContainer, *, container: str, span: Span) -> None:
-        self._source = source
-        self._span = span
-        self._routes: dict[int, _Route] = {}
-        for stream in source.streams.audio:
-            if route := _route(stream, output, container=container):
-                route.output.metadata.update(_kept(stream.metadata))
-                route.output.disposition = Disposition(stream.disposition)
-                self._routes[stream.index] = route
-
-    def packets(self) -> "Iterator[Packet[AudioStream]]":
-        """Read what belongs to the span, in the order of the source, ready to be stored."""
-        streams = [stream for stream in self._source.streams.audio if stream.index in self._routes]
-        if not streams:
-            return
-        for packet in self._source.demux(streams):
-            if packet.size == 0 or packet.pts is None or packet.time_base is None:
-                continue
-            route = self._routes[packet.stream_index]
-            begin = packet.pts * packet.time_base
-            end = begin + (packet.duration or 0) * packet.time_base
-            if self._span.end is not None and begin >= self._span.end:
-                continue
-            if self._span.begin == 0 or end > self._span.begin:
-                yield from route.take(cast("Packet[AudioStream]", packet), self._span.begin)
-        for route in self._routes.values():
-            yield from route.flush()
+    if metadata:
+        add_light_boxes(pictures, metadata)
+    with writing(target), ExitStack() as stack:
+        encoded = stack.enter_context(av.open(str(pictures)))
+        output = stack.enter_context(av.open(str(target), "w", format=container, options=CONTAINER_OPTIONS[container]))
+        # Opaque: light and color of the stream are copied as well, and no encoder is looked for.
+        video = output.add_stream_from_template(encoded.streams.video[0], opaque=True)
+        video.codec_context.framerate = plan.rate or FALLBACK_RATE  # time codes count with it
+        if container != "matroska":  # the tag of the source's container is not carried over: hvc1, ap4h
+            video.codec_tag = encoded.streams.video[0].codec_context.codec_tag
+        streams: list[Iterator[Packet[Any]]] = [_picture_packets(encoded, video, metadata)]
+        if plan.source:
+            source = stack.enter_context(_open_sound(plan.source))
+            tags = {key: value for key, value in source.metadata.items() if key.lower() not in DROPPED_TAGS}
+            output.metadata.update(tags)
+            for stream in source.streams.video[:1]:
+                video.metadata.update(_selected(stream.metadata, KEPT_PICTURE_TAGS))
+            if plan.sound:
+                streams.append(_sound_packets(source, _sound_routes(source, output, container=container), plan))
+        if plan.timecode:
+            output.metadata["timecode"] = plan.timecode
+        for packet in heapq.merge(*streams, key=_time_s):
+            output.mux(packet)
 
 
-class _Route:
-    """Packets of one stream, passed on."""
-
-    def __init__(self, output: AudioStream) -> None:
-        self.output = output
-
-    def take(self, packet: "Packet[AudioStream]", begin: Fraction) -> "Iterator[Packet[AudioStream]]":
-        """Pass on a packet, earlier by `begin` seconds."""
-        yield _moved(packet, self.output, begin)
-
-    def flush(self) -> "Iterator[Packet[AudioStream]]":
-        """Pass on what is left."""
-        yield from ()
+def _open_sound(path: Path) -> InputContainer:
+    try:
+        return av.open(str(path), metadata_errors="replace")
+    except (av.FFmpegError, OSError) as error:
+        raise MediaError(f"{path} can't be read again for its sound: pass --no-audio, or convert it again") from error
 
 
-class _AacRoute(_Route):
-    """Packets of one stream, decoded and encoded anew."""
-
-    def __init__(self, output: AudioStream) -> None:
-        super().__init__(output)
-        context = output.codec_context
-        self._resampler = AudioResampler(format=context.format, layout=context.layout, rate=context.sample_rate)
-
-    def take(self, packet: "Packet[AudioStream]", begin: Fraction) -> "Iterator[Packet[AudioStream]]":
-        """Decode and encode; times stay those of the samples."""
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            return
-        for frame in frames:
-            if frame.pts is not None and frame.time_base is not None:
-                frame.pts -= round(begin / frame.time_base)
-            yield from self._encode(self._resampler.resample(frame))
-
-    def flush(self) -> "Iterator[Packet[AudioStream]]":
-        """Encode what the resampler and the encoder still hold."""
-        yield from self._encode(self._resampler.resample(None))
-        yield from self.output.encode(None)
-
-    def _encode(self, frames: Iterable[av.AudioFrame]) -> "Iterator[Packet[AudioStream]]":
-        for frame in frames:
-            yield from self.output.encode(frame)
+def _selected(tags: dict[str, str], keys: tuple[str, ...]) -> dict[str, str]:
+    lower = {key.lower(): value for key, value in tags.items()}
+    return {key: lower[key] for key in keys if key in lower}
 
 
-def _moved(packet: "Packet[AudioStream]", output: AudioStream, begin: Fraction) -> "Packet[AudioStream]":
-    steps = round(begin / (packet.time_base or Fraction(1)))
-    if packet.pts is not None:
-        packet.pts -= steps
-    if packet.dts is not None:
-        packet.dts -= steps
-    packet.stream = output
-    return packet
+def _time_s(packet: "Packet[Any]") -> float:
+    time = packet.pts if packet.dts is None else packet.dts
+    return 0.0 if time is None or packet.time_base is None else float(time * packet.time_base)
 
 
-def _route(stream: AudioStream, output: OutputContainer, *, container: str) -> _Route | None:
-    if _fits(stream, container):
-        return _Route(output.add_stream_from_template(stream, opaque=True))
-    context = stream.codec_context
-    if context is None:
-        logger.warning("sound stream %d can't be decoded and is left out", stream.index)
-        return None
-    logger.warning("%s sound does not fit the container: it is encoded as AAC", context.name)
-    added = output.add_stream("aac", rate=context.sample_rate)
-    assert isinstance(added, AudioStream)
-    encoder: AudioCodecContext = added.codec_context
-    encoder.layout = context.layout
-    encoder.bit_rate = DEFAULT_BIT_RATE_PER_CHANNEL * context.layout.nb_channels
-    return _AacRoute(added)
+def _picture_packets(
+    encoded: InputContainer, output: VideoStream, metadata: StaticMetadata | None
+) -> "Iterator[Packet[VideoStream]]":
+    """Read encoded pictures; HEVC and AV1 carry metadata in their key frames too, others leave it to the container."""
+    stream = encoded.streams.video[0]
+    codec = stream.codec_context.codec.canonical_name
+    for packet in encoded.demux(stream):
+        if packet.size == 0:
+            continue
+        if metadata and packet.is_keyframe and codec in ("hevc", "av1"):
+            if codec == "hevc":
+                length_size = hevc_length_size(stream.codec_context.extradata or b"")
+                content = with_hevc_metadata(bytes(packet), metadata, length_size=length_size)
+            else:
+                content = with_av1_metadata(bytes(packet), metadata)
+            key_frame = packet
+            packet = cast("Packet[VideoStream]", Packet(content))
+            packet.pts, packet.dts = key_frame.pts, key_frame.dts
+            packet.time_base, packet.duration = key_frame.time_base, key_frame.duration
+            packet.is_keyframe = True
+        packet.stream = output
+        yield packet
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SoundRoute:
+    """Stream that sound is copied to, or encoded to as AAC by way of a resampler."""
+
+    output: AudioStream
+    resampler: AudioResampler | None = None
+
+
+def _sound_routes(source: InputContainer, output: OutputContainer, *, container: str) -> dict[int, _SoundRoute]:
+    """Add a stream to the output for each stream of sound, by its index in the source."""
+    routes = {}
+    for stream in source.streams.audio:
+        context = stream.codec_context
+        if _fits(stream, container):
+            route = _SoundRoute(output=output.add_stream_from_template(stream, opaque=True))
+        elif context is None:
+            logger.warning("sound stream %d can't be decoded and is left out", stream.index)
+            continue
+        else:
+            logger.warning("%s sound does not fit the container: it is encoded as AAC", context.name)
+            added = output.add_stream("aac", rate=context.sample_rate)
+            assert isinstance(added, AudioStream)
+            encoder = added.codec_context
+            encoder.layout = context.layout
+            encoder.bit_rate = DEFAULT_BIT_RATE_PER_CHANNEL * context.layout.nb_channels
+            resampler = AudioResampler(format=encoder.format, layout=encoder.layout, rate=encoder.sample_rate)
+            route = _SoundRoute(output=added, resampler=resampler)
+        route.output.metadata.update(_selected(stream.metadata, KEPT_SOUND_TAGS))
+        route.output.disposition = Disposition(stream.disposition)
+        routes[stream.index] = route
+    return routes
 
 
 def _fits(stream: AudioStream, container: str) -> bool:
@@ -177,139 +184,50 @@ def _fits(stream: AudioStream, container: str) -> bool:
     return True
 
 
-def open_audio(path: Path) -> InputContainer:
-    """Open a file for its sound and tags.
-
-    Raises:
-        MediaError: If it has vanished meanwhile.
-    """
-    try:
-        return av.open(str(path), metadata_errors="replace")
-    except (av.FFmpegError, OSError) as error:
-        raise MediaError(f"{path} can't be read again for its sound: pass --no-audio, or convert it again") from error
-
-
-def _kept(tags: dict[str, str]) -> dict[str, str]:
-    lower = {key.lower(): value for key, value in tags.items()}
-    return {key: lower[key] for key in KEPT_TAGS if key in lower}
-
-
-@dataclass(frozen=True)
-class MuxPlan:
-    """What comes with the pictures.
-
-    Args:
-        source: File whose sound and tags are kept, None if there is none.
-        sound: Whether to keep sound.
-        span: Which part of the source the pictures show.
-        timecode: Of the first frame.
-        rate: Frames per second, None if unknown.
-        tags: More tags of the file.
-    """
-
-    source: Path | None = None
-    sound: bool = True
-    span: Span = field(default_factory=Span)
-    timecode: str | None = None
-    rate: Fraction | None = None
-    tags: dict[str, str] = field(default_factory=dict)
+def _sound_packets(
+    source: InputContainer, routes: dict[int, _SoundRoute], plan: MuxPlan
+) -> "Iterator[Packet[AudioStream]]":
+    """Read the sound between the plan's times, in the order of the source."""
+    streams = [stream for stream in source.streams.audio if stream.index in routes]
+    if not streams:
+        return
+    for packet in source.demux(streams):
+        if packet.size == 0 or packet.pts is None or packet.time_base is None:
+            continue
+        begin = packet.pts * packet.time_base
+        end = begin + (packet.duration or 0) * packet.time_base
+        if (plan.end is not None and begin >= plan.end) or (plan.begin and end <= plan.begin):
+            continue
+        route = routes[packet.stream_index]
+        if route.resampler is not None:
+            yield from _transcoded(route, cast("Packet[AudioStream]", packet), begin=plan.begin)
+            continue
+        steps = round(plan.begin / packet.time_base)
+        packet.pts -= steps
+        if packet.dts is not None:
+            packet.dts -= steps
+        packet.stream = route.output
+        yield cast("Packet[AudioStream]", packet)
+    for route in routes.values():
+        if route.resampler is not None:
+            yield from _transcoded(route, None, begin=plan.begin)
 
 
-def finish(pictures: Path, target: Path, *, container: str, plan: MuxPlan, metadata: StaticMetadata | None) -> None:
-    """Copy encoded pictures into a new file, together with all that belongs to them.
-
-    Args:
-        pictures: A file that `VideoEncoder` made; boxes are added to it.
-        target: The new file.
-        container: FFmpeg's name of its format.
-        plan: What comes with the pictures.
-        metadata: What HDR10 says of them, None if nothing.
-
-    Raises:
-        MediaError: If something can't be read or written.
-    """
-    if metadata:
-        add_light_boxes(pictures, metadata)
-    with writing(target), ExitStack() as stack:
-        encoded = stack.enter_context(av.open(str(pictures)))
-        output = stack.enter_context(av.open(str(target), "w", format=container, options=CONTAINER_OPTIONS[container]))
-        source = stack.enter_context(open_audio(plan.source)) if plan.source else None
-        _fill(output, encoded, source, container=container, plan=plan, metadata=metadata)
-
-
-def _fill(
-    output: OutputContainer,
-    encoded: InputContainer,
-    source: InputContainer | None,
-    *,
-    container: str,
-    plan: MuxPlan,
-    metadata: StaticMetadata | None,
-) -> None:
-    video = _video_stream(output, encoded.streams.video[0], container=container, rate=plan.rate)
-    streams: list[Iterator[Packet[Any]]] = [_pictures(encoded, video, metadata)]
-    if source:
-        output.metadata.update(_tags(source.metadata))
-        video.metadata.update(_language(source))
-        if plan.sound:
-            streams.append(SoundCopy(source, output, container=container, span=plan.span).packets())
-    output.metadata.update(plan.tags)
-    if plan.timecode:
-        output.metadata["timecode"] = plan.timecode
-    for packet in heapq.merge(*streams, key=_time_s):
-        output.mux(packet)
-
-
-def _video_stream(
-    output: OutputContainer, encoded: VideoStream, *, container: str, rate: Fraction | None
-) -> VideoStream:
-    # Opaque: what the stream says of light and color is copied as well, and no encoder is looked for.
-    stream = output.add_stream_from_template(encoded, opaque=True)
-    stream.codec_context.framerate = rate or FALLBACK_RATE  # time codes count with it
-    if container != "matroska":  # the tag of the source's container is not carried over: hvc1, ap4h
-        stream.codec_tag = encoded.codec_context.codec_tag
-    return stream
-
-
-def _pictures(
-    encoded: InputContainer, output: VideoStream, metadata: StaticMetadata | None
-) -> "Iterator[Packet[VideoStream]]":
-    stream = encoded.streams.video[0]
-    completed = _completion(stream, metadata) if metadata else None
-    for packet in encoded.demux(stream):
-        if packet.size:
-            if completed and packet.is_keyframe:
-                packet = _replaced(packet, completed(bytes(packet)))
-            packet.stream = output
-            yield packet
-
-
-def _completion(stream: VideoStream, metadata: StaticMetadata) -> Callable[[bytes], bytes] | None:
-    """How metadata gets into key frames, None for codecs that leave it to the container."""
-    codec = stream.codec_context.codec.canonical_name
-    if codec == "hevc":
-        length_size = hevc_length_size(stream.codec_context.extradata or b"")
-        return lambda sample: with_hevc_metadata(sample, metadata, length_size=length_size)
-    return (lambda unit: with_av1_metadata(unit, metadata)) if codec == "av1" else None
-
-
-def _replaced(packet: "Packet[VideoStream]", content: bytes) -> "Packet[VideoStream]":
-    replacement = cast("Packet[VideoStream]", Packet(content))
-    replacement.pts, replacement.dts = packet.pts, packet.dts
-    replacement.time_base, replacement.duration = packet.time_base, packet.duration
-    replacement.is_keyframe = packet.is_keyframe
-    return replacement
-
-
-def _time_s(packet: "Packet[Any]") -> float:
-    time = packet.pts if packet.dts is None else packet.dts
-    return 0.0 if time is None or packet.time_base is None else float(time * packet.time_base)
-
-
-def _tags(tags: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in tags.items() if key.lower() not in DROPPED_TAGS}
-
-
-def _language(source: InputContainer) -> dict[str, str]:
-    tags = {key.lower(): value for video in source.streams.video[:1] for key, value in video.metadata.items()}
-    return {key: tags[key] for key in ("language", "creation_time") if key in tags}
+def _transcoded(
+    route: _SoundRoute, packet: "Packet[AudioStream] | None", *, begin: Fraction
+) -> "Iterator[Packet[AudioStream]]":
+    """Decode sound and encode it again at its samples' times, less `begin` seconds; None flushes the encoder."""
+    assert route.resampler is not None
+    frames: list[av.AudioFrame | None] = [None]
+    if packet is not None:
+        try:
+            frames = list(packet.decode())
+        except av.FFmpegError:
+            return
+    for frame in frames:
+        if frame is not None and frame.pts is not None and frame.time_base is not None:
+            frame.pts -= round(begin / frame.time_base)
+        for resampled in route.resampler.resample(frame):
+            yield from route.output.encode(resampled)
+    if packet is None:
+        yield from route.output.encode(None)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from lanhdr_cli.media.errors import MediaError
 
 EXR_SUFFIX = ".exr"
-PREVIEW_SUFFIX = ".png"
+PNG_SUFFIX = ".png"
 WEIGHTS_SUFFIX = ".safetensors"
 PICTURE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr"})
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of video that is written, as FFmpeg says them
@@ -21,11 +21,7 @@ _NUMBERED = re.compile(rf"(?P<prefix>.*[._])(?P<number>\d{{3,}})(?P<suffix>{re.e
 
 
 def check_output(target: str) -> None:
-    """Make sure that `-o` names EXR frames (a folder with a slash at its end, or a name ending in .exr), or a video.
-
-    Raises:
-        MediaError: If it names anything else.
-    """
+    """Refuse an `-o` that names neither EXR frames (a name in .exr, or a folder with a slash) nor a video."""
     suffix = PurePath(target).suffix.lower()
     if not target.endswith("/") and suffix != EXR_SUFFIX and suffix not in CONTAINERS:
         raise MediaError(
@@ -35,13 +31,21 @@ def check_output(target: str) -> None:
 
 
 def check_preview(path: PurePath) -> None:
-    """Make sure that the preview is to be a PNG, or a video.
-
-    Raises:
-        MediaError: If it names anything else.
-    """
-    if path.suffix.lower() != PREVIEW_SUFFIX and not is_video(path):
+    """Refuse a preview that is neither a PNG nor a video."""
+    if path.suffix.lower() != PNG_SUFFIX and not is_video(path):
         raise MediaError(f"--preview {path}: can only write PNG and video; pass e.g. preview.png or preview.mp4")
+
+
+def check_plot(path: PurePath) -> None:
+    """Refuse a plot that is no PNG."""
+    if path.suffix.lower() != PNG_SUFFIX:
+        raise MediaError(f"--plot {path}: can only write PNG; pass e.g. --plot plot.png")
+
+
+def check_weights(path: PurePath) -> None:
+    """Refuse weights that are not safetensors."""
+    if path.suffix.lower() != WEIGHTS_SUFFIX:
+        raise MediaError(f"-o {path}: weights are written as {WEIGHTS_SUFFIX}; pass e.g. weights{WEIGHTS_SUFFIX}")
 
 
 def is_video(path: PurePath) -> bool:
@@ -49,45 +53,17 @@ def is_video(path: PurePath) -> bool:
     return path.suffix.lower() in CONTAINERS
 
 
-def container_of(path: PurePath) -> str:
-    """FFmpeg's name of the format of a video to write."""
-    return CONTAINERS[path.suffix.lower()]
-
-
 def is_picture(path: PurePath) -> bool:
     """Tell whether a file is one of those that make up image sequences."""
     return path.suffix.lower() in PICTURE_SUFFIXES
 
 
-def check_plot(path: PurePath) -> None:
-    """Make sure that a drawing is to be a PNG.
-
-    Raises:
-        MediaError: If it names anything else.
-    """
-    if path.suffix.lower() != PREVIEW_SUFFIX:
-        raise MediaError(f"--plot {path}: can only write PNG; pass e.g. --plot plot.png")
-
-
-def check_weights(path: PurePath) -> None:
-    """Make sure that weights are to be written as safetensors.
-
-    Raises:
-        MediaError: If not.
-    """
-    if path.suffix.lower() != WEIGHTS_SUFFIX:
-        raise MediaError(f"-o {path}: weights are written as {WEIGHTS_SUFFIX}; pass e.g. weights{WEIGHTS_SUFFIX}")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FrameNames:
     """Names of the files of one sequence.
 
     Args:
-        folder: Where the files go.
-        prefix: What stands before the number.
         digits: Least number of digits; None for a single file without number.
-        suffix: What stands behind the number.
         start: Number of the clip's frame 0; may be negative when a range begins later.
         numbers: Number of each of the clip's frames, where they have their own; else they count from `start`.
     """
@@ -105,31 +81,23 @@ class FrameNames:
 
     def path(self, index: int) -> Path:
         """File of the clip's frame `index`."""
-        return self.folder / self._name(self.number(index))
+        number = "" if self.digits is None else f"{self.number(index):0{self.digits}d}"
+        return self.folder / f"{self.prefix}{number}{self.suffix}"
 
     def existing(self, first: int, last: int | None) -> list[Path]:
-        """Files that are there already under the names of frames `first` to `last`, None for any after `first`."""
-        pattern = re.compile(re.escape(self.prefix) + r"(\d+)" + re.escape(self.suffix))
+        """Find existing files under the names of frames `first` to `last`, None for any after `first`."""
         if self.digits is None:
             return [path for path in (self.path(first),) if path.exists()]
-        found = []
+        pattern = re.compile(re.escape(self.prefix) + r"(\d+)" + re.escape(self.suffix))
+        indices = {number: index for index, number in enumerate(self.numbers)}
+        existing = []
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            match = pattern.fullmatch(path.name)
-            if match and path.name == self._name(number := int(match[1])):
-                index = self._index(number)
-                if index is not None and first <= index and (last is None or index <= last):
-                    found.append(path)
-        return sorted(found)
-
-    def _index(self, number: int) -> int | None:
-        if not self.numbers:
-            return number - self.start
-        return self.numbers.index(number) if number in self.numbers else None
-
-    def _name(self, number: int) -> str:
-        if self.digits is None:
-            return self.prefix + self.suffix
-        return f"{self.prefix}{number:0{self.digits}d}{self.suffix}"
+            if match := pattern.fullmatch(path.name):
+                number = int(match[1])
+                index = indices.get(number, -1) if self.numbers else number - self.start
+                if first <= index and (last is None or index <= last) and path.name == self.path(index).name:
+                    existing.append(path)
+        return sorted(existing)
 
 
 def frame_names(
@@ -141,88 +109,74 @@ def frame_names(
     single: bool = False,
     numbers: tuple[int, ...] | None = None,
 ) -> FrameNames:
-    """Read what `-o` says: `dir/`, `out.exr`, `out.####.exr`, `out.%05d.exr` or `out.1001.exr`.
+    """Read `-o`: `dir/`, `out.exr`, `out.####.exr`, `out.%05d.exr` or `out.1001.exr`.
 
     Without any number given, frames keep the numbers that they have, and frame k of a clip without numbers becomes
     number k + 1, so that ranges converted apart fit together; a number that is given belongs to the first frame of
     the range.
 
     Args:
-        target: What the user typed.
+        target: The option as typed.
         stem: Name of the clip, for files in `dir/`.
         first: Index of the first frame of the range.
-        start_number: What `--start-number` says.
+        start_number: Value of `--start-number`.
         single: Whether the range is one frame, which keeps a plain name.
         numbers: Numbers that the clip's frames have in their own names.
 
     Raises:
         MediaError: If there are two placeholders, or two start numbers.
     """
-    folder, name = (Path(target), "") if target.endswith("/") or Path(target).is_dir() else _split(target)
-    prefix, digits, suffix, named_start = _template(name or f"{stem}.%0{DEFAULT_DIGITS}d{EXR_SUFFIX}", single=single)
-    if named_start is not None and start_number is not None:
-        raise MediaError(f"-o {target} already starts at {named_start}: leave out --start-number {start_number}")
-    given = named_start if start_number is None else start_number
-    own = numbers or () if given is None else ()
-    return FrameNames(folder, prefix, digits, suffix, 1 if given is None else given - first, own)
-
-
-def _split(target: str) -> tuple[Path, str]:
-    path = Path(target)
-    return path.parent, path.name
-
-
-def _template(name: str, *, single: bool) -> tuple[str, int | None, str, int | None]:
-    """Prefix, digits, suffix and start number of a file name."""
+    folder, name = Path(target).parent, Path(target).name
+    if target.endswith("/") or Path(target).is_dir():
+        folder, name = Path(target), f"{stem}.%0{DEFAULT_DIGITS}d{EXR_SUFFIX}"
     placeholders = list(PLACEHOLDER.finditer(name))
     if len(placeholders) > 1:
         raise MediaError(f"-o {name} has {len(placeholders)} places for a number: keep one, e.g. out.####{EXR_SUFFIX}")
+    given = start_number
+    digits: int | None
     if placeholders:
-        found = placeholders[0]
-        return name[: found.start()], _digits(found), name[found.end() :], None
-    if numbered := _NUMBERED.fullmatch(name):
-        return numbered["prefix"], len(numbered["number"]), numbered["suffix"], int(numbered["number"])
-    plain, suffix = os.path.splitext(name)
-    return (plain, None, suffix, None) if single else (f"{plain}.", DEFAULT_DIGITS, suffix, None)
-
-
-def _digits(placeholder: re.Match[str]) -> int:
-    hashes = placeholder["hashes"]
-    if hashes:
-        return DEFAULT_DIGITS if len(hashes) == 1 else len(hashes)  # a single # is four digits, as oiiotool has it
-    return int(placeholder["width"] or 1)
+        (placeholder,) = placeholders
+        prefix, suffix = name[: placeholder.start()], name[placeholder.end() :]
+        digits = len(placeholder["hashes"] or "") or int(placeholder["width"] or 1)
+        if placeholder["hashes"] == "#":  # a single # is four digits, as oiiotool has it
+            digits = DEFAULT_DIGITS
+    elif numbered := _NUMBERED.fullmatch(name):
+        prefix, suffix, digits = numbered["prefix"], numbered["suffix"], len(numbered["number"])
+        given = int(numbered["number"])
+        if start_number is not None:
+            raise MediaError(f"-o {target} already starts at {given}: leave out --start-number {start_number}")
+    else:
+        prefix, suffix = os.path.splitext(name)
+        digits = None if single else DEFAULT_DIGITS
+        prefix += "" if single else "."
+    return FrameNames(
+        folder=folder,
+        prefix=prefix,
+        digits=digits,
+        suffix=suffix,
+        start=1 if given is None else given - first,
+        numbers=numbers or () if given is None else (),
+    )
 
 
 def refuse_existing(paths: Sequence[Path]) -> None:
-    """Stop before anything is overwritten.
-
-    Raises:
-        MediaError: If there are any paths.
-    """
+    """Refuse to overwrite files."""
     if paths:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         raise MediaError(f"{paths[0]}{more} exists already: pass -y to overwrite, or another name")
 
 
 def refuse_sources(targets: Iterable[Path], sources: Iterable[Path]) -> None:
-    """Stop before a file is overwritten that is still to be read, under whatever name.
-
-    Raises:
-        MediaError: If a target is one of the sources.
-    """
-    places = [path.stat() for path in sources if path.exists()]
-    known = {(place.st_dev, place.st_ino) for place in places}
+    """Refuse to overwrite a file that is still to be read, under whatever name."""
+    states = [path.stat() for path in sources if path.exists()]
+    known = {(state.st_dev, state.st_ino) for state in states}
     for target in targets:
         if target.exists() and (target.stat().st_dev, target.stat().st_ino) in known:
             raise MediaError(f"{target} is the input itself: choose another name for the output")
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make a folder, and find out now whether files can be made in it.
-
-    Raises:
-        MediaError: If not.
-    """
+    """Make a folder, and refuse it if no files can be made in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -233,11 +187,7 @@ def prepare_folder(folder: Path) -> None:
 
 @contextmanager
 def complete_file(path: Path) -> Iterator[Path]:
-    """Yield a hidden name to write to; it becomes `path` if all goes well and vanishes if not.
-
-    Raises:
-        MediaError: If the system refuses.
-    """
+    """Yield a hidden name to write to; it becomes `path` if all goes well and vanishes if not."""
     with hidden_file(path) as unfinished:
         try:
             yield unfinished
@@ -249,12 +199,7 @@ def complete_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def hidden_file(path: Path, part: str = "") -> Iterator[Path]:
-    """Yield a hidden name beside `path`; what is there under it at the end vanishes.
-
-    Args:
-        path: What the file is for.
-        part: Tells several of them apart.
-    """
+    """Yield a hidden name beside `path`, with `part` in it; a file of this name is removed at the end."""
     hidden = path.with_name(f".{path.name}.{os.getpid()}{part and '.' + part}.tmp")
     try:
         yield hidden

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
 from lanhdr_cli.media.details import Details
@@ -38,9 +37,7 @@ class Source(Protocol):
     def __enter__(self) -> Self:
         """Open it."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Close it."""
 
     def frames(self, *, start: int = 0, stop: int | None = None) -> Iterator[DecodedFrame]:
@@ -69,7 +66,6 @@ def open_source(path: Path, reading: Reading = Reading(), *, threads: int = 0) -
 
     Args:
         path: A video file, a folder of pictures or a pattern for their names.
-        reading: How to read it.
         threads: Threads of a video decoder, 0 for its own choice.
 
     Raises:

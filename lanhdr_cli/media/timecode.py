@@ -10,15 +10,7 @@ _DROP_MARKS = ";.,"
 
 @dataclass(frozen=True)
 class TimeCode:
-    """Label of one frame.
-
-    Args:
-        hours: 0..23.
-        minutes: 0..59.
-        seconds: 0..59.
-        frame: Frame within the second, from 0.
-        drop: Whether numbers are dropped to keep up with the clock (29.97 and 59.94 frames per second).
-    """
+    """Label of one frame; with `drop`, numbers are left out to follow the clock at 29.97 and 59.94 frames/s."""
 
     hours: int
     minutes: int
@@ -43,28 +35,20 @@ def parse_timecode(text: str) -> TimeCode | None:
 
 
 def advance(start: TimeCode, frames: int, *, rate: Fraction) -> TimeCode:
-    """Label of the frame that comes `frames` after `start`; it begins anew after 24 hours.
+    """Compute the label of the frame `frames` after `start`; it begins anew after 24 hours.
 
     Args:
-        start: A label.
-        frames: How many frames later.
         rate: Frames per second; labels count with the whole number next to it.
     """
     nominal = max(1, round(rate))
     dropped = nominal // 15 if start.drop else 0  # 2 of 30 and 4 of 60 in every minute but each tenth
-    total = (_count(start, nominal, dropped=dropped) + frames) % (144 * _per_ten_minutes(nominal, dropped))
-    tens, rest = divmod(total, _per_ten_minutes(nominal, dropped))
+    per_ten_minutes = 600 * nominal - 9 * dropped
+    minutes = 60 * start.hours + start.minutes
+    count = (60 * minutes + start.seconds) * nominal + start.frame - dropped * (minutes - minutes // 10)
+    total = (count + frames) % (144 * per_ten_minutes)
+    tens, rest = divmod(total, per_ten_minutes)
     total += 9 * dropped * tens
     if rest >= dropped:
         total += dropped * ((rest - dropped) // (60 * nominal - dropped))
     seconds, frame = divmod(total, nominal)
     return TimeCode(seconds // 3600, seconds // 60 % 60, seconds % 60, frame, start.drop)
-
-
-def _count(label: TimeCode, nominal: int, *, dropped: int) -> int:
-    minutes = 60 * label.hours + label.minutes
-    return (60 * minutes + label.seconds) * nominal + label.frame - dropped * (minutes - minutes // 10)
-
-
-def _per_ten_minutes(nominal: int, dropped: int) -> int:
-    return 600 * nominal - 9 * dropped

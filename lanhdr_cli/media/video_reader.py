@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import av
@@ -38,7 +37,6 @@ def open_container(path: Path, *, hwaccel: str | None = None) -> InputContainer:
     """Open a file for reading.
 
     Args:
-        path: The file.
         hwaccel: `auto` or FFmpeg's name of a kind of device; where it is not available, the CPU decodes.
 
     Raises:
@@ -122,18 +120,15 @@ class VideoInfo:
     """Properties of a clip, from its header and its first frame.
 
     Args:
-        width: Of the upright picture.
-        height: Of the upright picture.
+        width: Of the upright picture, as is the height.
         rate: Frames per second, None if unknown.
         time_base: Unit of times in seconds.
         frames: Number of frames, an estimate unless the header names it, None if unknown.
         timecode: Time code of the first frame, None if there is none.
         pixel_aspect: Width of an upright picture's pixel over its height.
         quarter_turns: Turns of 90 degrees, counter-clockwise, that make a stored picture upright.
-        description: Codec, pixel format and size in words.
         full_range: Whether black and white are the extreme codes.
         primaries: Code of ITU-T H.273 table 2, 2 if untagged.
-        bits: Bits of a code.
         lossy: Whether compression altered the codes.
     """
 
@@ -156,7 +151,6 @@ class VideoReader:
     """An open video file; use it in a `with`.
 
     Args:
-        path: The file.
         threads: Threads of the decoder, 0 for its own choice.
         hwaccel: Hardware decoder to try, `auto` or FFmpeg's name of its kind; None for none.
         strict: Whether damage is an error.
@@ -191,9 +185,7 @@ class VideoReader:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._container.close()
 
     def frames(self, *, start: int = 0, stop: int | None = None) -> Iterator[DecodedFrame]:
@@ -210,13 +202,16 @@ class VideoReader:
         first, self._first = self._first, None
         if first is None:
             self._rewind()
-        for index, frame in enumerate(chain(filter(None, [first]), self._decoding)):
+        decoding = self._decoding
+        for index, frame in enumerate(chain(filter(None, [first]), decoding)):
             first = None
             if stop is not None and index >= stop:
                 return
             time = self._note(frame)
             if index >= start:
                 yield DecodedFrame(index=index, image=self._image(frame, index), time=time)
+            if decoding is not self._decoding:  # another pass has begun
+                return
         self.faults.finished = True
         self._refuse_faults()
         if start >= self.faults.decoded:

@@ -1,4 +1,4 @@
-"""A video file in the making: encoded beside the other work, complete or absent."""
+"""Writers of HDR video and SDR previews: encoded beside other work, complete or absent."""
 
 import logging
 from contextlib import ExitStack
@@ -6,43 +6,34 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
-import av
-import torch
 from torch import Tensor
 
 from lanhdr_cli.media.background import Background
-from lanhdr_cli.media.encoder import (
-    EncoderOptions,
-    Measure,
-    StreamPlan,
-    VideoEncoder,
-    ffmpeg_options,
-)
+from lanhdr_cli.media.encoder import Encoder, EncoderOptions, Measure, StreamPlan, VideoEncoder, ffmpeg_options
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
 from lanhdr_cli.media.hdr10_metadata import ContentLightMeter, MasteringDisplay, StaticMetadata
-from lanhdr_cli.media.mux import MuxPlan, Span, finish
-from lanhdr_cli.media.paths import complete_file, container_of, hidden_file
+from lanhdr_cli.media.mux import MuxPlan, mux_video
+from lanhdr_cli.media.paths import CONTAINERS, complete_file, hidden_file
 from lanhdr_cli.media.timecode import advance, parse_timecode
 from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
-from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSFER, pad_to_format, to_frame
+from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSFER, to_frame
 from model.frames import HdrFrame
 
 QUEUE_DEPTH = 2  # frames that are being encoded or wait for it
-SDR_PIXELS = "yuv420p"
+SDR_ENCODER = Encoder(library="libx264", decoder="h264", pixels=("yuv420p",), advice="pass --preview FILE.png instead")
 SDR_OPTIONS = {"preset": "fast", "crf": "18"}
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClipOrigin:
-    """What a new video file takes over from the clip.
+    """Properties of the clip that a new video file takes over.
 
     Args:
-        info: Size, rate, time code and pixel aspect.
         path: The video file, for its sound and tags; None for image sequences.
         sound: Whether to take over the sound.
         cut: Whether the clip's end may be missing; then sound ends with the pictures.
@@ -54,52 +45,29 @@ class ClipOrigin:
     cut: bool = False
 
 
-class FrameMaker(Protocol):
-    """Makes frames for an encoder; runs in its thread."""
-
-    def frame(self, *pictures: Tensor) -> av.VideoFrame:
-        """Make a frame of the tensors that were handed over."""
-
-    def metadata(self) -> StaticMetadata | None:
-        """Describe what has been encoded, None if there is nothing to say."""
-
-
 class VideoFile:
-    """Encodes frames in the background; use it in a `with`.
+    """A video of encoded pictures, made in the background; use it in a `with`.
 
     Leaving it waits for the encoder, adds sound and tags, and gives the file its name. On an error nothing stays.
 
     Args:
-        path: The file.
-        plan: How to encode.
-        origin: What to take over from the clip.
-        maker: Makes the frames.
-        measure: Is shown every frame as a player will decode it.
+        measure: Called with every frame as a player will decode it.
 
     Raises:
-        MediaError: From `put` or on leaving, if the file can't be made.
+        MediaError: On entering, if the encoder does not start; later, if the file can't be made.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        plan: StreamPlan,
-        *,
-        origin: ClipOrigin,
-        maker: FrameMaker,
-        measure: Measure | None = None,
-    ) -> None:
-        self.path = path
+    def __init__(self, path: Path, plan: StreamPlan, *, origin: ClipOrigin, measure: Measure | None = None) -> None:
+        self._path = path
         self._plan = plan
         self._origin = origin
-        self._maker = maker
         self._measure = measure
         self._begin: tuple[int, Fraction] | None = None
         self._last = Fraction(0)
 
     def __enter__(self) -> Self:
         with ExitStack() as outer, ExitStack() as inner:
-            self._hidden = outer.enter_context(hidden_file(self.path, "pictures"))
+            self._hidden = outer.enter_context(hidden_file(self._path, "pictures"))
             self._encoder = inner.enter_context(VideoEncoder(self._hidden, self._plan, measure=self._measure))
             self._work = inner.enter_context(Background(self._encode, depth=QUEUE_DEPTH, name="video"))
             self._inner, self._outer = inner.pop_all(), outer.pop_all()
@@ -111,113 +79,108 @@ class VideoFile:
         with self._outer:
             self._inner.__exit__(kind, error, trace)
             if error is None and self._begin is not None:
-                self._finish()
+                self._finish(*self._begin)
 
-    def put(self, *pictures: Tensor, index: int, time: Fraction) -> None:
-        """Hand over a frame; waits while too many are under way.
+    def put(self, picture: Tensor, *, index: int, time: Fraction) -> None:
+        """Hand over a picture; waits while too many are under way.
 
         Args:
-            pictures: What `FrameMaker.frame` takes.
+            picture: Encoded R, G, B, 0..1, (3, H, W); radiance for HDR video.
             index: Position in the clip, from 0.
             time: Presentation time in seconds.
         """
         if self._begin is None:  # a range that begins later begins anew at 0
             self._begin = (index, time if index else Fraction(0))
         self._last = time - self._begin[1]
-        self._work.put((pictures, self._last))
+        self._work.put((picture, self._last))
 
-    def _encode(self, item: tuple[tuple[Tensor, ...], Fraction]) -> None:
-        pictures, time = item
-        self._encoder.encode(self._maker.frame(*pictures), time)
+    def _encode(self, item: tuple[Tensor, Fraction]) -> None:
+        picture, time = item
+        self._encoder.encode(to_frame(self._signal(picture), self._plan.pixel_format), time)
 
-    def _finish(self) -> None:
-        container = container_of(self.path)
-        with complete_file(self.path) as unfinished:
-            finish(
-                self._hidden,
-                unfinished,
-                container=container,
-                plan=self._mux_plan(),
-                metadata=self._maker.metadata(),
-            )
+    def _signal(self, picture: Tensor) -> Tensor:
+        """Encode a picture for the display; runs in the background."""
+        return picture
 
-    def _mux_plan(self) -> MuxPlan:
-        assert self._begin is not None
-        index, begin = self._begin
+    def _metadata(self) -> StaticMetadata | None:
+        """Describe the light of all frames, None if there is nothing to describe."""
+        return None
+
+    def _finish(self, index: int, begin: Fraction) -> None:
         origin, rate = self._origin, self._origin.info.rate
-        end = begin + self._last + 1 / (rate or FALLBACK_RATE) if origin.cut else None
-        plan = MuxPlan(origin.path, sound=origin.sound, span=Span(begin, end), rate=rate)
         label = parse_timecode(origin.info.timecode) if origin.info.timecode else None
-        return replace(plan, timecode=str(advance(label, index, rate=rate))) if label and rate else plan
+        plan = MuxPlan(
+            source=origin.path,
+            sound=origin.sound,
+            begin=begin,
+            end=begin + self._last + 1 / (rate or FALLBACK_RATE) if origin.cut else None,
+            timecode=str(advance(label, index, rate=rate)) if label and rate else None,
+            rate=rate,
+        )
+        container = CONTAINERS[self._path.suffix.lower()]
+        with complete_file(self._path) as unfinished:
+            mux_video(self._hidden, unfinished, container=container, plan=plan, metadata=self._metadata())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VideoOptions:
-    """What the user says of an HDR video.
-
-    Args:
-        encoding: Codec and its settings.
-        grading: How bright it is to be.
-        sound: Whether to keep the sound.
-    """
+    """Options of an HDR video."""
 
     encoding: EncoderOptions = field(default_factory=EncoderOptions)
     grading: Grading = field(default_factory=Grading)
     sound: bool = True
 
 
-class VideoWriter:
+class VideoWriter(VideoFile):
     """Writes one HDR video; use it in a `with`. The file appears only when it is complete.
 
     Args:
-        path: The file.
-        options: How to encode.
-        scale: What radiance is multiplied by, so that 1.0 becomes diffuse white.
-        origin: What to take over from the clip.
+        scale: Factor on radiance that makes 1.0 diffuse white.
 
     Raises:
-        MediaError: On entering, if the encoder does not start; later, if the file can't be written.
+        MediaError: If pictures are too narrow for the encoder.
     """
 
     def __init__(self, path: Path, options: VideoOptions, *, scale: float, origin: ClipOrigin) -> None:
-        self.written = 0
-        self._path = path
-        self._maker = _HdrFrameMaker(options, scale)
-        _tell_of_padding(path, options.encoding.pixel_format, origin)
-        self._file = VideoFile(
-            path,
-            _stream_plan(options, origin),
-            origin=origin,
-            maker=self._maker,
-            measure=None if options.grading.hlg else self._maker.meter.add,
+        encoding, info = options.encoding, origin.info
+        encoder, pixel_format = encoding.encoder, encoding.pixel_format
+        coded_size = FORMATS[pixel_format].padded_size(info.width, info.height)
+        if coded_size != (info.width, info.height):
+            logger.warning(
+                "%s: %s needs even sizes; the last column or row is repeated: %dx%d becomes %dx%d",
+                *(path.name, pixel_format, info.width, info.height, *coded_size),
+            )
+        if info.width < encoder.narrowest:
+            needed = f"{encoding.codec} needs {encoder.narrowest}"
+            raise MediaError(f"pictures are {info.width} wide, {needed}: write .mkv with --codec ffv1")
+        plan = StreamPlan(
+            encoder=encoder,
+            options=ffmpeg_options(encoding, options.grading),
+            pixel_format=pixel_format,
+            info=info,
+            primaries=BT2020,
+            transfer=HLG_TRANSFER if options.grading.hlg else PQ_TRANSFER,
+            threads=encoding.threads,
         )
-
-    @property
-    def nan_frames(self) -> int:
-        """Frames that held values that are no numbers."""
-        return self._maker.nan_frames
+        self.written = 0
+        self.nan_frames = 0
+        self._grading = options.grading
+        self._scale = scale
+        self._meter = ContentLightMeter()
+        super().__init__(path, plan, origin=origin, measure=None if options.grading.hlg else self._meter.add)
 
     @property
     def outcome(self) -> str:
-        """What was made, for people."""
-        metadata = self._maker.metadata()
+        """The file made, in words."""
+        metadata = self._metadata()
         if metadata is None:
             return f"{self._path} (HLG)"
         return f"{self._path} (MaxCLL {metadata.light.max_cll}, MaxFALL {metadata.light.max_fall} cd/m2)"
 
     @property
     def left_behind(self) -> str:
-        """What stays after an interruption, for people."""
+        """State after an interruption, in words."""
         return f"nothing was written to {self._path}"
-
-    def __enter__(self) -> Self:
-        self._file.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.__exit__(kind, error, trace)
 
     def write(self, frame: HdrFrame, *, index: int, exposure: float) -> None:
         """Queue one frame; waits while too many are queued.
@@ -227,104 +190,29 @@ class VideoWriter:
             index: Position in the clip, from 0.
             exposure: Not used; video says nothing of single frames.
         """
-        self._file.put(frame.radiance, index=index, time=frame.time)
+        self.put(frame.radiance, index=index, time=frame.time)
         self.written += 1
 
+    def _signal(self, picture: Tensor) -> Tensor:
+        self.nan_frames += bool(picture.isnan().any())
+        return self._grading.signal(picture.nan_to_num(nan=0.0), scale=self._scale)
 
-class _HdrFrameMaker:
-    """Turns radiance into frames of an HDR stream."""
-
-    def __init__(self, options: VideoOptions, scale: float) -> None:
-        self.meter = ContentLightMeter()
-        self.nan_frames = 0
-        self._grading = options.grading
-        self._format = options.encoding.pixel_format
-        self._scale = scale
-
-    def frame(self, *pictures: Tensor) -> av.VideoFrame:
-        """Encode light and color of one picture."""
-        (radiance,) = pictures
-        self.nan_frames += bool(radiance.isnan().any())
-        signal = self._grading.signal(radiance.nan_to_num(nan=0.0), scale=self._scale)
-        return to_frame(pad_to_format(signal, FORMATS[self._format]), self._format)
-
-    def metadata(self) -> StaticMetadata | None:
-        """Describe the light of all frames; HLG needs no description."""
+    def _metadata(self) -> StaticMetadata | None:
         if self._grading.hlg:
             return None
-        return StaticMetadata(MasteringDisplay(self._grading.peak_nits), self.meter.level())
-
-
-def _stream_plan(options: VideoOptions, origin: ClipOrigin) -> StreamPlan:
-    encoding, info = options.encoding, origin.info
-    encoder, form = encoding.encoder, FORMATS[encoding.pixel_format]
-    if info.width < encoder.narrowest:
-        raise MediaError(
-            f"pictures are {info.width} wide, {encoding.codec} needs {encoder.narrowest}: write .mkv with --codec ffv1"
-        )
-    return StreamPlan(
-        encoder.library,
-        encoder.decoder,
-        ffmpeg_options(encoding, options.grading),
-        encoding.pixel_format,
-        info.width + -info.width % form.across,
-        info.height + -info.height % form.down,
-        rate=info.rate,
-        time_base=origin.info.time_base,
-        primaries=BT2020,
-        transfer=HLG_TRANSFER if options.grading.hlg else PQ_TRANSFER,
-        pixel_aspect=info.pixel_aspect or Fraction(1),
-        tag=encoder.tag,
-        container="mov" if encoder.library == "prores_ks" else "mp4",
-        threads=encoding.threads,
-        advice=encoder.advice,
-    )
-
-
-def _tell_of_padding(path: Path, pixel_format: str, origin: ClipOrigin) -> None:
-    form, info = FORMATS[pixel_format], origin.info
-    width, height = info.width + -info.width % form.across, info.height + -info.height % form.down
-    if (width, height) != (info.width, info.height):
-        logger.warning(
-            "%s: %s needs even sizes; the last column or row is repeated: %dx%d becomes %dx%d",
-            *(path.name, pixel_format, info.width, info.height, width, height),
-        )
-
-
-class _SdrFrameMaker:
-    def frame(self, *pictures: Tensor) -> av.VideoFrame:
-        """Put pictures side by side."""
-        return to_frame(pad_to_format(torch.cat(pictures, dim=2), FORMATS[SDR_PIXELS]), SDR_PIXELS)
-
-    def metadata(self) -> StaticMetadata | None:
-        """SDR needs no description."""
-        return None
+        return StaticMetadata(display=MasteringDisplay(peak_nits=self._grading.peak_nits), light=self._meter.level())
 
 
 def sdr_video(path: Path, *, width: int, height: int, origin: ClipOrigin, threads: int | None = None) -> VideoFile:
-    """Prepare a video of encoded pictures; `put` takes those that are to stand side by side, 0..1, (3, H, W) each.
-
-    Args:
-        path: The file.
-        width: Of all pictures together.
-        height: Of each.
-        origin: What to take over from the clip.
-        threads: Of the encoder, None for its own choice.
-    """
-    form = FORMATS[SDR_PIXELS]
+    """Prepare a video of encoded pictures of this size; threads None are the encoder's own choice."""
+    (pixel_format,) = SDR_ENCODER.pixels
     plan = StreamPlan(
-        "libx264",
-        "h264",
-        SDR_OPTIONS,
-        SDR_PIXELS,
-        width + -width % form.across,
-        height + -height % form.down,
-        rate=origin.info.rate,
-        time_base=origin.info.time_base,
+        encoder=SDR_ENCODER,
+        options=SDR_OPTIONS,
+        pixel_format=pixel_format,
+        info=replace(origin.info, width=width, height=height),
         primaries=BT709,
         transfer=BT709,
-        pixel_aspect=origin.info.pixel_aspect,
         threads=threads,
-        advice="pass --preview FILE.png instead",
     )
-    return VideoFile(path, plan, origin=origin, maker=_SdrFrameMaker())
+    return VideoFile(path, plan, origin=origin)

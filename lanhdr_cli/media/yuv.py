@@ -1,4 +1,4 @@
-"""From code values of a decoded picture to encoded R, G, B between 0 and 1."""
+"""Conversion between code values of Y'CbCr or RGB video frames and encoded R, G, B between 0 and 1."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -31,13 +31,11 @@ IDENTITY = 0
 FULL_RANGE, LIMITED_RANGE = 2, 1  # as FFmpeg counts them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Coding:
-    """How the code values of a picture stand for color.
+    """Meaning of a picture's code values.
 
     Args:
-        kind: What the components are.
-        bits: Bits per component.
         full_range: Whether black and white are the extreme codes; else 16 and 235 at 8 bits.
         matrix: Code of ITU-T H.273 table 4; matters to `ycbcr`.
         guessed: Whether the matrix is a guess because the stream does not say.
@@ -58,103 +56,78 @@ def coding_of(frame: VideoFrame) -> Coding:
     Raises:
         MediaError: If it is coded in a way that lanhdr does not know.
     """
-    kind = _kind(frame)
-    untagged = frame.colorspace == UNTAGGED and kind == "ycbcr"
-    matrix = (BT709 if frame.height >= HD_HEIGHT else BT601) if untagged else int(frame.colorspace)
+    form = frame.format
+    name, bits = form.name, form.components[0].bits
+    exotic = name.startswith(("bayer", "xyz", "mono", "ya")) or "f16" in name or "f32" in name or bits > 16
+    if exotic and not form.has_palette:
+        raise MediaError(f"pictures of format {name} are not supported: convert the video to RGB or YCbCr first")
+    kind: Literal["ycbcr", "rgb", "gray"] = "gray" if len(form.components) < 3 else "ycbcr"
+    if form.has_palette or form.is_rgb:
+        kind = "rgb"
+    guessed = frame.colorspace == UNTAGGED and kind == "ycbcr"
+    matrix = (BT709 if frame.height >= HD_HEIGHT else BT601) if guessed else int(frame.colorspace)
     if kind == "ycbcr" and matrix not in MATRICES:
         raise MediaError(f"the video's color matrix (code {matrix}) is not supported: convert it to BT.709 first")
-    return Coding(kind, frame.format.components[0].bits, _is_full_range(frame, kind), matrix, untagged)
+    full_range = name.startswith("yuvj") or frame.color_range == ColorRange.JPEG
+    if frame.color_range == ColorRange.UNSPECIFIED and kind != "ycbcr":
+        full_range = True
+    return Coding(kind=kind, bits=bits, full_range=full_range, matrix=matrix, guessed=guessed)
 
 
 def to_rgb(frame: VideoFrame, coding: Coding, *, reformatter: VideoReformatter) -> Tensor:
     """Convert a decoded picture, exactly but for the interpolation of subsampled chroma.
 
-    swscale only brings chroma to full size, which leaves luma bit-exact; its own matrix is off by half a code and
-    never reaches white.
-
     Args:
         frame: As decoded; its range tag may be changed.
-        coding: What `coding_of` said.
-        reformatter: Keeps what swscale needs from frame to frame.
+        reformatter: Keeps swscale's state from frame to frame.
 
     Returns:
         Encoded R, G, B as the stream has them, clamped to 0..1, float32, (3, H, W).
     """
-    if coding.kind == "rgb":
-        return _scaled(_rgb_codes(frame, coding.bits, reformatter=reformatter), coding).clamp_(0, 1)
+    bits = coding.bits
+    if coding.kind == "ycbcr":
+        return _from_ycbcr(frame, coding, reformatter=reformatter)
     if coding.kind == "gray":
-        return _scaled(_plane(frame.planes[0], frame.format.name, coding.bits), coding).clamp_(0, 1).repeat(3, 1, 1)
-    luma, blue, red = _ycbcr_codes(frame, coding, reformatter=reformatter)
-    top = _top(coding) * 2.0 ** (16 - coding.bits)
-    luma = luma.div_(top) if coding.full_range else luma.sub_(16 << 8).div_(219 << 8)
-    chroma_scale = top if coding.full_range else 224 << 8
-    chroma = [plane.sub_(NEUTRAL_CHROMA).div_(chroma_scale) for plane in (blue, red)]
-    return _from_ycbcr(luma, *chroma, matrix=coding.matrix).clamp_(0, 1)
+        codes = _plane(frame.planes[0], frame.format.name, bits)[None]
+    else:
+        name = "rgb24" if bits <= 8 else "rgb48le"
+        packed = reformatter.reformat(frame, format=name, threads=1)
+        codes = _plane(packed.planes[0], name, 8 if bits <= 8 else 16, samples=3)
+        if bits > 8:  # swscale repeats the high bits in the low ones; the code itself is on top
+            codes = codes.div_(2 ** (16 - bits)).floor_()
+        codes = codes.view(packed.height, packed.width, 3).permute(2, 0, 1).contiguous()  # (3, H, W)
+        bits = max(bits, 8)
+    if coding.full_range:
+        codes.div_((1 << bits) - 1)
+    else:
+        unit = 2.0 ** (coding.bits - 8)
+        codes.sub_(16 * unit).div_(219 * unit)
+    return codes.clamp_(0, 1).expand(3, -1, -1).contiguous()
 
 
-def _from_ycbcr(luma: Tensor, blue: Tensor, red: Tensor, *, matrix: int) -> Tensor:
-    """ITU-R BT.709-6 item 3.3 solved for R, G, B; luma 0..1, chroma -0.5..0.5, each (H, W)."""
-    kr, kb = MATRICES[matrix]
-    kg = 1 - kr - kb
-    rgb = luma.expand(3, *luma.shape).clone()
-    rgb[0].add_(red, alpha=2 * (1 - kr))
-    rgb[1].sub_(red, alpha=2 * kr * (1 - kr) / kg).sub_(blue, alpha=2 * kb * (1 - kb) / kg)
-    rgb[2].add_(blue, alpha=2 * (1 - kb))
-    return rgb
+def _from_ycbcr(frame: VideoFrame, coding: Coding, *, reformatter: VideoReformatter) -> Tensor:
+    """ITU-R BT.709-6 item 3.3 solved for R, G, B.
 
-
-def _kind(frame: VideoFrame) -> Literal["ycbcr", "rgb", "gray"]:
-    name, components = frame.format.name, frame.format.components
-    if frame.format.has_palette:
-        return "rgb"
-    if name.startswith(("bayer", "xyz", "mono", "ya")) or "f16" in name or "f32" in name or components[0].bits > 16:
-        raise MediaError(f"pictures of format {name} are not supported: convert the video to RGB or YCbCr first")
-    if frame.format.is_rgb:
-        return "rgb"
-    return "gray" if len(components) < 3 else "ycbcr"
-
-
-def _is_full_range(frame: VideoFrame, kind: str) -> bool:
-    if frame.format.name.startswith("yuvj"):
-        return True
-    if frame.color_range == ColorRange.UNSPECIFIED:
-        return kind != "ycbcr"
-    return bool(frame.color_range == ColorRange.JPEG)
-
-
-def _ycbcr_codes(frame: VideoFrame, coding: Coding, *, reformatter: VideoReformatter) -> list[Tensor]:
-    """Three planes of full size, code values shifted up to 16 bits."""
-    # Equal tags at both ends keep swscale from touching the range: what comes out is a shift.
-    swings_fully = frame.format.name.startswith("yuvj")
-    frame.color_range = ColorRange.JPEG if swings_fully else ColorRange.MPEG
+    swscale only brings chroma to full size, which leaves luma bit-exact; its own matrix is off by half a code and
+    never reaches white.
+    """
+    # Equal tags at both ends keep swscale from touching the range: codes are only shifted up to 16 bits.
+    frame.color_range = ColorRange.JPEG if frame.format.name.startswith("yuvj") else ColorRange.MPEG
     # One thread: with more, slices of swscale 9.5 overwrite each other's first samples at some sizes.
     full_size = reformatter.reformat(frame, format="yuv444p16le", interpolation=Interpolation.BICUBIC, threads=1)
     planes = [_plane(plane, "yuv444p16le", 16) for plane in full_size.planes]
     if frame.format.name == "yuvj444p":  # only here codes are repeated in the low byte
         planes = [plane.div_(256).floor_().mul_(256) for plane in planes]
-    return planes
-
-
-def _rgb_codes(frame: VideoFrame, bits: int, *, reformatter: VideoReformatter) -> Tensor:
-    name = "rgb24" if bits <= 8 else "rgb48le"
-    packed = reformatter.reformat(frame, format=name, threads=1)
-    codes = _plane(packed.planes[0], name, 8 if bits <= 8 else 16, samples=3)
-    if bits > 8:  # swscale repeats the high bits in the low ones; the code itself is on top
-        codes = codes.div_(2 ** (16 - bits)).floor_()
-    return codes.view(packed.height, packed.width, 3).permute(2, 0, 1).contiguous()  # (3, H, W)
-
-
-def _scaled(codes: Tensor, coding: Coding) -> Tensor:
-    if coding.full_range:
-        return codes.div_(_top(coding))
-    unit = 2.0 ** (coding.bits - 8)
-    return codes.sub_(16 * unit).div_(219 * unit)
-
-
-def _top(coding: Coding) -> int:
-    """White of full range."""
-    bits = 8 if coding.kind == "rgb" and coding.bits < 8 else coding.bits
-    return (1 << bits) - 1
+    top = ((1 << coding.bits) - 1) * 2.0 ** (16 - coding.bits)
+    luma = planes[0].div_(top) if coding.full_range else planes[0].sub_(16 << 8).div_(219 << 8)
+    blue, red = (plane.sub_(NEUTRAL_CHROMA).div_(top if coding.full_range else 224 << 8) for plane in planes[1:])
+    kr, kb = MATRICES[coding.matrix]
+    kg = 1 - kr - kb
+    rgb = luma.expand(3, *luma.shape).clone()
+    rgb[0].add_(red, alpha=2 * (1 - kr))
+    rgb[1].sub_(red, alpha=2 * kr * (1 - kr) / kg).sub_(blue, alpha=2 * kb * (1 - kb) / kg)
+    rgb[2].add_(blue, alpha=2 * (1 - kb))
+    return rgb.clamp_(0, 1)
 
 
 def _plane(plane: VideoPlane, name: str, bits: int, *, samples: int = 1) -> Tensor:
@@ -164,12 +137,11 @@ def _plane(plane: VideoPlane, name: str, bits: int, *, samples: int = 1) -> Tens
     return torch.from_numpy(rows[:, : plane.width * samples].astype(np.float32))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlaneFormat:
     """Layout of planes.
 
     Args:
-        bits: Per sample.
         across: Width of luma over width of chroma, 1 or 2.
         down: Height of luma over height of chroma, 1 or 2.
         rgb: Whether the planes are G, B, R in full range instead of Y', Cb, Cr in limited range.
@@ -194,70 +166,64 @@ class PlaneFormat:
         """Limited or full."""
         return FULL_RANGE if self.rgb else LIMITED_RANGE
 
+    def padded_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of a coded picture: even where chroma is subsampled."""
+        return width + -width % self.across, height + -height % self.down
+
 
 FORMATS = {
-    "yuv420p": PlaneFormat(8, 2, 2, top_left=False),
-    "yuv420p10le": PlaneFormat(10, 2, 2),
-    "yuv420p12le": PlaneFormat(12, 2, 2),
-    "yuv422p10le": PlaneFormat(10, 2, 1),
-    "yuv422p12le": PlaneFormat(12, 2, 1),
-    "yuv444p10le": PlaneFormat(10),
-    "yuv444p12le": PlaneFormat(12),
-    "gbrp10le": PlaneFormat(10, rgb=True),
-    "gbrp12le": PlaneFormat(12, rgb=True),
-    "p010le": PlaneFormat(10, 2, 2, packed=True),
+    "yuv420p": PlaneFormat(bits=8, across=2, down=2, top_left=False),
+    "yuv420p10le": PlaneFormat(bits=10, across=2, down=2),
+    "yuv420p12le": PlaneFormat(bits=12, across=2, down=2),
+    "yuv422p10le": PlaneFormat(bits=10, across=2),
+    "yuv422p12le": PlaneFormat(bits=12, across=2),
+    "yuv444p10le": PlaneFormat(bits=10),
+    "yuv444p12le": PlaneFormat(bits=12),
+    "gbrp10le": PlaneFormat(bits=10, rgb=True),
+    "gbrp12le": PlaneFormat(bits=12, rgb=True),
+    "p010le": PlaneFormat(bits=10, across=2, down=2, packed=True),
 }
 
 
 def pad_to_format(signal: Tensor, form: PlaneFormat) -> Tensor:
     """Repeat the last column and row where subsampled chroma needs even sizes, (3, H, W)."""
     height, width = signal.shape[1:]
-    return F.pad(signal[None], (0, -width % form.across, 0, -height % form.down), mode="replicate")[0]
+    padded_width, padded_height = form.padded_size(width, height)
+    return F.pad(signal[None], (0, padded_width - width, 0, padded_height - height), mode="replicate")[0]
 
 
 def to_frame(signal: Tensor, name: str) -> VideoFrame:
     """Make a frame of encoded R'G'B'; the planes are handed over without a copy.
 
     Args:
-        signal: 0..1, sizes fit for the format, (3, H, W).
+        signal: 0..1, (3, H, W); the last row and column are repeated where the format needs even sizes.
         name: A key of `FORMATS`.
     """
     form = FORMATS[name]
-    planes = _gbr_planes(signal, form) if form.rgb else _ycbcr_planes(signal, form)
+    signal = pad_to_format(signal, form)
+    if form.rgb:
+        top = (1 << form.bits) - 1
+        red, green, blue = _codes(signal, top, 0, top=top)
+        planes = [green, blue, red]
+    else:
+        planes = _ycbcr_planes(signal, form)
     if form.packed:
         planes = [planes[0] << 6, torch.stack(planes[1:], dim=-1).flatten(1) << 6]  # (H/2, W)
-    kind = torch.uint8 if form.bits == 8 else torch.uint16
-    codes = [plane.to(torch.uint8) if form.bits == 8 else plane.view(kind) for plane in planes]
+    codes = [plane.to(torch.uint8) if form.bits == 8 else plane.view(torch.uint16) for plane in planes]
     frame = VideoFrame.from_dlpack(tuple(codes), format=name)
     frame.colorspace, frame.color_range = form.matrix, form.range
     return frame
 
 
 def _ycbcr_planes(signal: Tensor, form: PlaneFormat) -> list[Tensor]:
-    """ITU-R BT.2020-2 tables 4 and 5 (non-constant luminance), or BT.709-6 items 3.2 to 3.5."""
+    """ITU-R BT.2020-2 tables 4 and 5 (non-constant luminance), or BT.709-6 items 3.2 to 3.5.
+
+    Chroma is low-passed with 1 2 1 around samples that stay, 1 1 between rows; the others are dropped.
+    """
     kr, kb = MATRICES[form.matrix]
     red, green, blue = signal
     luma = kr * red + (1 - kr - kb) * green + kb * blue  # (H, W)
     chroma = torch.stack([(blue - luma) / (2 * (1 - kb)), (red - luma) / (2 * (1 - kr))])  # (2, H, W)
-    chroma = _subsample(chroma, form)
-    step = 1 << (form.bits - 8)
-    top = (1 << form.bits) - 1
-    return [_codes(luma, 219 * step, 16 * step, top=top), *_codes(chroma, 224 * step, 128 * step, top=top)]
-
-
-def _gbr_planes(signal: Tensor, form: PlaneFormat) -> list[Tensor]:
-    top = (1 << form.bits) - 1
-    red, green, blue = _codes(signal, top, 0, top=top)
-    return [green, blue, red]
-
-
-def _codes(values: Tensor, factor: int, offset: int, *, top: int) -> Tensor:
-    # torch rounds halves to even, the standards upwards; adding a half and truncating does as they do.
-    return (values * factor + (offset + 0.5)).clamp_(0, top).to(torch.int16)
-
-
-def _subsample(chroma: Tensor, form: PlaneFormat) -> Tensor:
-    """Low-pass with 1 2 1 around samples that stay, 1 1 between rows, and drop the others, to (2, H/down, W/across)."""
     if form.across == 2:
         padded = F.pad(chroma[None], (1, 1, 0, 0), mode="replicate")[0]
         chroma = (padded[..., :-2:2] + 2 * padded[..., 1:-1:2] + padded[..., 2::2]) / 4
@@ -266,7 +232,14 @@ def _subsample(chroma: Tensor, form: PlaneFormat) -> Tensor:
         chroma = (padded[:, :-2:2] + 2 * padded[:, 1:-1:2] + padded[:, 2::2]) / 4
     elif form.down == 2:
         chroma = (chroma[:, ::2] + chroma[:, 1::2]) / 2
-    return chroma
+    step = 1 << (form.bits - 8)
+    top = (1 << form.bits) - 1
+    return [_codes(luma, 219 * step, 16 * step, top=top), *_codes(chroma, 224 * step, 128 * step, top=top)]
+
+
+def _codes(values: Tensor, factor: int, offset: int, *, top: int) -> Tensor:
+    # torch rounds halves to even, the standards upwards; adding a half and truncating does as they do.
+    return (values * factor + (offset + 0.5)).clamp_(0, top).to(torch.int16)
 
 
 def brightest(frame: VideoFrame) -> Tensor:
@@ -279,12 +252,20 @@ def brightest(frame: VideoFrame) -> Tensor:
         Signal, clamped to 0..1, (H, W).
     """
     form = FORMATS[frame.format.name]
-    planes = [_encoded_plane(frame, number) for number in range(3)]
+    planes = [_plane(frame.planes[number], frame.format.name, form.bits) for number in range(3)]
     if form.rgb:
         return torch.stack(planes).amax(0) / ((1 << form.bits) - 1)
     step = 1 << (form.bits - 8)
     luma = (planes[0] - 16 * step) / (219 * step)  # (H, W)
-    blue, red = (_supersample((plane - 128 * step) / (224 * step), form, like=luma) for plane in planes[1:])
+    chroma = []
+    for plane in planes[1:]:
+        signal = (plane - 128 * step) / (224 * step)
+        if form.down == 2:
+            signal = _doubled(signal)
+        if form.across == 2:
+            signal = _doubled(signal.T).T
+        chroma.append(signal[: luma.shape[0], : luma.shape[1]])
+    blue, red = chroma
     kr, kb = MATRICES[form.matrix]
     kg = 1 - kr - kb
     green = -2 * kb * (1 - kb) / kg * blue - 2 * kr * (1 - kr) / kg * red
@@ -292,22 +273,7 @@ def brightest(frame: VideoFrame) -> Tensor:
     return (luma + highest).clamp_(0, 1)
 
 
-def _supersample(chroma: Tensor, form: PlaneFormat, *, like: Tensor) -> Tensor:
-    if form.down == 2:
-        chroma = _doubled(chroma)
-    if form.across == 2:
-        chroma = _doubled(chroma.T).T
-    return chroma[: like.shape[0], : like.shape[1]]
-
-
 def _doubled(rows: Tensor) -> Tensor:
     """Put the mean of two rows between them; the last is repeated."""
     following = torch.cat([rows[1:], rows[-1:]])
     return torch.stack([rows, (rows + following) / 2], dim=1).flatten(0, 1)
-
-
-def _encoded_plane(frame: VideoFrame, number: int) -> Tensor:
-    plane = frame.planes[number]
-    kind = np.dtype("<u2") if FORMATS[frame.format.name].bits > 8 else np.dtype("u1")
-    rows = np.frombuffer(memoryview(plane), kind).reshape(plane.height, plane.line_size // kind.itemsize)
-    return torch.from_numpy(rows[:, : plane.width].astype(np.float32))
