@@ -17,7 +17,7 @@ from model.exposure import GAMMA_8_BIT, to_ldr
 from train.config import resolved_config
 from train.data.folder import Sources, find_sources
 from train.data.images import Pixels, hdr_picture, ldr_picture
-from train.data.loader import Batch
+from train.data.loader import Batch, Sample
 from train.data.videos import Video
 from train.sampling_config import (
     ExposureDraws,
@@ -27,7 +27,6 @@ from train.sampling_config import (
 )
 from train.synthesis.capture import LOSSY_GAMMA, Capture, expose, quantise
 from train.synthesis.dataset import (
-    Sample,
     TrainingSet,
     draw_frames,
     draw_paper_curve,

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.tiny_training import TinyNetwork, TinySample, TinySource, new_run, tiny_config
+from support.tiny_training import TinyNetwork, TinySource, new_run, tiny_config
 from torch import nn
 
 from train.checkpoint import Checkpoint, Row, RunFolder
 from train.config import TrainConfig
-from train.data.loader import Batch
+from train.data.loader import Batch, Sample
 from train.errors import TrainError
 from train.lr_schedule import learning_rate
 from train.trainer import average_weights
@@ -122,7 +122,7 @@ def test_a_batch_holds_both_windows_with_their_truths() -> None:
     assert batch.precision.shape == (4, 6)
     assert torch.equal(batch.precision[1], samples[1].precision) and torch.equal(*batch.precision[1::2])
     moved = batch.to(torch.device("cpu"))
-    assert all(torch.equal(*pair) for pair in zip(moved.tensors, batch.tensors, strict=True))
+    assert all(torch.equal(*pair) for pair in zip(moved, batch, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ class SlowSource(TinySource):
 
     seconds: float = 0.02
 
-    def sample(self, step: int, index: int) -> TinySample:
+    def sample(self, step: int, index: int) -> Sample:
         """Make one sample slowly."""
         time.sleep(self.seconds)
         return super().sample(step, index)

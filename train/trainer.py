@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -23,7 +23,7 @@ from model.pretrained import Network, save_network
 from train.acceleration import autocast, checkpoint_activations, compute_dtype
 from train.checkpoint import Checkpoint, Row, RunFolder
 from train.config import TrainConfig
-from train.data.loader import Batch, BatchShard, Sample, SampleSource, TimedIterator, batches, prefetch_to_device
+from train.data.loader import Batch, BatchShard, Sample, SampleSource, batches, prefetch_to_device
 from train.diagnostics import find_non_finite, find_non_finite_gradient, memory_advice
 from train.distributed import SINGLE, DistributedContext, local_gradients
 from train.errors import TrainError
@@ -54,10 +54,6 @@ class Mean:
         self.total += values.sum().item()
         self.count += values.numel()
 
-    def reduced(self, context: DistributedContext) -> "Mean":
-        """Return the mean over the values of all processes, each of which must call this."""
-        return Mean(*context.all_reduce_sum((self.total, self.count)))
-
 
 def average_weights(network: nn.Module, decay: float) -> AveragedModel:
     """Copy a network into an exponential moving average of its weights; early steps move it more.
@@ -82,13 +78,10 @@ def catch_interrupt() -> Iterator[threading.Event]:
     interrupted = threading.Event()
     handlers: dict[signal.Signals, Any] = {}
 
-    def restore() -> None:
-        while handlers:
-            signal.signal(*handlers.popitem())
-
     def request(_number: int, _frame: FrameType | None) -> None:
         interrupted.set()
-        restore()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
     # Python lets only the main thread set handlers.
     if threading.current_thread() is threading.main_thread():
@@ -96,7 +89,8 @@ def catch_interrupt() -> Iterator[threading.Event]:
     try:
         yield interrupted
     finally:
-        restore()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 class Trainer:
@@ -175,10 +169,9 @@ class Trainer:
             self.save()  # a folder that cannot be written shows now, and a divergence finds a state to return to
         memory = memory_advice(self.config, processes=self._context.size)
         with self._logger.open(self.step), catch_interrupt() as interrupted, memory:
-            steps = self._batches()
-            for parts in steps:
+            for parts, waited_here_s in self.batches():
                 began = time.monotonic()
-                figures = [*self.train_step(parts), steps.waited_s, float(interrupted.is_set())]
+                figures = [*self.train_step(parts), waited_here_s, float(interrupted.is_set())]
                 loss, psnr_t, waited_s, requests = (
                     total / self._context.size for total in self._context.all_reduce_sum(figures)
                 )
@@ -196,15 +189,16 @@ class Trainer:
         self.save()
         return self.schedule.is_finished(self.step)
 
-    def rehearse(self) -> Generator[None, None, None]:
-        """Take steps without saving or logging, to measure them; yields after each.
-
-        The network learns from them all the same, so the trainer is of no use for the run afterwards.
-        """
-        with memory_advice(self.config, processes=self._context.size):
-            for parts in self._batches():
-                self.train_step(parts)
-                yield
+    def batches(self) -> Iterator[tuple[list[Batch], float]]:
+        """Yield the parts of each step's batch that fall to this process, and the seconds that it waited for them."""
+        config = dataclasses.replace(self.config, steps=self.schedule.max_steps)
+        is_cuda = self._device.type == "cuda"
+        loader = batches(self.source, config, shard=self._shard, first_step=self.step, pinned=is_cuda)
+        steps = prefetch_to_device(loader, self._device)
+        began = time.monotonic()
+        for parts in steps:
+            yield parts, time.monotonic() - began
+            began = time.monotonic()
 
     def train_step(self, parts: Sequence[Batch]) -> tuple[float, float]:
         """Take one optimizer step and move the averaged weights.
@@ -266,12 +260,6 @@ class Trainer:
         checkpoint.save(self._folder.checkpoint)
         self._write_weights("last", {"step": self.step})
 
-    def _batches(self) -> TimedIterator[list[Batch]]:
-        config = dataclasses.replace(self.config, steps=self.schedule.max_steps)
-        is_cuda = self._device.type == "cuda"
-        steps = batches(self.source, config, shard=self._shard, first_step=self.step, pinned=is_cuda)
-        return TimedIterator(prefetch_to_device(steps, self._device))
-
     def _predict(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return a network's radiance in mu-law values, (2B, 3, H, W)."""
         with autocast(self._device, self._dtype):
@@ -327,8 +315,11 @@ class Trainer:
             means["val_psnr_t"].add(psnr(mu_law(prediction.radiance), truth))
             if getattr(prediction, "start", None) is not None:
                 means["val_start_psnr_t"].add(psnr(mu_law(prediction.start), truth))
-        means = {name: mean.reduced(self._context) for name, mean in means.items()}
-        row = {"step": self.step, **{name: mean.value for name, mean in means.items() if mean.count}}
+        row: Row = {"step": self.step}
+        for name, mean in means.items():
+            total, count = self._context.all_reduce_sum((mean.total, mean.count))
+            if count:
+                row[name] = total / count
         self._listener(row)
         if self._context.is_main:
             self._logger.log(row)

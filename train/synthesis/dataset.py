@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,6 +13,7 @@ from model.exposure import GAMMA, GAMMA_8_BIT, CodePrecision
 from train.data.clips import Clip, draw_indices
 from train.data.folder import CLIP_KINDS, LDR_KINDS, Sources
 from train.data.images import Pixels
+from train.data.loader import Sample
 from train.sampling_config import GuidedSampling, PaperSampling, SampleRecipe
 from train.synthesis.camera import linear
 from train.synthesis.capture import draw_capture, expose, quantise
@@ -22,16 +22,6 @@ from train.synthesis.scene import CompositeScene, draw_scene
 
 # Hard clips: so large a share of the shortest exposure lies at or below the code, unless the longest were dark as well.
 DARK_CODE, DARK_PIXELS, DARK_RATIO, DARK_IN_LONGEST = 8, (0.5, 0.85), 24, 0.04
-
-
-class Sample(NamedTuple):
-    """One training sample: T consecutive frames."""
-
-    ldr: Tensor  # encoded with 1/2.2, 0..1, (T, 3, P, P)
-    exposures: Tensor  # linear, relative to the shortest of the cycle, (T,)
-    # true radiance of each frame, linear, 0..1, 1.0 = clip level of the shortest exposure, (T, 3, P, P)
-    radiance: Tensor
-    precision: Tensor  # precision of the camera's codes, as `CodePrecision.tensor` lays it out, (6,)
 
 
 @dataclass(frozen=True)
