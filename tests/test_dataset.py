@@ -225,7 +225,7 @@ def _three_deviations(share: float, draws: int = DRAWS) -> float:
 
 
 def _recipe(nexps: int) -> SampleRecipe:
-    return resolved_config({}, recipe=f"lanhdr_{nexps}e").sample_recipe()
+    return resolved_config({"recipe": f"lanhdr_{nexps}e"}).sample_recipe()
 
 
 def test_two_exposures_are_1_4_or_1_8_either_first() -> None:

@@ -29,10 +29,11 @@ from train.distributed import SINGLE, DistributedContext, local_gradients
 from train.errors import TrainError
 from train.evaluation.metrics import psnr
 from train.logger import RunLogger
-from train.losses import loss_weights
-from train.lr_schedule import Schedule, StepSchedule
+from train.losses import LOSSES
+from train.lr_schedule import Schedule
 from train.montage import SHEET_ROWS
 
+ENDLESS = 10**9  # a run by the clock ends when its time is over, however many steps that makes
 Listener = Callable[[Row], None]
 
 
@@ -119,7 +120,7 @@ class Trainer:
         self.network = network.train()
         self.config = config
         self.source = source
-        self.schedule: Schedule = StepSchedule(config=config)  # of several processes all must follow the same
+        self.schedule = Schedule(config=config)  # of several processes all must follow the same
         self.step = 0
         self.elapsed_s = 0.0
         self._context = context
@@ -130,7 +131,7 @@ class Trainer:
         self._listener: Listener = lambda _row: None
         self._device = next(network.parameters()).device
         self._dtype = compute_dtype(config.precision, self._device)
-        self._loss = loss_weights(config.loss)
+        self._loss = LOSSES[config.loss]
         self._optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         self._average = average_weights(network, config.ema_decay)
         if config.checkpointing:
@@ -191,7 +192,8 @@ class Trainer:
 
     def batches(self) -> Iterator[tuple[list[Batch], float]]:
         """Yield the parts of each step's batch that fall to this process, and the seconds that it waited for them."""
-        config = dataclasses.replace(self.config, steps=self.schedule.max_steps)
+        by_steps = self.schedule.total_s is None
+        config = self.config if by_steps else dataclasses.replace(self.config, steps=ENDLESS)
         is_cuda = self._device.type == "cuda"
         loader = batches(self.source, config, shard=self._shard, first_step=self.step, pinned=is_cuda)
         steps = prefetch_to_device(loader, self._device)
@@ -248,7 +250,7 @@ class Trainer:
             return
         checkpoint = Checkpoint(
             step=self.step,
-            config=self.config.as_dict(),
+            config=dataclasses.asdict(self.config),
             design=dataclasses.asdict(self.network.config),
             network=self.network.state_dict(),
             average=self._average.state_dict(),
@@ -332,7 +334,7 @@ class Trainer:
 
     def _write_weights(self, name: str, figures: Row) -> None:
         if self._context.is_main:
-            record = {"name": self._folder.path.resolve().name, "training": json.dumps(self.config.as_dict())}
+            record = {"name": self._folder.path.resolve().name, "training": json.dumps(dataclasses.asdict(self.config))}
             record |= {key: f"{value:.10g}" for key, value in figures.items()}
             average = cast(Network, self._average.module)
             save_network(average, self._folder.weights(name), record=record, half=False)
