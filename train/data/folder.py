@@ -10,10 +10,10 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from train.data.brackets import bracket_files, is_bracket, read_bracket_picture
+from train.data.brackets import bracket_files, is_bracket, read_bracket
 from train.data.clips import Clip, FileClip, Findings, shortened, split_runs
 from train.data.hdr_patches import find_patches, is_patch_tree
-from train.data.images import Picture, read_hdr_picture, read_ldr_picture
+from train.data.images import Picture, hdr_picture, ldr_picture, read_codes, read_hdr_picture
 from train.data.videos import Video, is_hdr, pyav_available, read_hdr_video, read_ldr_video
 from train.data.vimeo90k import find_septuplets, is_vimeo90k
 from train.errors import DatasetError
@@ -168,7 +168,7 @@ def _load(listing: Listing, split: Split) -> Sources:
     sources = Sources(
         panoramas=tuple(picture for picture in hdr if picture.panorama),
         hdr_photos=(*(picture for picture in hdr if not picture.panorama), *merged),
-        ldr_photos=_read_all([*listing.ldr, *unmerged], read=read_ldr_picture),
+        ldr_photos=_read_all([*listing.ldr, *unmerged], read=lambda path: ldr_picture(path.stem, read_codes(path))),
         videos=tuple(video for video in videos if video.encoded),
         hdr_videos=tuple(video for video in videos if not video.encoded),
         hdr_clips=runs,
@@ -199,9 +199,10 @@ def _merge_brackets(folders: Sequence[Path], *, findings: Findings) -> tuple[lis
     merged: list[Picture] = []
     unmerged: list[Path] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for folder, bracket in [(folder, pool.submit(read_bracket_picture, folder)) for folder in folders]:
+        tasks = [pool.submit(lambda path: hdr_picture(path.name, read_bracket(path).radiance()), p) for p in folders]
+        for folder, task in zip(folders, tasks, strict=True):
             try:
-                merged.append(bracket.result())
+                merged.append(task.result())
             except DatasetError as error:
                 unmerged += bracket_files(folder)
                 findings.missing.append(f"taken for LDR photos, not for a bracket: {error}")
