@@ -26,7 +26,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import model.lite
 import model.neighbors
-import train.trainer
 from model.color import mu_law
 from model.physical_merge import Candidate, MergedStart, merge_by_variance
 from model.pretrained import load_network
@@ -35,7 +34,7 @@ from train.config import TrainConfig, resolved_config
 from train.data.folder import find_sources
 from train.data.loader import Batch
 from train.evaluation.metrics import psnr
-from train.losses import LossWeights
+from train.losses import LOSSES, LossWeights
 from train.sampling_config import Mixture
 from train.synthesis.dataset import TrainingSet
 
@@ -93,7 +92,7 @@ def _no_motion(reference: Tensor, _moved: Tensor) -> Tensor:
 
 @contextmanager
 def _loss(**weights: float) -> Iterator[None]:
-    with patch.object(train.trainer, "loss_weights", lambda _name: LossWeights(**weights)):
+    with patch.dict(LOSSES, dict.fromkeys(LOSSES, LossWeights(**weights))):
         yield
 
 

@@ -14,7 +14,7 @@ import click
 LOGGERS = ("lanhdr_cli", "model", "train")
 MEDIA_LOGGER = "lanhdr_cli.media"
 LINE_EVERY_S = 5.0
-TERMINATED = 128 + signal.SIGTERM
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 Advance = Callable[[], None]
 

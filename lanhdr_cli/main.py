@@ -5,11 +5,9 @@ from typing import Any
 
 import click
 
-from lanhdr_cli.console import one_line
+from lanhdr_cli.console import INTERRUPTED, one_line
 from model.errors import LanHdrError
 from train.environment import lanhdr_version
-
-INTERRUPTED = 130
 
 # Name: where the command is, and what it does; said here so that --help imports none of them.
 COMMANDS = {

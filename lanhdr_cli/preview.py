@@ -74,6 +74,13 @@ def encode_srgb(linear: Tensor) -> Tensor:
     return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.pow(1 / 2.4) - 0.055)
 
 
+def side_by_side(pictures: list[Tensor]) -> Tensor:
+    """Join pictures of one height, with white gaps, (3, H, sum of W)."""
+    gap = pictures[0].new_ones(3, pictures[0].shape[1], GAP)
+    parts = [part for picture in pictures for part in (gap, picture)]
+    return torch.cat(parts[1:], dim=2)
+
+
 def fitted_size(height: int, width: int) -> tuple[int, int]:
     """Height and width of a picture after `fit`."""
     return (height, width) if width <= WIDEST else (max(1, round(height * WIDEST / width)), WIDEST)
@@ -125,11 +132,9 @@ class PicturePreview:
         frames = sorted(shown.nearby, key=lambda frame: abs(frame.time - shown.ldr.time))
         short = min(frames, key=lambda frame: frame.exposure)
         long = max(frames, key=lambda frame: frame.exposure)
-        left = fit(short.image)
-        gap = left.new_ones(3, left.shape[1], GAP)
         # Light is averaged, not code values, where pictures are made smaller.
         result = tone_map(fit(shown.hdr.radiance))
-        return torch.cat((left, gap, fit(long.image), gap, result), dim=2)
+        return side_by_side([fit(short.image), fit(long.image), result])
 
 
 class VideoPreview:

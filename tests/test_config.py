@@ -7,7 +7,7 @@ import pytest
 from model.network import NetworkConfig
 from train.config import TrainConfig, read_recipe, recipe_names, resolved_config
 from train.errors import RecipeError
-from train.lr_schedule import learning_rate
+from train.lr_schedule import Schedule
 from train.sampling_config import PaperSampling
 
 PAPER_BASE = NetworkConfig(design="lanhdr", output="direct", channels=64, pyramid_channels=16)
@@ -31,10 +31,10 @@ def test_without_a_recipe_it_is_the_guided_one(nexps: int) -> None:
 
 @pytest.mark.parametrize("nexps", [2, 3])
 def test_paper_recipe_builds_the_published_network_and_keeps_the_rate(nexps: int) -> None:
-    config = resolved_config({}, recipe=f"lanhdr_{nexps}e")
+    config = resolved_config({"recipe": f"lanhdr_{nexps}e"})
     assert config.network_config() == dataclasses.replace(PAPER_BASE, nexps=nexps)
     assert (config.lr, config.batch, config.patch, config.loss) == (1e-4, 8, 128, "paper")
-    assert {learning_rate(config, step) for step in (0, 1000, 499_999)} == {1e-4}
+    assert {Schedule(config=config).rate(step) for step in (0, 1000, 499_999)} == {1e-4}
     cycles = {2: ((1.0, 4.0), (1.0, 8.0)), 3: ((1.0, 4.0, 16.0),)}
     assert config.sample_recipe().exposures.cycles == cycles[nexps]
     assert config.sample_recipe().sampling == PaperSampling()
@@ -47,8 +47,8 @@ def test_what_is_given_overrides_the_recipe() -> None:
 
 @pytest.mark.parametrize("name", ["guided_3e", "lanhdr_2e"])
 def test_a_stored_config_holds_the_whole_recipe(name: str) -> None:
-    config = resolved_config({}, recipe=name)
-    assert TrainConfig.from_dict(json.loads(json.dumps(config.as_dict()))) == config
+    config = resolved_config({"recipe": name})
+    assert TrainConfig.from_dict(json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 
 def _changed(folder: Path, old: str, new: str) -> str:
@@ -85,12 +85,12 @@ def _changed(folder: Path, old: str, new: str) -> str:
 )  # fmt: skip
 def test_a_mistake_in_a_recipe_is_named_with_its_file(old: str, new: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=message):
-        resolved_config({}, recipe=_changed(tmp_path, old, new))
+        resolved_config({"recipe": _changed(tmp_path, old, new)})
 
 
 def test_a_recipe_of_ones_own_is_read(tmp_path: Path) -> None:
     path = _changed(tmp_path, "noise = 1e-3", "noise = 2e-3")
-    sampling = resolved_config({}, recipe=path).sample_recipe().sampling
+    sampling = resolved_config({"recipe": path}).sample_recipe().sampling
     assert isinstance(sampling, PaperSampling) and sampling.noise == 2e-3
 
 
@@ -104,4 +104,4 @@ def test_a_recipe_of_ones_own_is_read(tmp_path: Path) -> None:
 )
 def test_recipes_that_do_not_exist_or_fit_are_named(given: dict[str, int], recipe: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        resolved_config(given, recipe=recipe)
+        resolved_config({**given, "recipe": recipe})

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner
-from support.tiny_training import tiny_config
+from support.tiny_training import TinySource, tiny_config
 from support.together import gradients_of_one_step
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from lanhdr_cli.main import cli
 from train import run as runs
 from train.checkpoint import Checkpoint, RunFolder
 from train.config import TrainConfig
-from train.data.loader import BatchShard
+from train.data.loader import BatchShard, Sample, batches
 from train.distributed import DistributedContext, launch, local_device
 from train.errors import TrainError
 
@@ -72,11 +73,24 @@ def test_gradients_of_parts_add_up_to_those_of_the_batch(
     assert relative_difference(found, gradients_alone[0]) < 1e-5
 
 
+@dataclass(frozen=True)
+class NotedSource(TinySource):
+    """Notes which samples are made."""
+
+    indices: list[int] = field(default_factory=list)
+
+    def sample(self, step: int, index: int) -> Sample:
+        self.indices.append(index)
+        return super().sample(step, index)
+
+
 def test_every_sample_of_a_batch_falls_to_one_process_and_part() -> None:
     config = tiny_config(batch=12, accumulate=2)
     shards = [BatchShard.of(config, DistributedContext(rank, 3)) for rank in range(3)]
-    indices = [index for shard in shards for part in range(shard.parts) for index in shard.indices(part)]
-    assert indices == list(range(12))
+    source = NotedSource()
+    for shard in shards:
+        assert len(next(batches(source, config, shard=shard, first_step=0))) == shard.parts
+    assert source.indices == list(range(12))
     assert sorted(index for rank in range(3) for index in DistributedContext(rank, 3).shard(7)) == list(range(7))
 
 

@@ -7,17 +7,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from support.tiny_training import TinyNetwork, TinyPrediction, TinySample, TinySource, new_run, tiny_config
+from support.tiny_training import TinyNetwork, TinyPrediction, TinySource, new_run, tiny_config
 from torch import Tensor, nn
 
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig
-from train.data.loader import Batch
+from train.data.loader import Batch, Sample
 from train.diagnostics import find_non_finite, memory_advice
 from train.errors import DatasetError, TrainError
 from train.trainer import Trainer
@@ -79,7 +79,7 @@ def test_each_part_of_a_batch_that_is_not_finite_is_named() -> None:
         ("truth", "truth"),
         ("precision", "precision"),
     ):
-        wrong = replace(batch, **{name: getattr(batch, name) * float("nan")})
+        wrong = batch._replace(**{name: getattr(batch, name) * float("nan")})
         assert find_non_finite(TinyNetwork(), wrong, predict=lambda *_: torch.zeros(1)) == f"the samples' {words}"
 
 
@@ -145,7 +145,7 @@ class FailingSource(TinySource):
     killed_step: int = -1
     damaged_step: int = -1
 
-    def sample(self, step: int, index: int) -> TinySample:
+    def sample(self, step: int, index: int) -> Sample:
         """Make one sample, or fail."""
         if step == self.killed_step:
             os.kill(os.getpid(), signal.SIGKILL)

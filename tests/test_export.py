@@ -1,5 +1,6 @@
 """`lanhdr weights export`: half-precision weights that load, a record without paths, a card of true figures."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -45,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder.append({"step": step, "val_psnr_t": score, "val_start_psnr_t": 33.0})
     torch.manual_seed(0)
     network = build_network(CONFIG.network_config())
-    training = json.dumps(CONFIG.as_dict())
+    training = json.dumps(dataclasses.asdict(CONFIG))
     for which, step in (("best", 300), ("last", 400)):
         with torch.no_grad():
             next(network.parameters()).add_(0.5)
@@ -185,7 +186,7 @@ def damage(run: Path, copy: Path, make: str) -> None:
 def test_a_newer_config_says_so(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "copy")
     loaded = load_network(copy / "best.safetensors")
-    record = loaded.record | {"training": json.dumps(CONFIG.as_dict() | {"magic": 1})}
+    record = loaded.record | {"training": json.dumps(dataclasses.asdict(CONFIG) | {"magic": 1})}
     save_network(loaded.network, copy / "best.safetensors", record=record, half=False)
     with pytest.raises(TrainError, match=r"unknown values \['magic'\]"):
         read_run(copy, None)

@@ -11,13 +11,11 @@ from torch import Tensor
 
 from model.color import mu_law
 from train.losses import (
-    LOG_MSE,
-    PAPER,
+    LOSSES,
     LossWeights,
     frequency,
     l1,
     log_mse,
-    loss_weights,
     temporal_charbonnier,
 )
 
@@ -93,6 +91,6 @@ def test_total_is_the_weighted_sum() -> None:
 
 
 def test_recipes_have_the_weights_of_their_source() -> None:
-    assert loss_weights("paper") == PAPER == LossWeights(l1=1.0, frequency=0.1, temporal=0.1)
-    assert loss_weights("log_mse") == LOG_MSE
-    assert (LOG_MSE.log_mse, LOG_MSE.l1, LOG_MSE.frequency) == (1.0, 0.0, 0.0)
+    assert LOSSES["paper"] == LossWeights(l1=1.0, frequency=0.1, temporal=0.1)
+    log_mse_weights = LOSSES["log_mse"]
+    assert (log_mse_weights.log_mse, log_mse_weights.l1, log_mse_weights.frequency) == (1.0, 0.0, 0.0)

@@ -1,14 +1,14 @@
 """The learning rate follows steps or the clock, and a stretch ends in time; the clock is a fake."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from support.tiny_training import new_run, tiny_config, tiny_trainer
 
 from train.checkpoint import Checkpoint, Row, RunFolder
-from train.lr_schedule import StepSchedule, TimeBudget, TimeSchedule, learning_rate
+from train.lr_schedule import Schedule, TimeBudget
 
 CONFIG = tiny_config(lr=1.0, warmup=2, steps=10)
 
@@ -44,7 +44,7 @@ def test_a_stretch_keeps_its_reserve() -> None:
 def test_three_stretches_of_the_clock_are_one_cosine() -> None:
     clock, before, rates = Clock(), 0.0, []
     for number in range(3):
-        schedule = TimeSchedule(config=CONFIG, budget=clock.budget(540, reserve_s=40), total_s=1500, before_s=before)
+        schedule = Schedule(config=CONFIG, budget=clock.budget(540, reserve_s=40), total_s=1500, before_s=before)
         while not schedule.should_stop(5):
             rates.append(schedule.rate(5))
             clock.time_s += 10
@@ -60,27 +60,27 @@ def test_three_stretches_of_the_clock_are_one_cosine() -> None:
 
 def test_the_clock_leaves_the_warm_up_and_constant_rates_alone() -> None:
     clock = Clock()
-    schedule = TimeSchedule(config=CONFIG, budget=clock.budget(100), total_s=100)
+    schedule = Schedule(config=CONFIG, budget=clock.budget(100), total_s=100)
     clock.time_s += 50
     assert [schedule.rate(step) for step in (0, 1, 2)] == [0.5, 1.0, pytest.approx(0.5)]
-    assert learning_rate(tiny_config(schedule="constant", lr=0.3), 50, progress=0.9) == 0.3
+    assert replace(schedule, config=tiny_config(schedule="constant", lr=0.3)).rate(50) == 0.3
 
 
 def test_the_clock_says_how_many_steps_the_run_will_have() -> None:
     clock = Clock()
-    schedule = TimeSchedule(config=CONFIG, budget=clock.budget(100), total_s=400)
+    schedule = Schedule(config=CONFIG, budget=clock.budget(100), total_s=400)
     clock.time_s += 100
     assert schedule.expected_steps(33) == 132
-    assert StepSchedule(config=CONFIG, budget=clock.budget(1)).expected_steps(33) == CONFIG.steps
+    assert Schedule(config=CONFIG, budget=clock.budget(1)).expected_steps(33) == CONFIG.steps
 
 
 def test_steps_end_a_run_and_a_stretch_interrupts_it() -> None:
     clock = Clock()
-    schedule = StepSchedule(config=CONFIG, budget=clock.budget(100))
+    schedule = Schedule(config=CONFIG, budget=clock.budget(100))
     assert (schedule.should_stop(9), schedule.should_stop(10), schedule.is_finished(10)) == (False, True, True)
     clock.time_s += 100
     assert (schedule.should_stop(3), schedule.is_finished(3)) == (True, False)
-    assert schedule.rate(3) == learning_rate(CONFIG, 3)
+    assert schedule.rate(3) == Schedule(config=CONFIG).rate(3)
 
 
 def test_a_run_by_the_clock_goes_on_in_a_second_stretch_and_ends(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_run_by_the_clock_goes_on_in_a_second_stretch_and_ends(tmp_path: Path)
             trainer.restore(Checkpoint.load(RunFolder(tmp_path).checkpoint))
         clock = Clock(tick_s=1.0)
         budget = clock.budget(30, reserve_s=5)
-        trainer.schedule = TimeSchedule(config=config, budget=budget, total_s=60, before_s=trainer.elapsed_s)
+        trainer.schedule = Schedule(config=config, budget=budget, total_s=60, before_s=trainer.elapsed_s)
         assert trainer.run(heard.append) == (number == 1)
         assert "val_psnr_t" in heard[-1]  # each stretch ends with a validation
     steps = [row for row in heard if "loss" in row]
@@ -101,4 +101,4 @@ def test_a_run_by_the_clock_goes_on_in_a_second_stretch_and_ends(tmp_path: Path)
     assert steps[0]["lr"] == pytest.approx(1e-3, rel=0.01)
     assert 0 <= steps[-1]["lr"] < 1e-5
     state = Checkpoint.load(RunFolder(tmp_path).checkpoint)
-    assert (state.elapsed_s, state.train_config().steps, state.step) == (60, len(steps), len(steps))
+    assert (state.elapsed_s, state.config["steps"], state.step) == (60, len(steps), len(steps))

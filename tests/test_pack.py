@@ -18,6 +18,7 @@ from support.pictures import write_linear
 from tools import pack as packing
 from tools.pack_images import MIB, Unit, deal_out, write_radiance
 from tools.pack_videos import AS_FRAMES, CUT, ENCODED_ANEW, decoded_alike, pack_video
+from train.data.clips import Clip
 from train.data.folder import Sources, find_sources
 from train.data.images import read_codes, read_radiance
 from train.data.videos import read_ldr_video
@@ -81,7 +82,7 @@ def data(tmp_path: Path) -> Path:
 
 def packed(data: Path, *, most_bytes: int = BIG, **wishes: object) -> tuple[Path, list[str]]:
     output = data.parent / "packed"
-    done = packing.pack(data, output, packing.PackOptions(most_bytes, **wishes))  # type: ignore[arg-type]
+    done = packing.pack(data, output, packing.PackOptions(most_bytes=most_bytes, **wishes))  # type: ignore[arg-type]
     return output, packing.report(done, output)
 
 
@@ -94,7 +95,7 @@ def kinds(sources: Sources) -> dict[str, int]:
 
 
 def names(sources: Sources) -> list[str]:
-    clips = (*sources.videos, *sources.hdr_clips, *sources.hdr_patches, *sources.vimeo90k)
+    clips: list[Clip] = [*sources.videos, *sources.hdr_clips, *sources.hdr_patches, *sources.vimeo90k]
     return sorted([*(picture.name for picture in sources.pictures), *(clip.name for clip in clips)])
 
 
@@ -222,7 +223,7 @@ def test_units_go_into_few_parts(tmp_path: Path) -> None:
     for number, size in enumerate([50, 20, 60, 40, 30]):
         path = tmp_path / f"file{number}"
         path.write_bytes(bytes(size))
-        units.append(Unit("files", (path,)))
+        units.append(Unit(kind="files", files=(path,)))
     bins = deal_out(units, most_bytes=100)
     assert sorted(part.size for part in bins) == [100, 100]
     with pytest.raises(DatasetError, match=r"file2 takes .* pass a larger --part-mib"):

@@ -150,5 +150,5 @@ def test_a_malicious_checkpoint_runs_nothing(tmp_path: Path) -> None:
 
 def test_a_foreign_dictionary_is_refused(tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(2)}, tmp_path / "last.pt")
-    with pytest.raises(TrainError, match="not a checkpoint of this trainer"):
+    with pytest.raises(TrainError, match="not a checkpoint of this version"):
         Checkpoint.load(tmp_path / "last.pt")

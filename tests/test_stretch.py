@@ -19,7 +19,7 @@ from model.pretrained import load_network
 from tools import stretch
 from tools.stretch_log import StretchLog
 from train.checkpoint import Checkpoint, Row
-from train.lr_schedule import StepSchedule, TimeBudget, TimeSchedule
+from train.lr_schedule import Schedule, TimeBudget
 
 # What a lent machine may lack; None in sys.modules is what is not installed.
 BARE = """
@@ -142,7 +142,8 @@ def test_what_does_not_fit_stays_for_a_later_call(bare: tuple[Path, str], packed
     [
         (("--patch=64",), "a resumed run keeps its patch"),
         (("--minutes=1",), "follows the clock, 0.001 minutes so far: say its length by --total-minutes"),
-        (("--device=cuda:77",), "device cuda:77 cannot be used"),
+        (("--device=cuda:77",), "--device cuda:77: "),
+        (("--device=abacus",), "--device abacus: no such device is known"),
         (("--data=nowhere",), "a resumed run keeps its data"),
     ],
 )
@@ -167,10 +168,10 @@ def test_wrong_usage(tmp_path: Path, arguments: tuple[str, ...], words: str) -> 
     assert (result.exit_code, words in result.output) == (2, True)
 
 
-def told(schedule: StepSchedule | TimeSchedule, *, began: float, now: list[float]) -> list[str]:
+def told(schedule: Schedule, *, began: float, now: list[float]) -> list[str]:
     """Lines of a log that hears of a step a second, and of a validation after the thirtieth."""
     lines: list[str] = []
-    log = StretchLog(schedule, 4, steps=100, began=began, now=lambda: now[0], say=lines.append)
+    log = StretchLog(schedule, 4, began=began, now=lambda: now[0], say=lines.append)
     for step in range(1, 61):
         now[0] += 1.0
         row: Row = {"step": step, "loss": step, "psnr_t": 30.0, "lr": 1e-4, "waiting": 0.25}
@@ -181,7 +182,7 @@ def told(schedule: StepSchedule | TimeSchedule, *, began: float, now: list[float
 
 
 def test_a_line_every_twenty_seconds_says_what_matters() -> None:
-    lines = told(StepSchedule(config=CONFIG), began=0.0, now=[0.0])
+    lines = told(Schedule(config=CONFIG), began=0.0, now=[0.0])
     assert [line.split()[0] for line in lines] == ["0:01", "0:21", "0:30", "0:41"]
     assert lines[1] == "0:21  step 21 (21%)  loss 11.5  PSNR_T 30.00 dB  lr 0.0001  4.00 samples/s (25% waiting)"
     assert lines[2] == "0:30  step 30  held out 38.13 (start 36.50) dB"
@@ -190,6 +191,6 @@ def test_a_line_every_twenty_seconds_says_what_matters() -> None:
 
 def test_by_the_clock_the_share_is_of_time() -> None:
     now = [0.0]
-    schedule = TimeSchedule(config=CONFIG, budget=TimeBudget(length_s=50, now=lambda: now[0]), total_s=100)
+    schedule = Schedule(config=CONFIG, budget=TimeBudget(length_s=50, now=lambda: now[0]), total_s=100)
     assert "step 21 (21%)" in told(schedule, began=0.0, now=now)[1]
-    assert schedule.progress == 0.5
+    assert schedule.progress(60) == 0.5

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.tiny_training import TinyNetwork, TinySample, TinySource, new_run, tiny_config
+from support.tiny_training import TinyNetwork, TinySource, new_run, tiny_config
 from torch import nn
 
 from train.checkpoint import Checkpoint, Row, RunFolder
 from train.config import TrainConfig
-from train.data.loader import Batch
+from train.data.loader import Batch, Sample
 from train.errors import TrainError
-from train.lr_schedule import learning_rate
+from train.lr_schedule import Schedule
 from train.trainer import average_weights
 
 
@@ -36,7 +36,7 @@ def test_a_run_learns_and_leaves_everything_it_promises(tmp_path: Path) -> None:
     names = {"best.safetensors", "config.json", "last.pt", "last.safetensors", "metrics.jsonl", "samples"}
     assert {path.name for path in folder.path.iterdir()} == names
     assert sorted(path.name for path in (folder.path / "samples").iterdir()) == ["step_000060.png", "step_000120.png"]
-    assert Checkpoint.load(folder.checkpoint).train_config() == config
+    assert TrainConfig.from_dict(Checkpoint.load(folder.checkpoint).config) == config
 
 
 def test_rows_hold_the_mean_of_their_steps(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_an_interrupt_finishes_the_step_and_saves(tmp_path: Path, number: signal
 
 def test_learning_rate_rises_then_falls_to_nothing() -> None:
     config = TrainConfig(steps=100, warmup=10, lr=1.0)
-    rates = [learning_rate(config, step) for step in range(101)]
+    rates = [Schedule(config=config).rate(step) for step in range(101)]
     assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
     assert rates[10] == 1.0
     assert rates[55] == pytest.approx(0.5)
@@ -122,7 +122,7 @@ def test_a_batch_holds_both_windows_with_their_truths() -> None:
     assert batch.precision.shape == (4, 6)
     assert torch.equal(batch.precision[1], samples[1].precision) and torch.equal(*batch.precision[1::2])
     moved = batch.to(torch.device("cpu"))
-    assert all(torch.equal(*pair) for pair in zip(moved.tensors, batch.tensors, strict=True))
+    assert all(torch.equal(*pair) for pair in zip(moved, batch, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ class SlowSource(TinySource):
 
     seconds: float = 0.02
 
-    def sample(self, step: int, index: int) -> TinySample:
+    def sample(self, step: int, index: int) -> Sample:
         """Make one sample slowly."""
         time.sleep(self.seconds)
         return super().sample(step, index)

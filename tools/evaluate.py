@@ -10,8 +10,8 @@ import click
 import torch
 from rich.console import Console
 
+from model.device import resolve_device
 from model.errors import LanHdrError
-from train.acceleration import usable_device
 from train.errors import DatasetError
 from train.evaluation.methods import Contender, baselines, noise_aware_merge, trained
 from train.evaluation.metrics import BY_KEY
@@ -73,7 +73,7 @@ def main(**options: object) -> None:
     plan = Plan(**options)  # type: ignore[arg-type]
     torch.set_num_threads(plan.threads)
     try:
-        usable_device(plan.device, "cpu")
+        resolve_device(plan.device)
         if plan.robustness:
             _disturb(plan)
         else:

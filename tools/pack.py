@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import click
 from model.errors import LanHdrError
 from tools.pack_images import (
     MIB,
-    Bin,
+    Part,
     Unit,
     deal_out,
     fill_folder,
@@ -19,45 +19,33 @@ from tools.pack_images import (
     pack_frames,
     pack_hdr_picture,
     pack_ldr_picture,
-    pack_patches,
-    pack_vimeo90k,
+    pack_listed,
 )
 from tools.pack_videos import pack_video
+from train.data import hdr_patches, vimeo90k
 from train.data.brackets import bracket_files
-from train.data.clips import shortened, split_runs
+from train.data.clips import Findings, evenly, shortened, split_runs
 from train.data.folder import Listing, list_folder
 from train.data.videos import pyav_available
 from train.errors import DatasetError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PackOptions:
-    """Options of packing.
+    """Options of packing."""
 
-    Args:
-        most_bytes: Largest size of a part.
-        split: Which list of a set that has several is used, `train` or `validation`.
-        clips: Most clips of a set that has a list, None for all.
-    """
-
-    most_bytes: int
-    split: str = "train"
-    clips: int | None = None
+    most_bytes: int  # largest size of a part
+    split: str = "train"  # which list of a set that has several is used, `train` or `validation`
+    clips: int | None = None  # most clips of a set that has a list, evenly chosen; None for all
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PackResult:
-    """The parts that data was packed into.
+    """The parts that data was packed into."""
 
-    Args:
-        parts: Each part with its folder's name, in order.
-        left_out: Videos that training would leave out as well.
-        missing: What else there is to say of the data.
-    """
-
-    parts: tuple[tuple[str, Bin], ...]
-    left_out: tuple[str, ...]
-    missing: tuple[str, ...]
+    parts: tuple[tuple[str, Part], ...]  # each with its folder's name, in order
+    left_out: tuple[str, ...]  # videos that training would leave out as well
+    missing: tuple[str, ...]  # what is empty or unfinished in the data
 
 
 @click.command()
@@ -73,7 +61,7 @@ def main(data: Path, output: Path, *, part_mib: float, clips: int, held_out: boo
 
     The folder of the parts is again a folder of training data, with the same pictures and clips.
     """
-    options = PackOptions(int(part_mib * MIB), "validation" if held_out else "train", clips)
+    options = PackOptions(most_bytes=int(part_mib * MIB), split="validation" if held_out else "train", clips=clips)
     try:
         result = pack(data, output, options)
     except LanHdrError as error:
@@ -83,11 +71,7 @@ def main(data: Path, output: Path, *, part_mib: float, clips: int, held_out: boo
 
 
 def pack(data: Path, output: Path, options: PackOptions) -> PackResult:
-    """Pack a folder.
-
-    Args:
-        data: A folder of training data, see `train.data.folder.find_sources`.
-        output: Where the parts go; it appears when all is packed.
+    """Pack a folder of training data, see `train.data.folder.find_sources`; `output` appears when all is packed.
 
     Raises:
         DatasetError: If there is nothing to pack, something cannot be read, or the output is there already.
@@ -102,36 +86,24 @@ def pack(data: Path, output: Path, options: PackOptions) -> PackResult:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
-            return _pack(listing, data, output=output, folder=Path(folder), options=options)
+            staged, made = Path(folder) / "staged", Path(folder) / "made"
+            packed = list(units_of(listing, data, staged=staged, options=options))
+            units = [unit for _, unit in packed if unit]
+            if not units:
+                raise DatasetError(f"{data} holds no usable picture or video: pass a folder of training data")
+            dealt = deal_out(units, most_bytes=options.most_bytes)
+            parts = tuple((f"part{number}", part) for number, part in enumerate(dealt, 1))
+            for name, part in parts:
+                fill_folder(part.units, made / name, origin=staged)
+            made.rename(output)
     except OSError as error:
         raise DatasetError(f"{output} cannot be written ({error}): check free space and permissions") from error
-
-
-def _pack(listing: Listing, data: Path, *, output: Path, folder: Path, options: PackOptions) -> PackResult:
-    staged, made = folder / "staged", folder / "made"
-    units, left_out = [], []
-    for name, unit in units_of(listing, data, staged=staged, options=options):
-        if unit:
-            units.append(unit)
-        else:
-            left_out.append(name)
-    if not units:
-        raise DatasetError(f"{data} holds no usable picture or video: pass a folder of training data")
-    bins = deal_out(units, most_bytes=options.most_bytes)
-    parts = tuple((f"part{number}", part) for number, part in enumerate(bins, 1))
-    for name, part in parts:
-        fill_folder(part.units, made / name, origin=staged)
-    made.rename(output)
-    return PackResult(parts, tuple(left_out), listing.findings().missing)
+    left_out = tuple(name for name, unit in packed if unit is None)
+    return PackResult(parts=parts, left_out=left_out, missing=tuple(listing.missing))
 
 
 def units_of(listing: Listing, data: Path, *, staged: Path, options: PackOptions) -> Iterator[tuple[str, Unit | None]]:
-    """Convert everything in a listing into a form that OpenCV reads, one unit after the other.
-
-    Args:
-        listing: Pictures and clips.
-        data: Their folder.
-        staged: Where copies go, laid out as in `data`.
+    """Convert everything in a listing of `data` into a form that OpenCV reads, one unit after the other, in `staged`.
 
     Yields:
         The name of each picture or clip, with its unit, or None if it is left out.
@@ -139,14 +111,15 @@ def units_of(listing: Listing, data: Path, *, staged: Path, options: PackOptions
     Raises:
         DatasetError: If something cannot be read, or not made small enough.
     """
-    runs, singles, _ = split_runs(listing.hdr)
+    findings = Findings()  # of no interest here: training reports them
+    runs, singles = split_runs(listing.hdr, findings=findings)
     most = options.most_bytes
 
     def target(path: Path) -> Path:
         return staged / path.relative_to(data)
 
     for run in runs:
-        yield run.name, pack_frames(run, target(run.paths[0].parent), most_bytes=most)
+        yield run.name, pack_frames(run, target(Path(run.folder)), most_bytes=most)
     for path in singles:
         yield path.name, pack_hdr_picture(path, target(path), most_bytes=most)
     loose = list(listing.ldr)
@@ -159,24 +132,25 @@ def units_of(listing: Listing, data: Path, *, staged: Path, options: PackOptions
         yield path.name, pack_ldr_picture(path, target(path), most_bytes=most)
     for path in listing.videos:
         yield path.name, pack_video(path, target(path), most_bytes=most)
-    for folders, pack_set in ((listing.vimeo90k, pack_vimeo90k), (listing.patches, pack_patches)):
+    septuplets = ("Vimeo-90K septuplets", vimeo90k.find_septuplets, vimeo90k.LISTS[options.split])
+    patches = ("HDR video patches", hdr_patches.find_patches, hdr_patches.LISTS[options.split][0])
+    for folders, (kind, find_clips, list_name) in ((listing.vimeo90k, septuplets), (listing.patches, patches)):
         for folder in folders:
-            for unit in pack_set(folder, target(folder), split=options.split, limit=options.clips):
+            clips = find_clips(folder, options.split, findings=findings)
+            chosen = [clips[index] for index in evenly(len(clips), limit=options.clips)]
+            for unit in pack_listed(chosen, folder=folder, target=target(folder), list_name=list_name, kind=kind):
                 yield unit.name, unit
 
 
 def report(result: PackResult, output: Path) -> list[str]:
-    """Report what was packed: a line per part, and one per kind of change.
-
-    Args:
-        result: Parts, and what was left out.
-        output: Where it is.
-    """
+    """Report what was packed: a line per part, and one per kind of change."""
     total = sum(part.size for _, part in result.parts) / MIB
     lines = [f"{output}: {total:.1f} MiB in {len(result.parts)} parts"]
-    lines += [f"  {name}: {part.size / MIB:.1f} MiB, {_kinds(part.units)}" for name, part in result.parts]
     changed: dict[str, list[str]] = defaultdict(list)
-    for _, part in result.parts:
+    for name, part in result.parts:
+        counts = sorted(Counter(unit.kind for unit in part.units).items())
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts)
+        lines.append(f"  {name}: {part.size / MIB:.1f} MiB, {kinds}")
         for unit in part.units:
             for change in unit.changes:
                 changed[change].append(unit.name)
@@ -184,11 +158,6 @@ def report(result: PackResult, output: Path) -> list[str]:
     if result.left_out:
         lines.append(f"left out, too short: {len(result.left_out)} ({shortened(result.left_out)})")
     return [*lines, *result.missing]
-
-
-def _kinds(units: Sequence[Unit]) -> str:
-    counts = Counter(unit.kind for unit in units)
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
 
 
 if __name__ == "__main__":

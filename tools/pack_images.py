@@ -10,30 +10,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.data import hdr_patches, vimeo90k
 from train.data.brackets import read_bracket
-from train.data.clips import FEWEST_FRAMES, LONGEST_SIDE, FrameRun, evenly, read_list
+from train.data.clips import FEWEST_FRAMES, LONGEST_SIDE, FileClip, read_list
 from train.data.images import HALF_MAX, Stored, read_codes, read_radiance
 from train.errors import DatasetError
 
 MIB = 2**20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Unit:
-    """Files that are of no use without each other: a picture, a video, a clip of frames.
+    """Files that are of no use without each other: a picture, a video, a clip of frames."""
 
-    Args:
-        kind: What it is, in the plural, as `LDR videos`.
-        files: Where they lie.
-        listed: A list of clips and the unit's line in it; None for what no list names.
-        changes: What packing changed, each said as for many: `videos cut to ...`.
-    """
-
-    kind: str
+    kind: str  # in the plural, as `LDR videos`
     files: tuple[Path, ...]
-    listed: tuple[Path, str] | None = None
-    changes: tuple[str, ...] = ()
+    listed: tuple[Path, str] | None = None  # a list of clips and the unit's line in it; None for what no list names
+    changes: tuple[str, ...] = ()  # what packing changed, each said as for many: `videos cut to ...`
 
     @property
     def name(self) -> str:
@@ -48,54 +40,35 @@ class Unit:
 
 
 @dataclass
-class Bin:
-    """One part.
+class Part:
+    """A folder of limited size that data is packed into."""
 
-    Args:
-        size: Bytes in it.
-        units: What is in it.
-    """
-
-    size: int = 0
+    size: int = 0  # in bytes
     units: list[Unit] = field(default_factory=list)
 
-    def take(self, unit: Unit, size: int) -> None:
-        """Put a unit in."""
-        self.units.append(unit)
-        self.size += size
 
-
-def deal_out(units: Sequence[Unit], *, most_bytes: int) -> list[Bin]:
-    """Put units into as few parts as first fit in falling order of size finds.
-
-    Args:
-        units: What is to be dealt out.
-        most_bytes: Largest size of a part.
+def deal_out(units: Sequence[Unit], *, most_bytes: int) -> list[Part]:
+    """Put units into as few parts of at most `most_bytes` as first fit in falling order of size finds.
 
     Raises:
         DatasetError: If a unit is larger than a part may be.
     """
-    bins: list[Bin] = []
+    parts: list[Part] = []
     for size, unit in sorted(((unit.size, unit) for unit in units), key=lambda sized: -sized[0]):
         if size > most_bytes:
             sizes = f"{size / MIB:.1f} MiB, a part may have {most_bytes / MIB:g}"
             raise DatasetError(f"{unit.name} takes {sizes}: pass a larger --part-mib")
-        part = next((part for part in bins if part.size + size <= most_bytes), None)
+        part = next((part for part in parts if part.size + size <= most_bytes), None)
         if part is None:
-            part = Bin()
-            bins.append(part)
-        part.take(unit, size)
-    return bins
+            part = Part()
+            parts.append(part)
+        part.units.append(unit)
+        part.size += size
+    return parts
 
 
 def fill_folder(units: Sequence[Unit], folder: Path, *, origin: Path) -> None:
-    """Move the files of units into a folder, where they lie as they lay below `origin`, with lists of the listed ones.
-
-    Args:
-        units: Of one part.
-        folder: The part's, made here.
-        origin: Where files and lists lie.
-    """
+    """Move the files of units into a new folder, laid out as below `origin`, with lists of the listed ones."""
     for unit in units:
         for path in unit.files:
             target = folder / path.relative_to(origin)
@@ -124,12 +97,9 @@ SMALLEST_SIDE = 64
 
 
 def pack_hdr_picture(path: Path, target: Path, *, most_bytes: int) -> Unit:
-    """Copy a Radiance picture, or write an OpenEXR one as Radiance.
+    """Copy a Radiance picture, or write an OpenEXR one as Radiance; `target` gets this suffix.
 
-    Args:
-        path: The picture.
-        target: Where it goes; the suffix may change.
-        most_bytes: Larger ones are halved until they fit; panoramas stay twice as wide as high.
+    Pictures larger than `most_bytes` are halved until they fit; panoramas stay twice as wide as high.
 
     Raises:
         DatasetError: If it cannot be read or written.
@@ -143,16 +113,11 @@ def pack_hdr_picture(path: Path, target: Path, *, most_bytes: int) -> Unit:
         changes.append(AS_RADIANCE)
     if _halve_to_fit(target, pixels, most_bytes=most_bytes):
         changes.append(HALVED)
-    return Unit(HDR_KIND, (target,), changes=tuple(changes))
+    return Unit(kind=HDR_KIND, files=(target,), changes=tuple(changes))
 
 
 def pack_bracket(folder: Path, target: Path, *, most_bytes: int) -> Unit:
-    """Merge an exposure bracket and write it as a Radiance picture.
-
-    Args:
-        folder: The bracket.
-        target: Where it goes, beside the place of the folder; a suffix is added.
-        most_bytes: Larger ones are halved until they fit.
+    """Merge an exposure bracket and write it as a Radiance picture, halved until it fits; `target` gets a suffix.
 
     Raises:
         DatasetError: If it cannot be read, merged or written.
@@ -161,16 +126,11 @@ def pack_bracket(folder: Path, target: Path, *, most_bytes: int) -> Unit:
     target = _prepared(target.with_name(f"{target.name}.hdr"))
     write_radiance(target, pixels)
     halved = _halve_to_fit(target, pixels, most_bytes=most_bytes)
-    return Unit(HDR_KIND, (target,), changes=(MERGED, HALVED) if halved else (MERGED,))
+    return Unit(kind=HDR_KIND, files=(target,), changes=(MERGED, HALVED) if halved else (MERGED,))
 
 
 def pack_ldr_picture(path: Path, target: Path, *, most_bytes: int) -> Unit:
-    """Copy an 8-bit picture, after a look whether it can be read.
-
-    Args:
-        path: The picture.
-        target: Where it goes; the suffix may change.
-        most_bytes: Larger ones are halved until they fit, and become PNG.
+    """Copy an 8-bit picture that can be read; one larger than `most_bytes` becomes PNG and is halved until it fits.
 
     Raises:
         DatasetError: If it cannot be read or written.
@@ -184,7 +144,7 @@ def pack_ldr_picture(path: Path, target: Path, *, most_bytes: int) -> Unit:
         _write(target, codes)
         _halve_to_fit(target, codes, most_bytes=most_bytes)
         changes.append(HALVED)
-    return Unit(LDR_KIND, (target,), changes=tuple(changes))
+    return Unit(kind=LDR_KIND, files=(target,), changes=tuple(changes))
 
 
 def write_radiance(path: Path, light: Stored) -> None:
@@ -203,20 +163,17 @@ def write_radiance(path: Path, light: Stored) -> None:
 def _halve_to_fit(path: Path, pixels: Stored, *, most_bytes: int) -> bool:
     halved = False
     while path.stat().st_size > most_bytes and min(pixels.shape[:2]) >= 2 * SMALLEST_SIDE:
-        pixels, halved = _halved(pixels), True
+        height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
+        if pixels.shape[1] == 2 * pixels.shape[0]:
+            width = 2 * height
+        wide: NDArray[Any] = pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)
+        pixels = np.asarray(cv2.resize(wide, (width, height), interpolation=cv2.INTER_AREA))
         if path.suffix == ".hdr":
             write_radiance(path, pixels)
         else:
             _write(path, pixels)
+        halved = True
     return halved
-
-
-def _halved(pixels: Stored) -> Stored:
-    height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
-    if pixels.shape[1] == 2 * pixels.shape[0]:
-        width = 2 * height
-    wide: NDArray[Any] = pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)
-    return np.asarray(cv2.resize(wide, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def _prepared(target: Path) -> Path:
@@ -233,43 +190,37 @@ CUT = "cut short to fit into a part"
 FRAMES_KIND = "sequences of HDR frames"
 
 
-def pack_frames(run: FrameRun, folder: Path, *, most_bytes: int) -> Unit:
+def pack_frames(run: FileClip, folder: Path, *, most_bytes: int) -> Unit:
     """Copy numbered Radiance frames, or write OpenEXR ones as Radiance, reduced as training reduces them.
 
-    Args:
-        run: The frames.
-        folder: Where they go.
-        most_bytes: As many are taken as this allows.
-
     Raises:
-        DatasetError: If a frame cannot be read, or this allows for less than seven.
+        DatasetError: If a frame cannot be read, or `most_bytes` allows for less than seven.
     """
     changed = False
 
     def write(index: int, path: Path) -> None:
         nonlocal changed
-        changed |= _pack_frame(run, index, path)
+        origin = Path(run.folder, run.files[index])
+        if origin.suffix.lower() == ".hdr" and max(read_radiance(origin).shape[:2]) <= LONGEST_SIDE:
+            shutil.copyfile(origin, path)
+        else:
+            write_radiance(path, run.load([index])[0])
+            changed = True
 
-    names = [path.stem for path in run.paths]
+    names = [Path(name).stem for name in run.files]
     files = write_while_it_fits(names, folder, write=write, most_bytes=most_bytes)
     changes = []
     if changed:
         changes.append(AS_RADIANCE)
     if len(files) < len(names):
         changes.append(CUT)
-    return Unit(FRAMES_KIND, files, changes=tuple(changes))
+    return Unit(kind=FRAMES_KIND, files=files, changes=tuple(changes))
 
 
 def write_while_it_fits(
     names: list[str], folder: Path, *, write: Callable[[int, Path], None], most_bytes: int
 ) -> tuple[Path, ...]:
-    """Write frames one after the other as long as there is room.
-
-    Args:
-        names: Names of the files without suffix.
-        folder: Where they go.
-        write: Writes a frame, by its index, to a path.
-        most_bytes: What all may take together.
+    """Write frames one after the other, by index to a path, until all take more than `most_bytes`.
 
     Raises:
         DatasetError: If there is room for less than seven, which is no clip.
@@ -293,62 +244,14 @@ def write_while_it_fits(
     return tuple(files)
 
 
-def pack_vimeo90k(folder: Path, target: Path, *, split: str, limit: int | None) -> Iterator[Unit]:
-    """Copy septuplets of a split; at most `limit`, evenly chosen.
-
-    Args:
-        folder: The set.
-        target: Where it goes.
-        split: `train` or `validation`.
-        limit: Most clips, None for all.
-
-    Raises:
-        DatasetError: If the list is damaged, or no clip is complete.
-    """
-    clips, _ = vimeo90k.find_septuplets(folder, split)
-    for index in evenly(len(clips), limit=limit):
-        files = [Path(clips.folders[index]) / name for name in vimeo90k.FRAMES]
-        yield _copied("Vimeo-90K septuplets", files, folder, target=target, list_name=vimeo90k.LISTS[split])
-
-
-def pack_patches(folder: Path, target: Path, *, split: str, limit: int | None) -> Iterator[Unit]:
-    """Copy patches of HDR video of a split; at most `limit`, evenly chosen.
-
-    Args:
-        folder: The set.
-        target: Where it goes.
-        split: `train` or `validation`.
-        limit: Most patches, None for all.
-
-    Raises:
-        DatasetError: If the list is damaged, or no patch is complete.
-    """
-    clips, _ = hdr_patches.find_patches(folder, split)
-    for index in evenly(len(clips), limit=limit):
-        clip = Path(clips.folders[index])
-        files = [clip / f"{clip.name}.txt", *sorted(clip.glob("*.npy"))]
-        yield _copied("HDR video patches", files, folder, target=target, list_name=hdr_patches.LISTS[split][0])
-
-
-def _copied(kind: str, files: list[Path], folder: Path, *, target: Path, list_name: str) -> Unit:
-    copies = [target / path.relative_to(folder) for path in files]
-    copies[0].parent.mkdir(parents=True, exist_ok=True)
-    for path, copy in zip(files, copies, strict=True):
-        shutil.copyfile(path, copy)
-    name = f"{files[0].parent.parent.name}/{files[0].parent.name}"
-    return Unit(kind, tuple(copies), listed=(target / list_name, name))
-
-
-def _pack_frame(run: FrameRun, index: int, path: Path) -> bool:
-    """Write one frame; return whether it is anything but a copy."""
-    origin = run.paths[index]
-    if origin.suffix.lower() == ".hdr" and max(_size(read_radiance(origin))) <= LONGEST_SIDE:
-        shutil.copyfile(origin, path)
-        return False
-    (frame,) = run.load([index])
-    write_radiance(path, np.asarray(frame))
-    return True
-
-
-def _size(pixels: Stored) -> tuple[int, int]:
-    return pixels.shape[0], pixels.shape[1]
+def pack_listed(clips: Sequence[FileClip], *, folder: Path, target: Path, list_name: str, kind: str) -> Iterator[Unit]:
+    """Copy clips of a set in `folder` that has a list, with the lists of frames in their own folders, to `target`."""
+    for clip in clips:
+        own_list = f"{Path(clip.folder).name}.txt"
+        names = [own_list, *clip.files] if Path(clip.folder, own_list).is_file() else clip.files
+        copies = target / Path(clip.folder).relative_to(folder)
+        copies.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            shutil.copyfile(Path(clip.folder, name), copies / name)
+        files = tuple(copies / name for name in dict.fromkeys(names))
+        yield Unit(kind=kind, files=files, listed=(target / list_name, clip.name))

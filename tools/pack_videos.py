@@ -59,7 +59,7 @@ def pack_video(path: Path, target: Path, *, most_bytes: int) -> Unit | None:
     target, is_longer, frames = free_name(target), len(frames) > FRAMES_PER_VIDEO, frames[:FRAMES_PER_VIDEO]
     copied = _copy_first_packets if is_longer else _copy
     if copied(path, target, len(frames)) and decoded_alike(target, frames) and target.stat().st_size <= most_bytes:
-        return Unit(LDR_KIND, (target,), changes=(CUT,) if is_longer else ())
+        return Unit(kind=LDR_KIND, files=(target,), changes=(CUT,) if is_longer else ())
     target.unlink(missing_ok=True)
     return _encode_to_fit(free_name(target.with_suffix(".mp4")), frames, most_bytes=most_bytes)
 
@@ -146,7 +146,7 @@ def _encode_to_fit(target: Path, frames: list[Codes], *, most_bytes: int) -> Uni
             changes = (ENCODED_ANEW, CUT_SHORTER) if count < len(small) else (ENCODED_ANEW,)
             if not decoded_alike(target, small[:count]):
                 raise DatasetError(f"{target.name}: OpenCV decodes other frames than PyAV: take it out of the folder")
-            return Unit(LDR_KIND, (target,), changes=changes)
+            return Unit(kind=LDR_KIND, files=(target,), changes=changes)
         count //= 2
     raise DatasetError(
         f"{target.name}: {FEWEST_FRAMES} of its frames take more than {most_bytes / MIB:g} MiB: "
@@ -185,4 +185,4 @@ def _pack_hdr_video(path: Path, target: Path, *, most_bytes: int) -> Unit | None
         most_bytes=most_bytes,
     )
     changes = (AS_FRAMES, CUT_SHORTER) if len(files) < len(names) else (AS_FRAMES,)
-    return Unit(FRAMES_KIND, files, changes=changes)
+    return Unit(kind=FRAMES_KIND, files=files, changes=changes)

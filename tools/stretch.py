@@ -16,7 +16,7 @@ import click
 if TYPE_CHECKING:
     import torch
 
-    from train.lr_schedule import Schedule, TimeBudget
+    from train.lr_schedule import Schedule
     from train.trainer import Trainer
 
 
@@ -26,33 +26,19 @@ _POSITIVE = click.IntRange(min=1)
 _MORE_THAN_0 = click.FloatRange(min=0, min_open=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Terms:
-    """How long a machine is lent, and what it takes home; see the command's help for the meaning.
-
-    Args:
-        minutes: Length of this stretch.
-        total_minutes: Length of the run over all stretches; None if steps count, or there is but one stretch.
-        reserve_s: Seconds kept for validating and saving.
-        part_mib: Largest part of the state.
-        out_mib: What may be taken home at once; None for everything.
-    """
+    """Times and sizes of a stretch, as the command's help describes them."""
 
     minutes: float
-    total_minutes: float | None
+    total_minutes: float | None  # None if steps count, or there is but one stretch
     reserve_s: float
     part_mib: float
-    out_mib: float | None
+    out_mib: float | None  # None for everything
 
     def __post_init__(self) -> None:
         if self.reserve_s >= 60 * self.minutes:
             raise click.UsageError(f"--reserve {self.reserve_s:g} s leaves nothing of --minutes {self.minutes:g}")
-
-    def budget(self) -> "TimeBudget":
-        """Return the time of this process, which began when it was started."""
-        from train.lr_schedule import TimeBudget
-
-        return TimeBudget(length_s=60 * self.minutes, reserve_s=self.reserve_s, began=BEGAN)
 
 
 @click.command()
@@ -104,31 +90,32 @@ def main(state: Path, out: Path, *, device: str, **options: Any) -> None:
 
 
 def _train(state: Path, out: Path, given: dict[str, Any], *, terms: Terms, device: str) -> None:
+    import torch
+
+    from model.device import resolve_device
     from tools.delivery import MIB, deliver
-    from tools.stretch_log import StretchLog
+    from tools.stretch_log import StretchLog, clock
     from train.checkpoint import RunFolder
 
-    trainer = open_run(state, given, device=_device(device))
+    torch.backends.cudnn.benchmark = True  # patches have one size
+    torch.set_float32_matmul_precision("high")  # TF32 where bfloat16 is not used
+    trainer = open_run(state, given, device=resolve_device(device))
     schedule = choose_schedule(trainer, terms, by_steps="steps" in given)
     trainer.schedule = schedule
     finished = schedule.is_finished(trainer.step)
     if not finished:
-        config = trainer.config
-        _say(f"{_clock()}  step {trainer.step}: {config.workers} workers, batches of {config.batch}")
-        finished = trainer.run(StretchLog(schedule, config.batch, steps=config.steps, began=BEGAN))
+        workers, batch = trainer.config.workers, trainer.config.batch
+        _say(f"{clock(time.monotonic() - BEGAN)}  step {trainer.step}: {workers} workers, batches of {batch}")
+        finished = trainer.run(StretchLog(schedule, batch, began=BEGAN))
     most = None if terms.out_mib is None else int(terms.out_mib * MIB)
     for line in deliver(RunFolder(state), out, part_bytes=int(terms.part_mib * MIB), most_bytes=most):
         _say(line)
-    _say(f"{_clock()}  {'the run is finished' if finished else 'to be gone on with'} at step {trainer.step}")
+    end = "the run is finished" if finished else "to be gone on with"
+    _say(f"{clock(time.monotonic() - BEGAN)}  {end} at step {trainer.step}")
 
 
 def open_run(state: Path, given: dict[str, Any], *, device: "torch.device") -> "Trainer":
-    """Begin a run, or go on with the one that lies in a folder, whole or in parts.
-
-    Args:
-        state: The folder.
-        given: Values of the `TrainConfig`; a run that goes on keeps most of its own.
-        device: Where the network computes.
+    """Begin a run, or go on with the one in the folder `state`, whole or in parts; `given` are values of its config.
 
     Raises:
         LanHdrError: If the state is incomplete or damaged, or a value is not possible.
@@ -144,51 +131,28 @@ def open_run(state: Path, given: dict[str, Any], *, device: "torch.device") -> "
         _say(f"going on from the parts of {fetched}")
     if RunFolder(state).checkpoint.exists():
         return run.resume(state, values, device=device)
-    return run.start(resolved_config(values, recipe=given.get("recipe")), state, device=device)
+    return run.start(resolved_config(values), state, device=device)
 
 
 def choose_schedule(trainer: "Trainer", terms: Terms, *, by_steps: bool) -> "Schedule":
     """Let the run follow the clock, unless steps are given or it counted steps before.
 
-    Args:
-        trainer: Of the run.
-        terms: What is said of time.
-        by_steps: Whether steps are given.
-
     Raises:
-        TrainError: If the run follows the clock, and nothing is said of its length.
+        TrainError: If the run follows the clock, and its length is not given.
     """
     from train.errors import TrainError
-    from train.lr_schedule import StepSchedule, TimeSchedule
+    from train.lr_schedule import Schedule, TimeBudget
 
+    budget = TimeBudget(length_s=60 * terms.minutes, reserve_s=terms.reserve_s, began=BEGAN)
     counted = trainer.step > 0 and trainer.elapsed_s == 0 and terms.total_minutes is None
     if by_steps or counted:
-        return StepSchedule(config=trainer.config, budget=terms.budget())
+        return Schedule(config=trainer.config, budget=budget)
     if trainer.elapsed_s and terms.total_minutes is None:
         raise TrainError(
             f"the run follows the clock, {trainer.elapsed_s / 60:.4g} minutes so far: say its length by --total-minutes"
         )
     total = 60 * (terms.total_minutes or terms.minutes)
-    return TimeSchedule(config=trainer.config, budget=terms.budget(), total_s=total, before_s=trainer.elapsed_s)
-
-
-def _device(name: str) -> "torch.device":
-    """Turn a name into a device that exists, set to be fast."""
-    import torch
-
-    from train.acceleration import usable_device
-
-    fastest = "cuda" if torch.cuda.is_available() else "cpu"
-    device = usable_device(fastest if name == "auto" else name, "cpu or auto")
-    torch.backends.cudnn.benchmark = True  # patches have one size
-    torch.set_float32_matmul_precision("high")  # TF32 where bfloat16 is not used
-    return device
-
-
-def _clock() -> str:
-    from tools.stretch_log import clock
-
-    return clock(time.monotonic() - BEGAN)
+    return Schedule(config=trainer.config, budget=budget, total_s=total, before_s=trainer.elapsed_s)
 
 
 def _say(line: str) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from train.checkpoint import Row
-from train.lr_schedule import Schedule, TimeSchedule
+from train.lr_schedule import Schedule
 
 SECONDS_PER_LINE = 20.0
 
@@ -17,7 +17,6 @@ class StretchLog:
     Args:
         schedule: Decides how much of the run is over.
         batch: Samples per step.
-        steps: Length of the run; shown where the schedule counts steps.
         began: When the stretch began, by `now`.
         now: A clock in seconds.
         say: Prints a line.
@@ -28,45 +27,39 @@ class StretchLog:
         schedule: Schedule,
         batch: int,
         *,
-        steps: int,
         began: float,
         now: Callable[[], float] = time.monotonic,
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     ) -> None:
-        self._schedule, self._batch, self._steps = schedule, batch, steps
-        self._began, self._now, self._say = began, now, say
+        self._schedule = schedule
+        self._batch = batch
+        self._began = began
+        self._now = now
+        self._say = say
         self._line_at = -math.inf
         self._rows: list[Row] = []
         self._held_out = ""
 
     def __call__(self, row: Row) -> None:
         """Take the figures of one step or of one validation."""
+        now, step = self._now(), int(row["step"])
+        head = f"{clock(now - self._began)}  step {step}"
         if "val_psnr_t" in row:
             start = f" (start {row['val_start_psnr_t']:.2f})" if "val_start_psnr_t" in row else ""
             self._held_out = f"  held out {row['val_psnr_t']:.2f}{start} dB"
-            self._say(f"{self._time()}  step {row['step']:.0f}{self._held_out}")
+            self._say(f"{head}{self._held_out}")
             return
         self._rows.append(row)
-        if self._now() - self._line_at >= SECONDS_PER_LINE:
-            self._say(self._line(row))
-            self._line_at, self._rows = self._now(), []
-
-    def _line(self, row: Row) -> str:
+        if now - self._line_at < SECONDS_PER_LINE:
+            return
         means = {name: sum(row[name] for row in self._rows) / len(self._rows) for name in ("loss", "psnr_t", "waiting")}
-        pace = self._batch * len(self._rows) / (self._now() - max(self._began, self._line_at))
-        return (
-            f"{self._time()}  step {row['step']:.0f} ({self._progress(row)})  loss {means['loss']:.4g}  "
+        pace = self._batch * len(self._rows) / (now - max(self._began, self._line_at))
+        self._say(
+            f"{head} ({self._schedule.progress(step):.0%})  loss {means['loss']:.4g}  "
             f"PSNR_T {means['psnr_t']:.2f} dB{self._held_out}  lr {row['lr']:.2g}  "
             f"{pace:.2f} samples/s ({means['waiting']:.0%} waiting)"
         )
-
-    def _progress(self, row: Row) -> str:
-        schedule = self._schedule
-        done = schedule.progress if isinstance(schedule, TimeSchedule) else row["step"] / self._steps
-        return f"{done:.0%}"
-
-    def _time(self) -> str:
-        return clock(self._now() - self._began)
+        self._line_at, self._rows = now, []
 
 
 def clock(seconds: float) -> str:

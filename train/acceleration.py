@@ -1,4 +1,4 @@
-"""Mixed precision, activation checkpointing and the choice of a device."""
+"""Mixed precision and activation checkpointing."""
 
 import logging
 from functools import partial
@@ -10,7 +10,6 @@ from torch.utils.checkpoint import checkpoint
 
 from model.alignment import AlignedDecoder
 from model.blocks import PyramidEncoder, SpectralBlock
-from model.errors import DeviceError
 from model.hallucination import Hallucination
 
 Precision = Literal["auto", "float32", "bf16"]
@@ -67,21 +66,3 @@ def checkpoint_activations(network: nn.Module) -> int:
     if not count:
         logger.warning("--checkpointing saves nothing in this network: pass --accumulate to need less memory")
     return count
-
-
-def usable_device(name: str, alternatives: str) -> torch.device:
-    """Return a device that works here.
-
-    Args:
-        alternatives: Other values of --device, for the message.
-
-    Raises:
-        DeviceError: If there is no such device.
-    """
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise DeviceError(f"device {name} cannot be used ({reason}): pass --device {alternatives}") from error
-    return device

@@ -40,10 +40,6 @@ class Checkpoint:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         write_atomically(path, lambda partial: torch.save({"format": FORMAT, **values}, partial))
 
-    def train_config(self) -> TrainConfig:
-        """Return the config of the run that saved this state."""
-        return TrainConfig.from_dict(self.config)
-
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
         """Read a state to the CPU, never running what a file might carry.
@@ -61,7 +57,7 @@ class Checkpoint:
             raise TrainError(f"{path} cannot be read as a checkpoint: the file is damaged or foreign") from error
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise TrainError(
-                f"{path} is not a checkpoint of this trainer (format {FORMAT}): pass the folder of a run that it began"
+                f"{path} is not a checkpoint of this version (format {FORMAT}): pass the folder of a run begun with it"
             )
         return cls(**values)
 

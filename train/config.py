@@ -112,13 +112,9 @@ class TrainConfig:
         """Return how this run draws its samples."""
         return self.samples or read_recipe(f"guided_{self.nexps}e").samples
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return all values by name, as JSON can hold them."""
-        return dataclasses.asdict(self)
-
     def to_json(self) -> str:
         """Return all values as readable JSON."""
-        return json.dumps(self.as_dict(), indent=2) + "\n"
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
@@ -204,22 +200,15 @@ def read_recipe(name: str) -> Recipe:
         raise RecipeError(str(error) if str(error).startswith(path.name) else f"{path.name}: {error}") from error
 
 
-def default_recipe(given: Mapping[str, Any]) -> str:
-    """Name the recipe of a run that names none: `guided_2e`, or `guided_3e` where 3 exposures are given."""
-    return f"guided_{given.get('nexps', 2)}e"
+def resolved_config(given: Mapping[str, Any]) -> TrainConfig:
+    """Make the config of a run: the given values by name, and for the rest those of the recipe.
 
-
-def resolved_config(given: Mapping[str, Any], *, recipe: str | None = None) -> TrainConfig:
-    """Make the config of a run: the given values, and for the rest those of the recipe.
-
-    Args:
-        given: Values of `TrainConfig` by name.
-        recipe: Name or file; None means `default_recipe`.
+    Without a recipe, it is `guided_2e`, or `guided_3e` where 3 exposures are given.
 
     Raises:
         LanHdrError: If the recipe cannot be read or does not fit the given values, or a value is out of range.
     """
-    name = recipe or default_recipe(given)
+    name = given.get("recipe") or f"guided_{given.get('nexps', 2)}e"
     base = read_recipe(name)
     nexps = given.get("nexps", base.nexps)
     if nexps != base.nexps:

@@ -23,7 +23,7 @@ def find_non_finite(network: nn.Module, batch: Batch, *, predict: Callable[[nn.M
     Returns:
         A few words, or None if the batch has nothing to do with it.
     """
-    for name, tensor in zip(("pictures", "exposures", "truth", "precision"), batch.tensors, strict=True):
+    for name, tensor in zip(("pictures", "exposures", "truth", "precision"), batch, strict=True):
         if not tensor.isfinite().all():
             return f"the samples' {name}"
     for name, weight in network.named_parameters():

@@ -4,13 +4,13 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Mapping, Sized
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from model.network import NetworkConfig
+from train.diagnostics import memory_advice
 from train.environment import device_name, peak_memory
 from train.trainer import Trainer
 
@@ -42,6 +42,8 @@ class Plan:
 
 def make_plan(trainer: Trainer, path: Path) -> Plan:
     """Take steps of a run without saving until their pace is known: a few seconds, or three slow steps.
+
+    The network learns from them, so the trainer is of no use for the run afterwards.
 
     Raises:
         LanHdrError: If a step fails.
@@ -87,8 +89,9 @@ def _step_seconds(trainer: Trainer) -> float:
     """Time steps once the workers are no longer ahead."""
     ahead = 1 + BATCHES_AHEAD * trainer.config.workers
     times = [time.monotonic()]
-    with closing(trainer.rehearse()) as steps:
-        for _ in steps:
+    with memory_advice(trainer.config, processes=1):
+        for parts, _ in trainer.batches():
+            trainer.train_step(parts)
             times.append(time.monotonic())
             count = len(times) - 1
             if count >= FEWEST_STEPS and times[-1] - times[0] > LONGEST_S:

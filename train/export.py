@@ -1,5 +1,6 @@
 """Export of a run's weights: a file without paths of this machine, and a model card."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def read_run(path: Path, which: Which | None) -> RunWeights:
 
 def export_record(weights: RunWeights, *, name: str, licence: str | None, notes: Sequence[str]) -> dict[str, str]:
     """Collect the record that the file of weights carries."""
-    values = {key: value for key, value in weights.config.as_dict().items() if value is not None}
+    values = {key: value for key, value in dataclasses.asdict(weights.config).items() if value is not None}
     record = {
         "name": name,
         "step": str(weights.step),

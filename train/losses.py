@@ -1,4 +1,4 @@
-"""Losses on mu-law values: the terms of LAN-HDR (ICCV 2023), and the per-sample logarithm of the squared error."""
+"""Losses on mu-law values (B, C, H, W): the terms of LAN-HDR (ICCV 2023), and the logarithm of the squared error."""
 
 from dataclasses import dataclass
 
@@ -13,19 +13,14 @@ LOG_MSE_FLOOR = 1e-6
 
 
 def l1(output: Tensor, truth: Tensor) -> Tensor:
-    """Average the absolute difference of mu-law values, both (B, C, H, W), to a scalar."""
+    """Average the absolute difference to a scalar."""
     return (output - truth).abs().mean()
 
 
 def frequency(output: Tensor, truth: Tensor) -> Tensor:
-    """Average the modulus of the complex difference of the two-dimensional spectra (norm "backward").
+    """Average the modulus of the complex difference of the two-dimensional spectra (norm "backward"), to a scalar.
 
-    Args:
-        output: Mu-law values, (B, C, H, W).
-        truth: Mu-law values, shape of `output`.
-
-    Returns:
-        A scalar; it grows with the size of the picture, as the unscaled spectrum does.
+    It grows with the size of the picture, as the unscaled spectrum does.
     """
     # The transform is linear: one spectrum of the difference, not two spectra.
     spectrum: Tensor = torch.fft.fft2(output - truth)
@@ -33,17 +28,7 @@ def frequency(output: Tensor, truth: Tensor) -> Tensor:
 
 
 def temporal_charbonnier(output: Tensor, next_output: Tensor, *, truth: Tensor, next_truth: Tensor) -> Tensor:
-    """Average sqrt(d^2 + eps^2) of the error d of the change from frame to frame, eps = 1e-6.
-
-    Args:
-        output: Mu-law values of one frame, (B, C, H, W).
-        next_output: Mu-law values of the frame after it.
-        truth: True values of `output`.
-        next_truth: True values of `next_output`.
-
-    Returns:
-        A scalar.
-    """
+    """Average sqrt(d^2 + eps^2) of the error d of the change from frame to frame, eps = 1e-6, to a scalar."""
     difference = (output - next_output) - (truth - next_truth)
     return (difference.square() + CHARBONNIER_EPS**2).sqrt().mean()
 
@@ -53,13 +38,6 @@ def log_mse(output: Tensor, truth: Tensor) -> Tensor:
 
     A mean of plain errors is ruled by the few samples with large ones. This is the mean PSNR but for a
     factor; the floor of 60 dB keeps a solved sample from ruling instead.
-
-    Args:
-        output: Mu-law values, (B, C, H, W).
-        truth: Mu-law values, shape of `output`.
-
-    Returns:
-        A scalar.
     """
     return (sample_mse(output, truth) + LOG_MSE_FLOOR).log().mean()
 
@@ -74,17 +52,7 @@ class LossWeights:
     log_mse: float = 0.0
 
     def total(self, output: Tensor, next_output: Tensor, *, truth: Tensor, next_truth: Tensor) -> Tensor:
-        """Sum the weighted terms over two consecutive frames of every sample.
-
-        Args:
-            output: Mu-law values of the first frames, (B, C, H, W).
-            next_output: Mu-law values of the frames after them.
-            truth: True values of `output`.
-            next_truth: True values of `next_output`.
-
-        Returns:
-            A scalar.
-        """
+        """Sum the weighted terms over two consecutive frames of every sample, mu-law values (B, C, H, W) each."""
         outputs, truths = torch.cat([output, next_output]), torch.cat([truth, next_truth])  # (2B, C, H, W)
         total = output.new_zeros(())
         if self.l1:
@@ -99,11 +67,8 @@ class LossWeights:
         return total
 
 
-PAPER = LossWeights(l1=1.0, frequency=0.1, temporal=0.1)
-# The gradient of log_mse is about 2 / error per unit, so a temporal weight of 4 is still a few percent of it.
-LOG_MSE = LossWeights(log_mse=1.0, temporal=4.0)
-
-
-def loss_weights(name: LossName) -> LossWeights:
-    """Return the weights of the recipe `paper` or `log_mse`."""
-    return {"paper": PAPER, "log_mse": LOG_MSE}[name]
+LOSSES: dict[LossName, LossWeights] = {
+    "paper": LossWeights(l1=1.0, frequency=0.1, temporal=0.1),
+    # The gradient of log_mse is about 2 / error per unit, so a temporal weight of 4 is still a few percent of it.
+    "log_mse": LossWeights(log_mse=1.0, temporal=4.0),
+}

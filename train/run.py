@@ -47,7 +47,8 @@ def start(
         LanHdrError: If the folder is taken, or data or weights to start from cannot be read.
     """
     folder = RunFolder(path)
-    if restart_count() and folder.checkpoint.exists() and Checkpoint.load(folder.checkpoint).train_config() == config:
+    is_restart = restart_count() > 0 and folder.checkpoint.exists()
+    if is_restart and TrainConfig.from_dict(Checkpoint.load(folder.checkpoint).config) == config:
         return resume(path, {}, device=device, tensorboard=tensorboard, context=context)
     folder.check_unused()
     network = _initial_network(config).to(device)
@@ -77,7 +78,7 @@ def resume(
     """
     folder = RunFolder(path)
     checkpoint = Checkpoint.load(folder.checkpoint)
-    config = checkpoint.train_config()
+    config = TrainConfig.from_dict(checkpoint.config)
     refused = [
         f"{name} ({getattr(config, name)}, not {value})"
         for name, value in changes.items()

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -23,16 +23,17 @@ from model.pretrained import Network, save_network
 from train.acceleration import autocast, checkpoint_activations, compute_dtype
 from train.checkpoint import Checkpoint, Row, RunFolder
 from train.config import TrainConfig
-from train.data.loader import Batch, BatchShard, Sample, SampleSource, TimedIterator, batches, prefetch_to_device
+from train.data.loader import Batch, BatchShard, Sample, SampleSource, batches, prefetch_to_device
 from train.diagnostics import find_non_finite, find_non_finite_gradient, memory_advice
 from train.distributed import SINGLE, DistributedContext, local_gradients
 from train.errors import TrainError
 from train.evaluation.metrics import psnr
 from train.logger import RunLogger
-from train.losses import loss_weights
-from train.lr_schedule import Schedule, StepSchedule
+from train.losses import LOSSES
+from train.lr_schedule import Schedule
 from train.montage import SHEET_ROWS
 
+ENDLESS = 10**9  # a run by the clock ends when its time is over, however many steps that makes
 Listener = Callable[[Row], None]
 
 
@@ -53,10 +54,6 @@ class Mean:
         values = values if isinstance(values, Tensor) else torch.tensor(values, dtype=torch.float64)
         self.total += values.sum().item()
         self.count += values.numel()
-
-    def reduced(self, context: DistributedContext) -> "Mean":
-        """Return the mean over the values of all processes, each of which must call this."""
-        return Mean(*context.all_reduce_sum((self.total, self.count)))
 
 
 def average_weights(network: nn.Module, decay: float) -> AveragedModel:
@@ -82,13 +79,10 @@ def catch_interrupt() -> Iterator[threading.Event]:
     interrupted = threading.Event()
     handlers: dict[signal.Signals, Any] = {}
 
-    def restore() -> None:
-        while handlers:
-            signal.signal(*handlers.popitem())
-
     def request(_number: int, _frame: FrameType | None) -> None:
         interrupted.set()
-        restore()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
     # Python lets only the main thread set handlers.
     if threading.current_thread() is threading.main_thread():
@@ -96,7 +90,8 @@ def catch_interrupt() -> Iterator[threading.Event]:
     try:
         yield interrupted
     finally:
-        restore()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 class Trainer:
@@ -125,7 +120,7 @@ class Trainer:
         self.network = network.train()
         self.config = config
         self.source = source
-        self.schedule: Schedule = StepSchedule(config=config)  # of several processes all must follow the same
+        self.schedule = Schedule(config=config)  # of several processes all must follow the same
         self.step = 0
         self.elapsed_s = 0.0
         self._context = context
@@ -136,7 +131,7 @@ class Trainer:
         self._listener: Listener = lambda _row: None
         self._device = next(network.parameters()).device
         self._dtype = compute_dtype(config.precision, self._device)
-        self._loss = loss_weights(config.loss)
+        self._loss = LOSSES[config.loss]
         self._optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         self._average = average_weights(network, config.ema_decay)
         if config.checkpointing:
@@ -175,10 +170,9 @@ class Trainer:
             self.save()  # a folder that cannot be written shows now, and a divergence finds a state to return to
         memory = memory_advice(self.config, processes=self._context.size)
         with self._logger.open(self.step), catch_interrupt() as interrupted, memory:
-            steps = self._batches()
-            for parts in steps:
+            for parts, waited_here_s in self.batches():
                 began = time.monotonic()
-                figures = [*self.train_step(parts), steps.waited_s, float(interrupted.is_set())]
+                figures = [*self.train_step(parts), waited_here_s, float(interrupted.is_set())]
                 loss, psnr_t, waited_s, requests = (
                     total / self._context.size for total in self._context.all_reduce_sum(figures)
                 )
@@ -196,15 +190,17 @@ class Trainer:
         self.save()
         return self.schedule.is_finished(self.step)
 
-    def rehearse(self) -> Generator[None, None, None]:
-        """Take steps without saving or logging, to measure them; yields after each.
-
-        The network learns from them all the same, so the trainer is of no use for the run afterwards.
-        """
-        with memory_advice(self.config, processes=self._context.size):
-            for parts in self._batches():
-                self.train_step(parts)
-                yield
+    def batches(self) -> Iterator[tuple[list[Batch], float]]:
+        """Yield the parts of each step's batch that fall to this process, and the seconds that it waited for them."""
+        by_steps = self.schedule.total_s is None
+        config = self.config if by_steps else dataclasses.replace(self.config, steps=ENDLESS)
+        is_cuda = self._device.type == "cuda"
+        loader = batches(self.source, config, shard=self._shard, first_step=self.step, pinned=is_cuda)
+        steps = prefetch_to_device(loader, self._device)
+        began = time.monotonic()
+        for parts in steps:
+            yield parts, time.monotonic() - began
+            began = time.monotonic()
 
     def train_step(self, parts: Sequence[Batch]) -> tuple[float, float]:
         """Take one optimizer step and move the averaged weights.
@@ -254,7 +250,7 @@ class Trainer:
             return
         checkpoint = Checkpoint(
             step=self.step,
-            config=self.config.as_dict(),
+            config=dataclasses.asdict(self.config),
             design=dataclasses.asdict(self.network.config),
             network=self.network.state_dict(),
             average=self._average.state_dict(),
@@ -265,12 +261,6 @@ class Trainer:
         )
         checkpoint.save(self._folder.checkpoint)
         self._write_weights("last", {"step": self.step})
-
-    def _batches(self) -> TimedIterator[list[Batch]]:
-        config = dataclasses.replace(self.config, steps=self.schedule.max_steps)
-        is_cuda = self._device.type == "cuda"
-        steps = batches(self.source, config, shard=self._shard, first_step=self.step, pinned=is_cuda)
-        return TimedIterator(prefetch_to_device(steps, self._device))
 
     def _predict(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return a network's radiance in mu-law values, (2B, 3, H, W)."""
@@ -327,8 +317,11 @@ class Trainer:
             means["val_psnr_t"].add(psnr(mu_law(prediction.radiance), truth))
             if getattr(prediction, "start", None) is not None:
                 means["val_start_psnr_t"].add(psnr(mu_law(prediction.start), truth))
-        means = {name: mean.reduced(self._context) for name, mean in means.items()}
-        row = {"step": self.step, **{name: mean.value for name, mean in means.items() if mean.count}}
+        row: Row = {"step": self.step}
+        for name, mean in means.items():
+            total, count = self._context.all_reduce_sum((mean.total, mean.count))
+            if count:
+                row[name] = total / count
         self._listener(row)
         if self._context.is_main:
             self._logger.log(row)
@@ -341,7 +334,7 @@ class Trainer:
 
     def _write_weights(self, name: str, figures: Row) -> None:
         if self._context.is_main:
-            record = {"name": self._folder.path.resolve().name, "training": json.dumps(self.config.as_dict())}
+            record = {"name": self._folder.path.resolve().name, "training": json.dumps(dataclasses.asdict(self.config))}
             record |= {key: f"{value:.10g}" for key, value in figures.items()}
             average = cast(Network, self._average.module)
             save_network(average, self._folder.weights(name), record=record, half=False)

@@ -1,5 +1,6 @@
 """`lanhdr train`: training of a network."""
 
+import sys
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,13 +9,11 @@ import click
 import cloup
 from cloup import option, option_group
 
-from lanhdr_cli.console import opencv_needed, set_verbosity
+from lanhdr_cli.console import INTERRUPTED, opencv_needed, set_verbosity
 from lanhdr_cli.options import DEVICE, FILE
-from lanhdr_cli.training import report, training_context
 
 if TYPE_CHECKING:
-    from train.distributed import DistributedContext
-    from train.trainer import Trainer
+    from train.config import TrainConfig
 
 
 _POSITIVE = click.IntRange(min=1)
@@ -87,6 +86,9 @@ def train(
 
     Ctrl-C finishes the step, saves, and exits with 130; --resume continues exactly there.
     """
+    from train.config import resolved_config
+    from train.distributed import is_distributed, launch
+
     set_verbosity(quiet=False, verbose=False)
     if output and resume:
         raise click.UsageError("pass either -o FOLDER for a new run or --resume RUN to go on with one")
@@ -98,75 +100,75 @@ def train(
     for name in ("data", "validation_data", "init"):
         if name in given:
             given[name] = str(Path(given[name]).resolve())  # a run may be resumed from another folder
-    named = output or resume
-    folder = named or _new_folder(given)
-    with training_context(device, processes=processes, more=[] if named else ["-o", str(folder)]) as context:
-        curves = tensorboard and context.is_main and not dry_run and _tensorboard_usable()
-        trainer = _trainer(folder, given, resumed=resume is not None, context=context, tensorboard=curves, dry=dry_run)
-        if dry_run:
-            _print_plan(trainer, folder)
-            return
-        going_on = f"going on after step {trainer.step} of {trainer.config.steps}"
-        report(context, f"{going_on if resume else 'training'}: {folder}")
-        finished = _run(trainer, context)
+    if resume:
+        config, folder = None, resume
+    else:
+        config = resolved_config(given)
+        folder = output or _new_folder(config)
+    if processes > 1 and not is_distributed():
+        command = ["-m", "lanhdr_cli", *sys.argv[1:], *([] if output or resume else ["-o", str(folder)])]
+        click.get_current_context().exit(launch(command, processes))
+    finished = _train(folder, config, changes=given, device=device, tensorboard=tensorboard, dry_run=dry_run)
     if not finished:
-        interrupt = KeyboardInterrupt()
-        if context.is_main:
-            interrupt.add_note(f"saved at step {trainer.step}, go on with: lanhdr train --resume {folder}")
-        raise interrupt
-    report(context, f"finished at step {trainer.step}: {folder}")
+        click.get_current_context().exit(INTERRUPTED)
 
 
-def _new_folder(given: dict[str, Any]) -> Path:
+def _new_folder(config: "TrainConfig") -> Path:
     """Name a folder after the recipe, with a number if there is one already."""
-    from train.config import default_recipe
     from train.distributed import is_distributed
 
     if is_distributed():  # each process would choose its own, and one that is started anew a new one
         raise click.UsageError("processes that torchrun starts need the folder of their run: pass -o FOLDER")
-    name = Path(given.get("recipe") or default_recipe(given)).stem
+    name = Path(str(config.recipe)).stem
     choices = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in count(1))
     return next(folder for folder in choices if not folder.exists())
 
 
-def _trainer(
-    folder: Path, given: dict[str, Any], *, resumed: bool, context: "DistributedContext", tensorboard: bool, dry: bool
-) -> "Trainer":
+def _train(
+    folder: Path,
+    config: "TrainConfig | None",
+    *,
+    changes: dict[str, Any],
+    device: str,
+    tensorboard: bool,
+    dry_run: bool,
+) -> bool:
+    """Begin a run, or resume it with changes where there is no config; return whether it is finished."""
     with opencv_needed("training"):
+        from lanhdr_cli.training import TrainingConsole, plan_lines
         from train import run
-    from train.config import resolved_config
-
-    options: Any = {"device": context.device, "context": context, "tensorboard": tensorboard, "dry": dry}
-    if resumed:
-        return run.resume(folder, given, **options)
-    return run.start(resolved_config(given, recipe=given.get("recipe")), folder, **options)
-
-
-def _tensorboard_usable() -> bool:
+        from train.dry_run import make_plan
+    from model.device import resolve_device
+    from train.distributed import init_distributed, local_device
     from train.logger import tensorboard_found
 
-    if tensorboard_found():
-        return True
-    click.echo(
-        "TensorBoard is not installed, metrics.jsonl alone is written: pip install 'lanhdr[train]' brings it", err=True
-    )
-    return False
+    with init_distributed(local_device(resolve_device(device))) as context:
+        set_verbosity(quiet=not context.is_main, verbose=False)
 
+        def say(line: str) -> None:
+            if context.is_main:
+                click.echo(line, err=True)
 
-def _print_plan(trainer: "Trainer", folder: Path) -> None:
-    from lanhdr_cli.training import plan_lines
-    from train.dry_run import make_plan
-
-    click.echo("taking a few steps to see what they cost", err=True)
-    plan = make_plan(trainer, folder)
-    for line in plan_lines(plan, trainer.config, path=folder):
-        click.echo(line)
-
-
-def _run(trainer: "Trainer", context: "DistributedContext") -> bool:
-    from lanhdr_cli.training import TrainingConsole
-
-    if not context.is_main:
-        return trainer.run(lambda _row: None)
-    with TrainingConsole(trainer.config.batch, trainer.step, steps=trainer.config.steps) as console:
-        return trainer.run(console)
+        if tensorboard and not dry_run and not tensorboard_found():
+            say("TensorBoard is not installed, metrics.jsonl alone is written: pip install 'lanhdr[train]' brings it")
+            tensorboard = False
+        options: Any = {"device": context.device, "tensorboard": tensorboard, "dry": dry_run, "context": context}
+        trainer = run.resume(folder, changes, **options) if config is None else run.start(config, folder, **options)
+        if dry_run:
+            say("taking a few steps to see what they cost")
+            plan = make_plan(trainer, folder)
+            for line in plan_lines(plan, trainer.config, path=folder):
+                click.echo(line)
+            return True
+        going_on = f"going on after step {trainer.step} of {trainer.config.steps}"
+        say(f"{'training' if config else going_on}: {folder}")
+        if context.is_main:
+            with TrainingConsole(trainer.config.batch, trainer.step, steps=trainer.config.steps) as console:
+                finished = trainer.run(console)
+        else:
+            finished = trainer.run(lambda _row: None)
+    if finished:
+        say(f"finished at step {trainer.step}: {folder}")
+    else:
+        say(f"Interrupted: saved at step {trainer.step}, go on with: lanhdr train --resume {folder}")
+    return finished

@@ -12,17 +12,8 @@ from model.network import NetworkConfig
 from model.pretrained import Network
 from train.checkpoint import RunFolder
 from train.config import TrainConfig
+from train.data.loader import Sample
 from train.trainer import Trainer
-
-
-@dataclass(frozen=True)
-class TinySample:
-    """Frames with their truth, one frame more than a window."""
-
-    ldr: Tensor
-    exposures: Tensor
-    radiance: Tensor
-    precision: Tensor
 
 
 @dataclass(frozen=True)
@@ -33,7 +24,7 @@ class TinySource:
     patch: int = 8
     poisoned_step: int = -1
 
-    def sample(self, step: int, index: int) -> TinySample:
+    def sample(self, step: int, index: int) -> Sample:
         """Make one sample."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step * 1009 + index)
         ldr = torch.rand(6, 3, self.patch, self.patch, generator=generator)
@@ -41,7 +32,7 @@ class TinySource:
         if step == self.poisoned_step:
             ldr = ldr * float("nan")
         precision = torch.rand(6, generator=generator)
-        return TinySample(ldr, torch.tensor([1.0, 8.0] * 3), radiance, precision)
+        return Sample(ldr, torch.tensor([1.0, 8.0] * 3), radiance, precision)
 
 
 @dataclass(frozen=True)

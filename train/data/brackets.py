@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.data.exif import read_shot
-from train.data.images import Picture, Pixels, hdr_picture, read_codes, reduced
+from train.data.images import Pixels, read_codes, reduced
 from train.errors import DatasetError
 
 Codes = NDArray[np.uint8]
@@ -98,28 +98,33 @@ class Bracket:
         """Look up the light of codes, 1.0 = clip level, (H, W, 3)."""
         return self.light.astype(np.float32)[picture]
 
-    def disagreement(self) -> float:
-        """Measure how neighboring exposures differ in the light that they state: the worst pair's median, in stops.
+    def compare(self) -> tuple[float, float]:
+        """Compare neighboring exposures where both expose well; a scene that moved and wrong exposures show in it.
 
-        A wrong exposure, a scene that moved and a curve that does not fit show in it; 0 if nothing can be compared.
+        Returns:
+            The largest shift between two, by phase correlation, in pixels, and the largest median difference in the
+            light that they state, in stops; 0 where nothing can be compared.
         """
-        return max((float(np.median(abs(first - second)[well])) for first, second, well in self._compared()), default=0)
-
-    def largest_shift(self) -> float:
-        """Measure the largest shift between neighboring exposures by phase correlation, in pixels; 0 without any."""
-        return max((_shift(first, second, well) for first, second, well in self._compared()), default=0.0)
-
-    def _compared(self) -> list[tuple[Pixels, Pixels, NDArray[np.bool_]]]:
-        """Return log2 of green light by each pair of neighboring exposures, and where both expose well, (H, W) each."""
-        compared = []
+        shift = disagreement = 0.0
         logs = np.log2(np.maximum(self.light, 1e-6)).astype(np.float32)
         for number in range(len(self.pictures) - 1):
             short, long = self.pictures[number : number + 2]
             well = (short.min(2) > WELL_EXPOSED[0]) & (long.max(2) < WELL_EXPOSED[1])
-            if well.mean() >= LEAST_SEEN:
-                step = np.float32(math.log2(self.exposures[number + 1] / self.exposures[number]))
-                compared.append((logs[short[..., 1]] + step, logs[long[..., 1]], well))
-        return compared
+            if well.mean() < LEAST_SEEN:
+                continue
+            step = np.float32(math.log2(self.exposures[number + 1] / self.exposures[number]))
+            pair = (logs[short[..., 1]] + step, logs[long[..., 1]])  # log2 of green light
+            disagreement = max(disagreement, float(np.median(abs(pair[0] - pair[1])[well])))
+            smooth = []
+            for light in pair:
+                filled = np.where(well, light, light[well].mean()).astype(np.float64)
+                blurred = cv2.GaussianBlur(filled, (0, 0), 1)
+                smooth.append(blurred - blurred.mean())
+            window = cv2.createHanningWindow((well.shape[1], well.shape[0]), cv2.CV_64F)
+            (x, y), response = cv2.phaseCorrelate(smooth[0], smooth[1], window)
+            if response > 0.1:
+                shift = max(shift, math.hypot(x, y))
+        return shift, disagreement
 
 
 def find_brackets(folder: Path) -> tuple[Path, ...]:
@@ -171,7 +176,7 @@ def read_bracket(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Bracket:
     bracket = Bracket(folder.name, tuple(_aligned([pictures[n] for n in order])), relative)
     if np.divide(bracket.exposures[1:], bracket.exposures[:-1]).min() < LEAST_RATIO:
         raise DatasetError(f"{folder} has two pictures of equal exposure: leave one of them")
-    shift, disagreement = bracket.largest_shift(), bracket.disagreement()
+    shift, disagreement = bracket.compare()
     if shift > LARGEST_SHIFT:
         raise DatasetError(
             f"{folder}: pictures have moved by {shift:.1f} pixels against each other: align them or take them out"
@@ -182,12 +187,6 @@ def read_bracket(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Bracket:
             "the scene moved or the exposures are wrong, take it out"
         )
     return bracket
-
-
-def read_bracket_picture(folder: Path) -> Picture:
-    """Read a bracket as one HDR picture; errors as of `read_bracket`."""
-    bracket = read_bracket(folder)
-    return hdr_picture(bracket.name, bracket.radiance())
 
 
 def stated_exposures(folder: Path, paths: Sequence[Path]) -> list[float] | None:
@@ -280,14 +279,3 @@ def _homography(picture: Codes, other: Codes) -> Table:
     matrix, inliers = cv2.findHomography(source, target, cv2.RANSAC, REPROJECTED)
     sure = matrix is not None and int(inliers.sum()) >= FEWEST_MATCHES
     return np.asarray(matrix, np.float64) if sure else np.eye(3)
-
-
-def _shift(first: Pixels, second: Pixels, well: NDArray[np.bool_]) -> float:
-    smooth = []
-    for logs in (first, second):
-        filled = np.where(well, logs, logs[well].mean()).astype(np.float64)
-        blurred = cv2.GaussianBlur(filled, (0, 0), 1)
-        smooth.append(blurred - blurred.mean())
-    window = cv2.createHanningWindow((first.shape[1], first.shape[0]), cv2.CV_64F)
-    (x, y), response = cv2.phaseCorrelate(smooth[0], smooth[1], window)
-    return math.hypot(x, y) if response > 0.1 else 0.0

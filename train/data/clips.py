@@ -1,17 +1,18 @@
-"""Clips: the protocol, folders of clips, numbered HDR frames, and lists of what is complete."""
+"""Clips in files: published sets with lists, and numbered HDR frames."""
 
+import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.random import Generator
 
 from train.data.images import HALF_MAX, Stored, read_radiance, reduced
+from train.data.videos import Video
 from train.errors import DatasetError
 
 FEWEST_FRAMES = 7
@@ -29,67 +30,39 @@ def evenly(count: int, *, limit: int | None) -> list[int]:
     return [index * count // chosen for index in range(chosen)]
 
 
-class Clip(Protocol):
-    """Consecutive frames of one size, in memory or not."""
+@dataclass(frozen=True, slots=True)
+class FileClip:
+    """Consecutive frames in files of one folder, read when they are asked for."""
 
-    @property
-    def name(self) -> str:
-        """Name for messages."""
+    name: str
+    folder: str
+    files: tuple[str, ...]  # in order of time
+    read: Callable[[Path], Stored]
 
     @property
     def count(self) -> int:
         """Number of frames."""
+        return len(self.files)
 
     def load(self, indices: Sequence[int]) -> list[Stored]:
-        """Return frames by index: R, G, B, (H, W, 3) each, uint8 encoded or float linear of any scale.
+        """Read frames by index, each file once: R, G, B, (H, W, 3) each, uint8 encoded or float linear of any scale.
 
         Raises:
-            DatasetError: If a file is missing, cut short or of another size.
+            DatasetError: If a file is missing, cut short or of another size than the others.
         """
+        frames = {index: self.read(Path(self.folder, self.files[index])) for index in dict.fromkeys(indices)}
+        height, width = frames[indices[0]].shape[:2]
+        for index, frame in frames.items():
+            if frame.shape[:2] != (height, width):
+                raise DatasetError(
+                    f"{Path(self.folder, self.files[index])} has {frame.shape[1]}x{frame.shape[0]} pixels, "
+                    f"{self.files[indices[0]]} beside it has {width}x{height}: fetch both again, or take the clip out "
+                    "of the folder"
+                )
+        return [frames[index] for index in indices]
 
 
-@dataclass(frozen=True)
-class SevenFrameClip:
-    """A clip of seven frames in a folder of its own, `SET/CLIP`, as published sets for training have them."""
-
-    folder: Path
-    count: int = 7
-
-    @property
-    def name(self) -> str:
-        """Name as the lists have it."""
-        return f"{self.folder.parent.name}/{self.folder.name}"
-
-
-@dataclass(frozen=True)
-class ClipFolders(Sequence[Clip]):
-    """Many clips, each in a folder of its own, of which only the names are in memory."""
-
-    kind: Callable[[Path], Clip]
-    folders: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.folders)
-
-    def __getitem__(self, index: Any) -> Any:  # a clip by its number, others by a slice
-        if isinstance(index, slice):
-            return ClipFolders(self.kind, self.folders[index])
-        return self.kind(Path(self.folders[index]))
-
-
-def frames_of_one_size(
-    paths: Sequence[Path], indices: Sequence[int], *, read: Callable[[Path], Stored]
-) -> list[Stored]:
-    """Read frames of a clip by index, each file once, or raise a DatasetError if their sizes differ."""
-    frames = {index: read(paths[index]) for index in dict.fromkeys(indices)}
-    height, width = frames[indices[0]].shape[:2]
-    for index, frame in frames.items():
-        if frame.shape[:2] != (height, width):
-            raise DatasetError(
-                f"{paths[index]} has {frame.shape[1]}x{frame.shape[0]} pixels, {paths[indices[0]].name} beside it has "
-                f"{width}x{height}: fetch both again, or take the clip out of the folder"
-            )
-    return [frames[index] for index in indices]
+Clip = Video | FileClip
 
 
 def mirrored(index: int, count: int) -> int:
@@ -113,13 +86,10 @@ def draw_indices(rng: Generator, count: int, *, frames: int, longest_stride: int
 
 @dataclass(frozen=True)
 class Findings:
-    """What a folder of training data holds, and what is missing in it."""
+    """Contents of a folder of training data, and problems in it, a line per kind."""
 
-    found: tuple[str, ...] = ()  # a line per kind
-    missing: tuple[str, ...] = ()  # a line per kind of problem: listed but absent, empty, or left out
-
-    def __add__(self, other: "Findings") -> "Findings":
-        return Findings(self.found + other.found, self.missing + other.missing)
+    found: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # listed but absent, empty, or left out
 
 
 def read_list(path: Path) -> list[str]:
@@ -144,75 +114,54 @@ def shortened(items: Sequence[str]) -> str:
 
 
 def list_clips(
-    kind: Callable[[Path], Clip],
     root: Path,
     names: Sequence[str],
+    open_clip: Callable[[Path, Collection[str]], FileClip | str],
     *,
-    fault: Callable[[Path], str | None],
     title: str,
     list_name: str,
-) -> tuple[ClipFolders, Findings]:
-    """Keep the clips of a list that are complete, and report the others.
+    findings: Findings,
+) -> list[FileClip]:
+    """Keep the clips of a list that are complete, and report the others in `findings`.
 
     Args:
-        kind: Makes a clip of its folder.
-        root: Folder of the clips' folders.
-        names: Names as the list has them.
-        fault: Says what a clip's folder lacks, or None.
+        root: Folder of the clips' folders, which are called as `names` says.
+        open_clip: Makes a clip of its folder and the names of the files in it, or says what is missing.
         title: Name of the set for messages.
-        list_name: Name of the list for messages.
 
     Raises:
         DatasetError: If not one clip is complete.
     """
-    faults = {name: fault(root / name) for name in names}
-    wrong = [f"{name} ({lack})" for name, lack in faults.items() if lack]
-    complete = [name for name, lack in faults.items() if not lack]
-    if not complete:
+    clips: list[FileClip] = []
+    wrong: list[str] = []
+    for name in names:
+        try:
+            clip = open_clip(root / name, set(os.listdir(root / name)))
+        except OSError:
+            clip = "no folder"
+        if isinstance(clip, FileClip):
+            clips.append(clip)
+        else:
+            wrong.append(f"{name} ({clip})")
+    if not clips:
         raise DatasetError(
             f"{root.parent}: none of {len(names):,} clips is complete, e.g. {shortened(wrong)}: unpack it"
         )
-    missing = (
-        f"{title}: {len(wrong):,} of {len(names):,} clips of {list_name} are absent or incomplete and left out: "
-        f"{shortened(wrong)}"
-    )
-    findings = Findings((f"{title}: {len(complete):,} clips, by {list_name}",), (missing,) if wrong else ())
-    return ClipFolders(kind, tuple(str(root / name) for name in complete)), findings
+    findings.found.append(f"{title}: {len(clips):,} clips, by {list_name}")
+    if wrong:
+        findings.missing.append(
+            f"{title}: {len(wrong):,} of {len(names):,} clips of {list_name} are absent or incomplete and left out: "
+            f"{shortened(wrong)}"
+        )
+    return clips
 
 
-@dataclass(frozen=True)
-class FrameRun:
-    """Consecutively numbered frames of one folder, in order of number."""
-
-    paths: tuple[Path, ...]
-
-    @property
-    def name(self) -> str:
-        """Folder and first file."""
-        return f"{self.paths[0].parent.name}/{self.paths[0].name}"
-
-    @property
-    def count(self) -> int:
-        """Number of frames."""
-        return len(self.paths)
-
-    def load(self, indices: Sequence[int]) -> list[Stored]:
-        """Read frames by index, linear, float16, reduced by area averaging to 960 pixels at most.
-
-        Raises:
-            DatasetError: If a file is missing, damaged or of another size than the others.
-        """
-        return frames_of_one_size(self.paths, indices, read=_read_frame)
-
-
-def split_runs(paths: Iterable[Path]) -> tuple[list[FrameRun], list[Path], Findings]:
-    """Separate HDR files into clips of numbered frames and single pictures.
+def split_runs(paths: Iterable[Path], *, findings: Findings) -> tuple[list[FileClip], list[Path]]:
+    """Separate HDR files into clips of numbered frames and single pictures; report missing numbers in `findings`.
 
     Seven or more files of one folder, name and suffix with consecutive numbers are a clip; a missing number parts it.
-    Pictures twice as wide as high are panoramas, whatever they are called.
-
-    Returns:
-        Clips, single pictures, and what is missing.
+    Pictures twice as wide as high are panoramas, whatever they are called. Frames become float16, at most 960 pixels
+    wide or high.
     """
     numbered: dict[tuple[Path, str, str], dict[int, Path]] = defaultdict(dict)
     singles: list[Path] = []
@@ -222,27 +171,26 @@ def split_runs(paths: Iterable[Path]) -> tuple[list[FrameRun], list[Path], Findi
             numbered[path.parent, match[1], path.suffix.lower()][int(match[2])] = path
         else:
             singles.append(path)
-    runs: list[FrameRun] = []
+    runs: list[FileClip] = []
     broken: list[str] = []
     for (folder, prefix, suffix), files in numbered.items():
         height, width = _read_frame(next(iter(files.values()))).shape[:2] if len(files) >= FEWEST_FRAMES else (1, 2)
         if width == 2 * height:
             singles += files.values()
             continue
-        parts: list[list[Path]] = []
+        parts: list[list[str]] = []
         for number in sorted(files):
             if number - 1 not in files:
                 parts.append([])
-            parts[-1].append(files[number])
-        whole = [part for part in parts if len(part) >= FEWEST_FRAMES]
-        runs += [FrameRun(tuple(part)) for part in whole]
+            parts[-1].append(files[number].name)
+        whole = [tuple(part) for part in parts if len(part) >= FEWEST_FRAMES]
+        runs += [FileClip(f"{folder.name}/{part[0]}", str(folder), part, _read_frame) for part in whole]
         if len(parts) > 1:
             left = sum(map(len, parts)) - sum(map(len, whole))
             broken.append(f"{folder / prefix}*{suffix} (parted into {len(parts)}, {left} frames left out)")
-    if not broken:
-        return runs, sorted(singles), Findings()
-    line = f"numbers are missing in {len(broken):,} sequences of HDR frames: {shortened(broken)}"
-    return runs, sorted(singles), Findings(missing=(line,))
+    if broken:
+        findings.missing.append(f"numbers are missing in {len(broken):,} sequences of HDR frames: {shortened(broken)}")
+    return runs, sorted(singles)
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -10,10 +10,10 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from train.data.brackets import bracket_files, is_bracket, read_bracket_picture
-from train.data.clips import Clip, ClipFolders, Findings, shortened, split_runs
+from train.data.brackets import bracket_files, is_bracket, read_bracket
+from train.data.clips import Clip, FileClip, Findings, shortened, split_runs
 from train.data.hdr_patches import find_patches, is_patch_tree
-from train.data.images import Picture, read_hdr_picture, read_ldr_picture
+from train.data.images import Picture, hdr_picture, ldr_picture, read_codes, read_hdr_picture
 from train.data.videos import Video, is_hdr, pyav_available, read_hdr_video, read_ldr_video
 from train.data.vimeo90k import find_septuplets, is_vimeo90k
 from train.errors import DatasetError
@@ -27,9 +27,9 @@ ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"})
 MOST_IN_A_BRACKET = 32  # a folder of more is one of photos, and their headers need not be read
 
 
-@dataclass
+@dataclass(frozen=True)
 class Listing:
-    """What lies below a folder; each list is in order of paths."""
+    """Files and folders below a folder; each list is in order of paths."""
 
     hdr: list[Path] = field(default_factory=list)
     ldr: list[Path] = field(default_factory=list)
@@ -38,24 +38,14 @@ class Listing:
     brackets: list[Path] = field(default_factory=list)
     vimeo90k: list[Path] = field(default_factory=list)
     patches: list[Path] = field(default_factory=list)  # folders laid out as HdM-HDR-2014 and LiU HDRv patches
-    empty: list[str] = field(default_factory=list)
-    # files that a download has not finished, and archives that nobody has unpacked
-    partial: list[str] = field(default_factory=list)
-
-    def findings(self) -> Findings:
-        """Report what is empty or unfinished."""
-        lines = {
-            "empty folders": self.empty,
-            "files not downloaded to the end, or not unpacked": self.partial,
-        }
-        return Findings(
-            missing=tuple(f"{what} ({len(names):,}): {shortened(names)}" for what, names in lines.items() if names)
-        )
+    missing: list[str] = field(default_factory=list)  # a line per kind of what is empty or unfinished
 
 
 def list_folder(folder: Path) -> Listing:
     """Walk a folder; large sets of a known layout are named, not walked through."""
     listing = Listing()
+    empty: list[str] = []
+    partial: list[str] = []  # files that a download has not finished, and archives that nobody has unpacked
     by_suffix = ((HDR_SUFFIXES, listing.hdr), (LDR_SUFFIXES, listing.ldr), (VIDEO_SUFFIXES, listing.videos))
     for name, folders, files in os.walk(folder):
         path = Path(name)
@@ -67,7 +57,7 @@ def list_folder(folder: Path) -> Listing:
             listing.patches.append(path)
             folders[:] = []
         elif not folders and not files:
-            listing.empty.append(str(path))
+            empty.append(str(path))
         pictures = bracket_files(path) if files else ()
         if 1 < len(pictures) <= MOST_IN_A_BRACKET and is_bracket(path):
             listing.brackets.append(path)
@@ -81,7 +71,10 @@ def list_folder(folder: Path) -> Listing:
                 if suffix in suffixes:
                     paths.append(path / file)
             if suffix in PARTIAL_SUFFIXES | ARCHIVES:
-                listing.partial.append(str(path / file))
+                partial.append(str(path / file))
+    for title, names in (("empty folders", empty), ("files not downloaded to the end, or not unpacked", partial)):
+        if names:
+            listing.missing.append(f"{title} ({len(names):,}): {shortened(names)}")
     return listing
 
 
@@ -93,7 +86,6 @@ FRAMES_PER_VIDEO, FRAMES_IN_ALL = 72, 4000
 
 Split = Literal["train", "validation"]
 T = TypeVar("T")
-NOTHING = Findings()
 log = logging.getLogger(__name__)
 
 
@@ -106,10 +98,10 @@ class Sources:
     ldr_photos: tuple[Picture, ...] = ()
     videos: tuple[Video, ...] = ()  # 8-bit videos of 8 frames or more
     hdr_videos: tuple[Video, ...] = ()  # PQ and HLG videos, linear
-    hdr_clips: tuple[Clip, ...] = ()  # folders of numbered HDR frames
-    hdr_patches: Sequence[Clip] = ()
-    vimeo90k: Sequence[Clip] = ()
-    findings: Findings = NOTHING
+    hdr_clips: Sequence[FileClip] = ()  # folders of numbered HDR frames
+    hdr_patches: Sequence[FileClip] = ()
+    vimeo90k: Sequence[FileClip] = ()
+    findings: Findings = field(default_factory=Findings)
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
@@ -165,21 +157,24 @@ def find_sources(data_dir: Path | None, split: Split = "train") -> Sources:
 
 
 def _load(listing: Listing, split: Split) -> Sources:
-    runs, singles, of_runs = split_runs(listing.hdr)
+    findings = Findings()
+    merged, unmerged = _merge_brackets(listing.brackets, findings=findings)
+    septuplets = [clip for folder in listing.vimeo90k for clip in find_septuplets(folder, split, findings=findings)]
+    patches = [clip for folder in listing.patches for clip in find_patches(folder, split, findings=findings)]
+    runs, singles = split_runs(listing.hdr, findings=findings)
     hdr = _read_all(singles, read=read_hdr_picture)
-    merged, unmerged, of_brackets = _merge_brackets(listing.brackets)
-    videos, of_videos = _read_videos(listing.videos)
-    septuplets, of_vimeo = _join([find_septuplets(folder, split) for folder in listing.vimeo90k])
-    patches, of_patches = _join([find_patches(folder, split) for folder in listing.patches])
+    videos = _read_videos(listing.videos, findings=findings)
+    findings.missing.extend(listing.missing)
     sources = Sources(
         panoramas=tuple(picture for picture in hdr if picture.panorama),
         hdr_photos=(*(picture for picture in hdr if not picture.panorama), *merged),
-        ldr_photos=_read_all([*listing.ldr, *unmerged], read=read_ldr_picture),
+        ldr_photos=_read_all([*listing.ldr, *unmerged], read=lambda path: ldr_picture(path.stem, read_codes(path))),
         videos=tuple(video for video in videos if video.encoded),
         hdr_videos=tuple(video for video in videos if not video.encoded),
-        hdr_clips=tuple(runs),
+        hdr_clips=runs,
         hdr_patches=patches,
         vimeo90k=septuplets,
+        findings=findings,
     )
     counts = {
         "HDR panoramas": len(sources.panoramas),
@@ -189,16 +184,8 @@ def _load(listing: Listing, split: Split) -> Sources:
         "HDR videos": len(sources.hdr_videos),
         "sequences of HDR frames": len(sources.hdr_clips),
     }
-    stills = Findings(found=tuple(f"{what}: {count:,}" for what, count in counts.items() if count))
-    findings = (stills, of_brackets, of_vimeo, of_patches, of_runs, of_videos, listing.findings())
-    return replace(sources, findings=sum(findings, NOTHING))
-
-
-def _join(sets: list[tuple[ClipFolders, Findings]]) -> tuple[Sequence[Clip], Findings]:
-    if not sets:
-        return (), NOTHING
-    folders = tuple(folder for clips, _ in sets for folder in clips.folders)
-    return ClipFolders(sets[0][0].kind, folders), sum((findings for _, findings in sets), NOTHING)
+    findings.found[:0] = [f"{kind}: {count:,}" for kind, count in counts.items() if count]
+    return sources
 
 
 def _read_all(paths: Sequence[Path], *, read: Callable[[Path], T]) -> tuple[T, ...]:
@@ -207,25 +194,24 @@ def _read_all(paths: Sequence[Path], *, read: Callable[[Path], T]) -> tuple[T, .
         return tuple(pool.map(read, paths))
 
 
-def _merge_brackets(folders: Sequence[Path]) -> tuple[list[Picture], list[Path], Findings]:
-    """Merge exposure brackets; what cannot be merged, as photos that are only kept in one folder, is LDR photos."""
+def _merge_brackets(folders: Sequence[Path], *, findings: Findings) -> tuple[list[Picture], list[Path]]:
+    """Merge exposure brackets; return those, and the pictures of what is no bracket, such as photos in one folder."""
+    merged: list[Picture] = []
+    unmerged: list[Path] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        tasks = [pool.submit(lambda path: hdr_picture(path.name, read_bracket(path).radiance()), p) for p in folders]
+        for folder, task in zip(folders, tasks, strict=True):
+            try:
+                merged.append(task.result())
+            except DatasetError as error:
+                unmerged += bracket_files(folder)
+                findings.missing.append(f"taken for LDR photos, not for a bracket: {error}")
+    if merged:
+        findings.found.append(f"of the HDR photos, merged exposure brackets: {len(merged):,}")
+    return merged, unmerged
 
-    def read_or_fail(folder: Path) -> Picture | DatasetError:
-        try:
-            return read_bracket_picture(folder)
-        except DatasetError as error:
-            return error
 
-    read = _read_all(folders, read=read_or_fail)
-    merged = [picture for picture in read if isinstance(picture, Picture)]
-    reasons = [str(reason) for reason in read if isinstance(reason, DatasetError)]
-    failed = [folder for folder, result in zip(folders, read, strict=True) if isinstance(result, DatasetError)]
-    counted = (f"of the HDR photos, merged exposure brackets: {len(merged):,}",) if merged else ()
-    missing = tuple(f"taken for LDR photos, not for a bracket: {reason}" for reason in reasons)
-    return merged, [path for folder in failed for path in bracket_files(folder)], Findings(counted, missing)
-
-
-def _read_videos(paths: Sequence[Path]) -> tuple[list[Video], Findings]:
+def _read_videos(paths: Sequence[Path], *, findings: Findings) -> list[Video]:
     most_frames = max(FEWEST_FRAMES, min(FRAMES_PER_VIDEO, FRAMES_IN_ALL // max(1, len(paths))))
 
     def read_video(path: Path) -> Video:
@@ -236,9 +222,10 @@ def _read_videos(paths: Sequence[Path]) -> tuple[list[Video], Findings]:
 
     videos = _read_all(paths, read=read_video)
     short = [f"{video.name} ({video.count})" for video in videos if video.count < FEWEST_FRAMES]
-    lines = {
-        f"{len(short)} videos of less than {FEWEST_FRAMES} frames are left out: {shortened(short)}": short,
-        "without the package av, PQ and HLG video is taken for LDR: pip install av": paths and not pyav_available(),
-    }
-    missing = tuple(line for line, holds in lines.items() if holds)
-    return [video for video in videos if video.count >= FEWEST_FRAMES], Findings(missing=missing)
+    if short:
+        findings.missing.append(
+            f"{len(short)} videos of less than {FEWEST_FRAMES} frames are left out: {shortened(short)}"
+        )
+    if paths and not pyav_available():
+        findings.missing.append("without the package av, PQ and HLG video is taken for LDR: pip install av")
+    return [video for video in videos if video.count >= FEWEST_FRAMES]

@@ -4,34 +4,17 @@ Layout: `{list,train_list,val_list}.txt` of lines `scene/patch`, and `Images/sce
 of a frame's name and a number that is not used any more, and the frames `name.npy`, float16, (H, W, 3).
 """
 
-import os
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
-from train.data.clips import ClipFolders, Findings, SevenFrameClip, frames_of_one_size, list_clips, read_list
+from train.data.clips import FileClip, Findings, list_clips, read_list
 from train.data.images import Stored
 from train.errors import DatasetError
 
 FRAMES = 7
 LISTS = {"train": ("train_list.txt", "list.txt"), "validation": ("val_list.txt", "list.txt")}
-
-
-class PatchClip(SevenFrameClip):
-    """One patch over seven frames."""
-
-    def load(self, indices: Sequence[int]) -> list[Stored]:
-        """Read frames by index, linear, 0..1 of the brightest of the middle frame, float16.
-
-        Raises:
-            DatasetError: If the list of frames or one of them is missing, cut short or of another size.
-        """
-        names = read_list(self.folder / f"{self.folder.name}.txt")
-        if len(names) != FRAMES:
-            raise DatasetError(f"{self.folder / self.folder.name}.txt names {len(names)} frames, not 7: make it anew")
-        paths = [self.folder / f"{Path(name).stem}.npy" for name in names]
-        return frames_of_one_size(paths, indices, read=_read_npy)
 
 
 def is_patch_tree(folder: Path) -> bool:
@@ -40,7 +23,7 @@ def is_patch_tree(folder: Path) -> bool:
     return (folder / "Images").is_dir() and any((folder / name).is_file() for name in lists)
 
 
-def find_patches(folder: Path, split: str) -> tuple[ClipFolders, Findings]:
+def find_patches(folder: Path, split: str, *, findings: Findings) -> list[FileClip]:
     """List the patches of a split whose files are there.
 
     Raises:
@@ -49,23 +32,25 @@ def find_patches(folder: Path, split: str) -> tuple[ClipFolders, Findings]:
     path = next((folder / name for name in LISTS[split] if (folder / name).is_file()), None)
     if path is None:
         raise DatasetError(f"{folder} has none of {', '.join(LISTS[split])}: fetch the list")
-    names = read_list(path)
     title = f"HDR video patches in {folder}"
-    return list_clips(PatchClip, folder / "Images", names, fault=_fault, title=title, list_name=path.name)
+    names = read_list(path)
+    return list_clips(folder / "Images", names, _open_patch, title=title, list_name=path.name, findings=findings)
 
 
-def _fault(clip: Path) -> str | None:
-    try:
-        present = set(os.listdir(clip))
-    except OSError:
-        return "no folder"
-    if f"{clip.name}.txt" not in present:
-        return f"no {clip.name}.txt"
-    frames = sum(name.endswith(".npy") for name in present)
-    return f"{frames} of {FRAMES} frames" if frames < FRAMES else None
+def _open_patch(folder: Path, files: Collection[str]) -> FileClip | str:
+    if f"{folder.name}.txt" not in files:
+        return f"no {folder.name}.txt"
+    frames = sum(name.endswith(".npy") for name in files)
+    if frames < FRAMES:
+        return f"{frames} of {FRAMES} frames"
+    names = tuple(f"{Path(name).stem}.npy" for name in read_list(folder / f"{folder.name}.txt"))
+    if len(names) != FRAMES:
+        return f"{folder.name}.txt names {len(names)} frames, not {FRAMES}"
+    return FileClip(f"{folder.parent.name}/{folder.name}", str(folder), names, _read_npy)
 
 
 def _read_npy(path: Path) -> Stored:
+    """Read a frame, linear, 0..1 of the brightest of the middle frame, float16."""
     try:
         pixels = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

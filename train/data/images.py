@@ -95,11 +95,6 @@ def read_hdr_picture(path: Path) -> Picture:
     return hdr_picture(path.stem, pixels, panorama=width == 2 * height)
 
 
-def read_ldr_picture(path: Path) -> Picture:
-    """Read a JPEG, PNG or other 8-bit picture, or raise a DatasetError."""
-    return ldr_picture(path.stem, read_codes(path))
-
-
 def read_radiance(path: Path) -> Stored:
     """Read linear R, G, B of a Radiance .hdr or an OpenEXR picture as it is, (H, W, 3), or raise a DatasetError."""
     if path.suffix.lower() != ".exr":

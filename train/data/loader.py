@@ -1,10 +1,9 @@
 """Batches of windows, prepared by worker processes beside the training step."""
 
 import signal
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -15,27 +14,15 @@ from train.config import TrainConfig
 from train.distributed import DistributedContext
 from train.errors import TrainError
 
-T = TypeVar("T")
 
+class Sample(NamedTuple):
+    """T consecutive frames with their truth; one frame more than a window, so that two windows fit."""
 
-class Sample(Protocol):
-    """Consecutive frames with their truth; one frame more than a window, so that two windows fit."""
-
-    @property
-    def ldr(self) -> Tensor:
-        """Frames encoded with 1/2.2, 0..1, (T, 3, P, P)."""
-
-    @property
-    def exposures(self) -> Tensor:
-        """Linear exposure of every frame relative to the shortest, (T)."""
-
-    @property
-    def radiance(self) -> Tensor:
-        """True radiance of every frame, 1.0 = clip level of the shortest exposure, (T, 3, P, P)."""
-
-    @property
-    def precision(self) -> Tensor:
-        """Precision of the camera's codes, as `CodePrecision.tensor` lays it out, (6)."""
+    ldr: Tensor  # encoded with 1/2.2, 0..1, (T, 3, P, P)
+    exposures: Tensor  # linear, relative to the shortest of the cycle, (T,)
+    # true radiance of each frame, linear, 0..1, 1.0 = clip level of the shortest exposure, (T, 3, P, P)
+    radiance: Tensor
+    precision: Tensor  # precision of the camera's codes, as `CodePrecision.tensor` lays it out, (6,)
 
 
 class SampleSource(Protocol):
@@ -45,8 +32,7 @@ class SampleSource(Protocol):
         """Make sample `index` of the batch of `step`."""
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Two consecutive windows of every sample, the first of all samples before the second of all."""
 
     ldr: Tensor  # encoded frames, 0..1, (2B, N, 3, H, W)
@@ -57,10 +43,7 @@ class Batch:
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> "Batch":
         """Stack samples of one size, each N + 1 frames long."""
-        ldr = torch.stack([sample.ldr for sample in samples])  # (B, N+1, 3, H, W)
-        exposures = torch.stack([sample.exposures for sample in samples])
-        radiance = torch.stack([sample.radiance for sample in samples])
-        precision = torch.stack([sample.precision for sample in samples])
+        ldr, exposures, radiance, precision = (torch.stack(tensors) for tensors in zip(*samples, strict=True))
         middle = (ldr.shape[1] - 1) // 2
         return cls(
             torch.cat([ldr[:, :-1], ldr[:, 1:]]),
@@ -69,18 +52,9 @@ class Batch:
             torch.cat([precision, precision]),
         )
 
-    @property
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """All tensors, in the order of the fields."""
-        return self.ldr, self.exposures, self.truth, self.precision
-
     def to(self, device: torch.device) -> "Batch":
         """Copy to a device; from pinned memory the copy goes on while this returns."""
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self.tensors))
-
-    def pin_memory(self) -> "Batch":
-        """Copy to pinned memory, from which a GPU can fetch by itself."""
-        return Batch(*(tensor.pin_memory() for tensor in self.tensors))
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
 
 @dataclass(frozen=True)
@@ -88,7 +62,7 @@ class BatchShard:
     """The samples of every batch that one process works on, in parts one after the other."""
 
     first: int  # index of its first sample
-    part: int
+    part: int  # samples of each part
     parts: int
 
     @classmethod
@@ -107,11 +81,6 @@ class BatchShard:
         part = config.batch // pieces
         return cls(context.rank * part * config.accumulate, part, config.accumulate)
 
-    def indices(self, part: int) -> range:
-        """Return the indices in the batch of the samples of one part."""
-        start = self.first + part * self.part
-        return range(start, start + self.part)
-
 
 @dataclass(frozen=True)
 class _Parts(Dataset[Batch | LanHdrError]):
@@ -122,8 +91,9 @@ class _Parts(Dataset[Batch | LanHdrError]):
 
     def __getitem__(self, item: int) -> Batch | LanHdrError:
         step, part = divmod(item, self.shard.parts)
+        first = self.shard.first + part * self.shard.part
         try:
-            return Batch.of([self.source.sample(step, index) for index in self.shard.indices(part)])
+            return Batch.of([self.source.sample(step, index) for index in range(first, first + self.shard.part)])
         except LanHdrError as error:
             return error  # raised in a worker, it would come with the worker's traceback in its message
 
@@ -169,26 +139,11 @@ def prefetch_to_device(steps: Iterator[list[Batch]], device: torch.device) -> It
         if ready is not None:
             yield ready
         torch.cuda.current_stream(device).wait_stream(stream)
-        for tensor in (tensor for part in copies for tensor in part.tensors):
+        for tensor in (tensor for part in copies for tensor in part):
             tensor.record_stream(torch.cuda.current_stream(device))
         ready = copies
     if ready is not None:
         yield ready
-
-
-class TimedIterator(Iterator[T]):
-    """An iterator that measures how long each item was waited for."""
-
-    def __init__(self, items: Iterator[T]) -> None:
-        self._items = items
-        self.waited_s = 0.0
-
-    def __next__(self) -> T:
-        """Return the next item; `waited_s` then is the time it took."""
-        began = time.monotonic()
-        item = next(self._items)
-        self.waited_s = time.monotonic() - began
-        return item
 
 
 def _ignore_signals(_worker: int) -> None:

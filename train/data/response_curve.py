@@ -1,5 +1,6 @@
 """Measured responses in files: MATLAB tables as the TOG13 benchmark has them, CSV, and one-dimensional .cube."""
 
+import io
 import re
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.errors import ResponseError
-from train.data.matlab import MAGIC, read_table
 
 Table = NDArray[np.float64]
 
+MATLAB_MAGIC = b"MATLAB 5.0 MAT-file"
+BASLER_KEY = "BaslerCRF"
 LARGEST_FILE = 64 << 20
 RESAMPLED = 1 << 14
 _COLUMNS = re.compile(r"[,;\s]+")
@@ -39,19 +41,27 @@ def read_curve(path: Path) -> Tensor:
         data = path.read_bytes()
     except OSError as error:
         raise ResponseError(f"can't read {path} ({error.strerror}): check the file") from error
-    if data.startswith(MAGIC):
-        table = read_table(data, str(path))
+    if data.startswith(MATLAB_MAGIC):
+        table = read_matlab_table(data, str(path))
     else:
         text = data.decode("utf-8-sig", errors="replace")
-        table = _cube(text, path) if _SIZE.search(text) else _csv(text, path)
+        table = _read_cube(text, path) if _SIZE.search(text) else _read_csv(text, path)
     return torch.from_numpy(np.ascontiguousarray(table[:, 0] if table.shape[1] == 1 else table))
 
 
-def _csv(text: str, path: Path) -> Table:
+def _read_csv(text: str, path: Path) -> Table:
+    """Read columns of light; codes in a first column are scaled to 0..1, whole ones over the greatest of 8..16 bits."""
     rows = _rows(text.splitlines(), path)
-    if rows.shape[1] in (2, 4):
-        return _resampled(_unit_codes(rows[:, 0], path), rows[:, 1:])
-    return rows
+    if rows.shape[1] not in (2, 4):
+        return rows
+    codes = rows[:, 0]
+    if not (np.diff(codes) > 0).all() or codes[0] < 0:
+        raise ResponseError(f"{path}: codes in the first column must grow from row to row, from 0 or more")
+    tops = (1.0, *((1 << bits) - 1.0 for bits in (8, 10, 12, 14, 16)))
+    top = next((top for top in tops if codes[-1] <= top), None)
+    if top is None:
+        raise ResponseError(f"{path}: the greatest code is {codes[-1]:g}, no more than 65535 is possible")
+    return _resampled(codes / top, rows[:, 1:])
 
 
 def _rows(lines: list[str], path: Path) -> Table:
@@ -72,18 +82,7 @@ def _rows(lines: list[str], path: Path) -> Table:
     return np.array(parsed)
 
 
-def _unit_codes(codes: Table, path: Path) -> Table:
-    """Scale codes to 0..1; whole numbers are over the greatest code of 8, 10, 12, 14 or 16 bits."""
-    if not (np.diff(codes) > 0).all() or codes[0] < 0:
-        raise ResponseError(f"{path}: codes in the first column must grow from row to row, from 0 or more")
-    tops = (1.0, *((1 << bits) - 1.0 for bits in (8, 10, 12, 14, 16)))
-    top = next((top for top in tops if codes[-1] <= top), None)
-    if top is None:
-        raise ResponseError(f"{path}: the greatest code is {codes[-1]:g}, no more than 65535 is possible")
-    return codes / top
-
-
-def _cube(text: str, path: Path) -> Table:
+def _read_cube(text: str, path: Path) -> Table:
     """Read Adobe's .cube (specification 1.0), and Resolve's way to say the input's range."""
     size = _SIZE.search(text)
     if size is None or size[1] != "1D":
@@ -101,3 +100,29 @@ def _resampled(codes: Table, light: Table) -> Table:
     """Return light at equally spaced codes from 0 to 1, by linear interpolation."""
     targets = np.linspace(0, 1, RESAMPLED)
     return np.stack([np.interp(targets, codes, column) for column in light.T], axis=1)
+
+
+def read_matlab_table(data: bytes, name: str) -> NDArray[np.float64]:
+    """Read a table of light by codes and channels: the one called BaslerCRF, or else the only array.
+
+    Returns:
+        One row per code, one column per channel.
+
+    Raises:
+        ResponseError: If scipy is not installed, the file is damaged, or holds no such table.
+    """
+    try:
+        import scipy.io  # slow to import, seldom needed
+    except ImportError as error:
+        raise ResponseError(f"{name} needs the package scipy, which is not installed: pip install scipy") from error
+    try:
+        arrays = scipy.io.loadmat(io.BytesIO(data))
+    except Exception as error:  # damaged files end in many ways
+        raise ResponseError(f"{name} can't be read as a MATLAB file ({error}): check that it is complete") from error
+    tables = {key: value for key, value in arrays.items() if not key.startswith("__")}
+    table = tables.get(BASLER_KEY, next(iter(tables.values())) if len(tables) == 1 else None)
+    if table is None or table.ndim != 2 or table.dtype.kind not in "fiu":
+        listed = ", ".join(f"{key} {'x'.join(map(str, np.shape(value)))}" for key, value in tables.items())
+        raise ResponseError(f"{name} holds {listed or 'nothing'}: a table {BASLER_KEY} of codes x channels is needed")
+    rows: NDArray[np.float64] = table.astype(np.float64)
+    return rows.T if rows.shape[0] in (1, 3) and rows.shape[1] > 3 else rows

@@ -4,27 +4,14 @@ Layout: `sequences/00001/0001/im1.png` to `im7.png`, and lists `sep_trainlist.tx
 Xue et al., "Video Enhancement with Task-Oriented Flow", IJCV 2019.
 """
 
-import os
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
-from train.data.clips import ClipFolders, Findings, SevenFrameClip, frames_of_one_size, list_clips, read_list
-from train.data.images import Stored, read_codes
+from train.data.clips import FileClip, Findings, list_clips, read_list
+from train.data.images import read_codes
 
 FRAMES = tuple(f"im{number}.png" for number in range(1, 8))
 LISTS = {"train": "sep_trainlist.txt", "validation": "sep_testlist.txt"}
-
-
-class Septuplet(SevenFrameClip):
-    """One clip, `im1.png` to `im7.png`."""
-
-    def load(self, indices: Sequence[int]) -> list[Stored]:
-        """Decode frames by index, (256, 448, 3) uint8 each as published.
-
-        Raises:
-            DatasetError: If a file is missing, cut short or of another size than the others.
-        """
-        return frames_of_one_size([self.folder / name for name in FRAMES], indices, read=read_codes)
 
 
 def is_vimeo90k(folder: Path) -> bool:
@@ -35,7 +22,7 @@ def is_vimeo90k(folder: Path) -> bool:
     return listed or next((folder / "sequences").glob("*/*/im1.png"), None) is not None
 
 
-def find_septuplets(folder: Path, split: str) -> tuple[ClipFolders, Findings]:
+def find_septuplets(folder: Path, split: str, *, findings: Findings) -> list[FileClip]:
     """List the clips of a split whose seven files are there; without a list, all clips on the disk.
 
     Raises:
@@ -49,13 +36,11 @@ def find_septuplets(folder: Path, split: str) -> tuple[ClipFolders, Findings]:
         names = sorted(f"{clip.parent.name}/{clip.name}" for clip in root.glob("*/*") if clip.is_dir())
         list_name = f"all folders, for there is no {path.name}"
     title = f"Vimeo-90K septuplets in {folder}"
-    return list_clips(Septuplet, root, names, fault=_fault, title=title, list_name=list_name)
+    return list_clips(root, names, _open_septuplet, title=title, list_name=list_name, findings=findings)
 
 
-def _fault(clip: Path) -> str | None:
-    try:
-        present = set(os.listdir(clip))
-    except OSError:
-        return "no folder"
-    lacking = [name for name in FRAMES if name not in present]
-    return f"no {', '.join(lacking)}" if lacking else None
+def _open_septuplet(folder: Path, files: Collection[str]) -> FileClip | str:
+    missing = [name for name in FRAMES if name not in files]
+    if missing:
+        return f"no {', '.join(missing)}"
+    return FileClip(f"{folder.parent.name}/{folder.name}", str(folder), FRAMES, read_codes)

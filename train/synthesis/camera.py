@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -67,16 +66,6 @@ def draw_motion(rng: Generator, speed: float, *, turning: float = 1.0) -> Motion
         spin=float(rng.normal(0, 0.002 + 0.002 * speed) * turning),
         growth=float(rng.normal(0, 0.002 + 0.002 * speed) * turning),
     )
-
-
-class View(Protocol):
-    """Anything that can be rendered at a time."""
-
-    def render(self, time: float) -> Pixels:
-        """Return linear radiance at a time in frames, (H, W, 3)."""
-
-    def exposed(self, gain: Pixels) -> "View":
-        """Return the same view times a gain per channel, (3,), limited to `LIMIT`."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +197,9 @@ class PanoramaView:
     def exposed(self, gain: Pixels) -> "PanoramaView":
         """Return the same view times a gain per channel, (3,), limited to `LIMIT`."""
         return replace(self, pixels=np.minimum(self.pixels * gain, LIMIT))
+
+
+View = PlaneView | PanoramaView
 
 
 def view_panorama(

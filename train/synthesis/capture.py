@@ -4,7 +4,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
 
 import cv2
 import numpy as np
@@ -115,15 +114,21 @@ class CameraCodes:
     def encode(self, light: Pixels) -> Codes:
         """Encode linear light, 0..1 = clip level, (T, H, W, 3), as the camera does."""
         roots = (np.sqrt(light) * np.float32(ROOTS - 1) + np.float32(0.5)).astype(np.uint16)
+        light_by_root = (np.arange(ROOTS) / (ROOTS - 1)) ** 2
+        code_by_root = np.interp(light_by_root, self.table, np.linspace(0, TOP, len(self.table)))
         codes = np.empty(light.shape, np.uint8)
-        for channel, table in enumerate(self._codes_by_root):
-            codes[..., channel] = table[roots[..., channel]]
+        for channel, pedestal in enumerate(self.pedestal):
+            raised = np.rint(pedestal + code_by_root * (1 - pedestal / TOP)).astype(np.uint8).clip(min=self.black)
+            codes[..., channel] = raised[roots[..., channel]]
         return codes
 
     def to_ldr(self, codes: Codes) -> Pixels:
         """Encode anew with 1/2.2, by what is known: 0..1, (T, H, W, 3)."""
+        floor = torch.tensor(self.subtracted).view(3, 1, 1)
+        unit_codes = (torch.arange(TOP + 1) - floor) / (TOP - floor)  # (3, 1, 256)
+        ldr_by_code = np.ascontiguousarray(self.known.to_ldr(unit_codes.clamp(0, 1)).numpy().transpose(1, 2, 0))
         rows = codes.reshape(-1, *codes.shape[2:])
-        return np.asarray(cv2.LUT(rows, self._ldr_by_code), np.float32).reshape(codes.shape)
+        return np.asarray(cv2.LUT(rows, ldr_by_code), np.float32).reshape(codes.shape)
 
     @property
     def precision(self) -> CodePrecision:
@@ -134,19 +139,6 @@ class CameraCodes:
         code = torch.full((3, 1, 1), self.known_black / TOP + BLACK_CODE)
         black = max(stated.black, float(self.known.linearize(code).mean()))
         return replace(stated, black=black, most=max(stated.most, 2 * black))
-
-    @cached_property
-    def _codes_by_root(self) -> list[Codes]:
-        light = (np.arange(ROOTS) / (ROOTS - 1)) ** 2
-        codes = np.interp(light, self.table, np.linspace(0, TOP, len(self.table)))
-        raised = (pedestal + codes * (1 - pedestal / TOP) for pedestal in self.pedestal)
-        return [np.rint(values).astype(np.uint8).clip(min=self.black) for values in raised]
-
-    @cached_property
-    def _ldr_by_code(self) -> Pixels:
-        floor = torch.tensor(self.subtracted).view(3, 1, 1)
-        codes = (torch.arange(TOP + 1) - floor) / (TOP - floor)  # (3, 1, 256)
-        return np.ascontiguousarray(self.known.to_ldr(codes.clamp(0, 1)).numpy().transpose(1, 2, 0))
 
 
 def draw_codes(rng: Generator) -> CameraCodes:

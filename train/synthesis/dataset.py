@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,24 +13,15 @@ from model.exposure import GAMMA, GAMMA_8_BIT, CodePrecision
 from train.data.clips import Clip, draw_indices
 from train.data.folder import CLIP_KINDS, LDR_KINDS, Sources
 from train.data.images import Pixels
+from train.data.loader import Sample
 from train.sampling_config import GuidedSampling, PaperSampling, SampleRecipe
 from train.synthesis.camera import linear
 from train.synthesis.capture import draw_capture, expose, quantise
-from train.synthesis.procedural import InverseCurve
+from train.synthesis.procedural import draw_curve
 from train.synthesis.scene import CompositeScene, draw_scene
 
 # Hard clips: so large a share of the shortest exposure lies at or below the code, unless the longest were dark as well.
 DARK_CODE, DARK_PIXELS, DARK_RATIO, DARK_IN_LONGEST = 8, (0.5, 0.85), 24, 0.04
-
-
-class Sample(NamedTuple):
-    """One training sample: T consecutive frames."""
-
-    ldr: Tensor  # encoded with 1/2.2, 0..1, (T, 3, P, P)
-    exposures: Tensor  # linear, relative to the shortest of the cycle, (T,)
-    # true radiance of each frame, linear, 0..1, 1.0 = clip level of the shortest exposure, (T, 3, P, P)
-    radiance: Tensor
-    precision: Tensor  # precision of the camera's codes, as `CodePrecision.tensor` lays it out, (6,)
 
 
 @dataclass(frozen=True)
@@ -51,11 +41,19 @@ class TrainingSet:
         exposures = self.samples.exposures.draw(rng, self.frames)
         shares = self.samples.mixture.shares(self.sources.offered)
         kind = list(shares)[rng.choice(len(shares), p=list(shares.values()))]
-        if isinstance(self.samples.sampling, PaperSampling):
-            return self._draw_published(rng, kind, exposures=exposures, sampling=self.samples.sampling)
-        return self._draw_guided(rng, kind, exposures=exposures, sampling=self.samples.sampling)
+        sampling = self.samples.sampling
+        if isinstance(sampling, PaperSampling):
+            ldr, radiance = self._draw_published(rng, kind, exposures=exposures, sampling=sampling)
+            precision = GAMMA_8_BIT
+        else:
+            ldr, radiance, precision = self._draw_guided(rng, kind, exposures=exposures, sampling=sampling)
+        stated = torch.tensor(exposures, dtype=torch.float32)
+        return Sample(to_tensor(ldr), stated, to_tensor(radiance), precision.tensor())
 
-    def _draw_guided(self, rng: Generator, kind: str, *, exposures: list[float], sampling: GuidedSampling) -> Sample:
+    def _draw_guided(
+        self, rng: Generator, kind: str, *, exposures: list[float], sampling: GuidedSampling
+    ) -> tuple[Pixels, Pixels, CodePrecision]:
+        """Draw pictures, their radiance, (T, P, P, 3) each, and the precision of the camera's codes."""
         times = draw_times(rng, self.frames, dropped_share=sampling.dropped_share)
         size = (self.patch, self.patch)
         scene = draw_scene(rng, kind, sources=self.sources, size=size, times=times, longest=max(exposures))
@@ -83,10 +81,15 @@ class TrainingSet:
             frames *= np.exp(errors * rng.uniform(0, sampling.flicker)).astype(np.float32)[:, None, None, None]
         radiance = np.clip(frames, 0, 1)
         ldr = expose(radiance, exposures, capture=capture, rng=rng)
-        return _make_sample(ldr, exposures, radiance, precision=capture.precision)
+        return ldr, radiance, capture.precision
 
-    def _draw_published(self, rng: Generator, kind: str, *, exposures: list[float], sampling: PaperSampling) -> Sample:
-        """Sample as the paper does; of still pictures, which it has none of, a moving camera makes clips."""
+    def _draw_published(
+        self, rng: Generator, kind: str, *, exposures: list[float], sampling: PaperSampling
+    ) -> tuple[Pixels, Pixels]:
+        """Draw pictures and their radiance as the paper does, (T, P, P, 3) each.
+
+        Of still pictures, which it has none of, a moving camera makes clips.
+        """
         if kind in CLIP_KINDS:
             clips = self.sources.clips(kind)
             clip = clips[int(rng.integers(len(clips)))]
@@ -100,8 +103,7 @@ class TrainingSet:
         frames = flip_and_turn(rng, frames)
         factor = draw_rescaling(rng, frames[middle], exposures[middle], is_hdr=is_hdr, sampling=sampling)
         radiance = np.clip(frames * np.float32(factor), 0, 1)
-        ldr = expose_with_noise(rng, radiance, exposures, sampling=sampling)
-        return _make_sample(ldr, exposures, radiance, precision=GAMMA_8_BIT)
+        return expose_with_noise(rng, radiance, exposures, sampling=sampling), radiance
 
 
 def draw_times(rng: Generator, frames: int, *, dropped_share: float) -> list[float]:
@@ -129,7 +131,9 @@ def draw_frames(rng: Generator, clip: Clip, *, frames: int, patch: int, sampling
     height, width = stored[0].shape[:2]
     side = min(round(patch / rng.uniform(*sampling.scale)), height, width)
     left, top = int(rng.integers(width - side + 1)), int(rng.integers(height - side + 1))
-    table = draw_paper_curve(rng, sampling).table() if stored[0].dtype == np.uint8 else None
+    table = None
+    if stored[0].dtype == np.uint8:
+        table = draw_curve(rng, n=sampling.curve_n, s=sampling.curve_s, largest_boost=1.0).table()
     brightest = 1.0 if table is not None else max(float(stored[len(stored) // 2].max()), 1e-6)
     method = cv2.INTER_AREA if side > patch else cv2.INTER_LINEAR
     patches = []
@@ -138,15 +142,6 @@ def draw_frames(rng: Generator, clip: Clip, *, frames: int, patch: int, sampling
         quantised = quantise(light.clip(0, 1), sampling.quantise_bits)
         patches.append(np.asarray(cv2.resize(quantised, (patch, patch), interpolation=method), np.float32))
     return np.stack(patches)
-
-
-def draw_paper_curve(rng: Generator, sampling: PaperSampling) -> InverseCurve:
-    """Draw the inverse of y = (1 + s) x^n / (x^n + s)."""
-    n, s = (
-        float(np.clip(rng.normal(mean, deviation), low, high))
-        for mean, deviation, low, high in (sampling.curve_n, sampling.curve_s)
-    )
-    return InverseCurve(n=n, s=s)
 
 
 def flip_and_turn(rng: Generator, radiance: Pixels) -> Pixels:
@@ -210,8 +205,3 @@ def _render(
     longest = max(exposures)
     shutters = [shutter * exposure / longest if by_time else shutter for exposure in exposures]
     return np.stack([scene.render(time, shutter=opened) for time, opened in zip(times, shutters, strict=True)])
-
-
-def _make_sample(ldr: Pixels, exposures: list[float], radiance: Pixels, *, precision: CodePrecision) -> Sample:
-    stated = torch.tensor(exposures, dtype=torch.float32)
-    return Sample(to_tensor(ldr), stated, to_tensor(radiance), precision.tensor())

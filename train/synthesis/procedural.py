@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from train.data.images import Picture, Pixels, hdr_picture
+
+Clipped = tuple[float, float, float, float]  # mean, deviation, smallest and largest of a normal distribution
 
 LEAVES_PER_PIXEL = 0.004
 SMALLEST_RADIUS = 7.0
@@ -24,7 +25,16 @@ def dead_leaves(rng: Generator, *, side: int = 288) -> Picture:
     # Radii have a density proportional to r^-3, drawn by its inverse distribution function; large ones come first.
     nearest, farthest = 1 / SMALLEST_RADIUS**2, 1 / (side / 2) ** 2
     radii = np.sort(1 / np.sqrt(farthest + rng.random(count) * (nearest - farthest)))[::-1]
-    outlines = _outlines(rng, radii) + rng.uniform(0, side, (count, 1, 2))
+    # Ellipses and irregular polygons of up to 20 corners about the origin; few distinct angles make few corners.
+    corners = 20
+    round_angles = np.broadcast_to(np.linspace(0, 2 * np.pi, corners), (count, corners))
+    sharp_angles = np.sort(rng.uniform(0, 2 * np.pi, (count, 6)), 1)[:, np.arange(corners) * 6 // corners]
+    angles = np.where(rng.random((count, 1)) < 0.5, round_angles, sharp_angles)
+    x = radii[:, None] * np.cos(angles)
+    y = radii[:, None] * np.sin(angles) * rng.uniform(0.3, 1.0, (count, 1))
+    turn = rng.uniform(0, np.pi, (count, 1))
+    outlines = np.stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)], -1)
+    outlines += rng.uniform(0, side, (count, 1, 2))
     points = np.ascontiguousarray(np.round(outlines * 16), np.int32)
     for outline, color in zip(points, _colors(rng, count).tolist(), strict=True):
         cv2.fillPoly(canvas, [outline], color, lineType=cv2.LINE_8, shift=4)
@@ -35,19 +45,6 @@ def dead_leaves(rng: Generator, *, side: int = 288) -> Picture:
         grid = rng.standard_normal((cells, cells), dtype=np.float32) * np.float32(strength * rng.uniform(0, 1.5))
         log_gain += cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
     return hdr_picture("dead leaves", canvas * np.exp(log_gain)[..., None])
-
-
-def _outlines(rng: Generator, radii: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Draw ellipses and irregular polygons of up to 20 corners about the origin, (N, 20, 2)."""
-    count, corners = len(radii), 20
-    round_angles = np.broadcast_to(np.linspace(0, 2 * np.pi, corners), (count, corners))
-    # Few distinct angles make few corners.
-    sharp_angles = np.sort(rng.uniform(0, 2 * np.pi, (count, 6)), 1)[:, np.arange(corners) * 6 // corners]
-    angles = np.where(rng.random((count, 1)) < 0.5, round_angles, sharp_angles)
-    x = radii[:, None] * np.cos(angles)
-    y = radii[:, None] * np.sin(angles) * rng.uniform(0.3, 1.0, (count, 1))
-    turn = rng.uniform(0, np.pi, (count, 1))
-    return np.stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)], -1)
 
 
 def _colors(rng: Generator, count: int) -> Pixels:
@@ -77,8 +74,14 @@ class InverseCurve:
         return np.asarray(linear * (1 + (self.boost - 1) * smooth), np.float32)
 
 
-def draw_curve(rng: Generator) -> InverseCurve:
-    """Draw n ~ N(0.65, 0.1) in [0.4, 0.9], s ~ N(0.6, 0.1) in [0.4, 0.8], and a boost of 1 to 12."""
-    n = float(np.clip(rng.normal(0.65, 0.1), 0.4, 0.9))
-    s = float(np.clip(rng.normal(0.6, 0.1), 0.4, 0.8))
-    return InverseCurve(n, s, float(np.exp(rng.uniform(0, np.log(12)))))
+def draw_curve(
+    rng: Generator,
+    *,
+    n: Clipped = (0.65, 0.1, 0.4, 0.9),
+    s: Clipped = (0.6, 0.1, 0.4, 0.8),
+    largest_boost: float = 12.0,
+) -> InverseCurve:
+    """Draw n and s from normal distributions, clipped, and a boost of 1 to `largest_boost`, log-uniform."""
+    values = [float(np.clip(rng.normal(mean, deviation), low, high)) for mean, deviation, low, high in (n, s)]
+    boost = float(np.exp(rng.uniform(0, np.log(largest_boost)))) if largest_boost > 1 else 1.0
+    return InverseCurve(values[0], values[1], boost)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from train.data.clips import Clip, draw_indices
+from train.data.clips import draw_indices
 from train.data.folder import CLIP_KINDS, Sources
 from train.data.images import Picture, Pixels
 from train.synthesis.camera import (
@@ -16,7 +16,6 @@ from train.synthesis.camera import (
     STILL,
     Camera,
     Motion,
-    PlaneView,
     Size,
     View,
     draw_motion,
@@ -154,8 +153,14 @@ def draw_scene(
         longest: Longest exposure relative to the shortest.
     """
     view = _draw_view(rng, kind, sources=sources, size=size, times=times)
-    level = np.float32(_draw_gain(rng, view.render(0.0), longest=longest))
-    gain = level * np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)  # white balance
+    # Mostly 0 to 40 % clip in the longest exposure and up to 2 % in the shortest.
+    extreme = rng.random() < 0.1
+    long_clips = rng.uniform(0.3, 0.8) if extreme else rng.uniform(0, 0.4)
+    short_clips = rng.uniform(0, 0.15) if extreme else 0.02 * rng.random() ** 2
+    # A photographer lets lamps clip rather than lose half of the picture in noise; few do not.
+    darkest = float(np.exp(rng.uniform(np.log(0.001), np.log(0.05))))
+    level = exposure_gain(view.render(0.0), longest, long_clips=long_clips, short_clips=short_clips, darkest=darkest)
+    gain = np.float32(level) * np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)  # white balance
     count = int(rng.random() < 0.25) if kind in CLIP_KINDS else int(rng.choice(4, p=[0.2, 0.35, 0.3, 0.15]))
     foregrounds = []
     for _ in range(count):
@@ -175,24 +180,21 @@ def _draw_view(rng: Generator, kind: str, *, sources: Sources, size: Size, times
         look = (float(rng.uniform(-np.pi, np.pi)), float(np.clip(rng.normal(0, 0.35), -0.8, 0.8)))
         return view_panorama(panorama, look=look, scale=scale, motion=motion, size=size, times=times)
     if kind in CLIP_KINDS:
-        return _view_clip(rng, _choose(rng, sources.clips(kind)), size=size, times=times)
+        clip = _choose(rng, sources.clips(kind))
+        indices = draw_indices(rng, clip.count, frames=round(times[-1] - times[0]) + 1, longest_stride=3)
+        if rng.random() < 0.5:
+            indices.reverse()
+        frames = clip.load(indices)
+        center, scale = _draw_framing(rng, frames[0].shape, size=size, coarsest=3.0, border=1.2)
+        motion = STILL if rng.random() < 0.5 else draw_motion(rng, draw_speed(rng) / 2)
+        camera = Camera(center, scale, 0.0, motion, size)
+        return view_video(frames, camera, first=float(times[0]), table=draw_curve(rng).table())
     pictures = {"hdr_photo": sources.hdr_photos, "ldr_photo": sources.ldr_photos}.get(kind, ())
     picture = _choose(rng, pictures) if pictures else dead_leaves(rng)
     center, scale = _draw_framing(rng, picture.levels[0].shape, size=size, coarsest=4.0, border=1.3)
     camera = Camera(center, scale, float(rng.normal(0, 0.15)), motion, size)
     table = draw_curve(rng).table() if picture.encoded else None
     return view_picture(picture, camera, times=times, table=table)
-
-
-def _view_clip(rng: Generator, clip: Clip, *, size: Size, times: Sequence[float]) -> PlaneView:
-    indices = draw_indices(rng, clip.count, frames=round(times[-1] - times[0]) + 1, longest_stride=3)
-    if rng.random() < 0.5:
-        indices.reverse()
-    frames = clip.load(indices)
-    center, scale = _draw_framing(rng, frames[0].shape, size=size, coarsest=3.0, border=1.2)
-    motion = STILL if rng.random() < 0.5 else draw_motion(rng, draw_speed(rng) / 2)
-    camera = Camera(center, scale, 0.0, motion, size)
-    return view_video(frames, camera, first=float(times[0]), table=draw_curve(rng).table())
 
 
 def _draw_framing(
@@ -207,16 +209,6 @@ def _draw_framing(
         margin = min(0.5 * length, 0.55 * (scale * side))
         center.append(float(rng.uniform(margin, length - margin)))
     return (center[0], center[1]), scale
-
-
-def _draw_gain(rng: Generator, radiance: Pixels, *, longest: float) -> float:
-    """Draw how bright the exposures are: mostly 0 to 40 % clip in the long one and up to 2 % in the short one."""
-    extreme = rng.random() < 0.1
-    long_clips = rng.uniform(0.3, 0.8) if extreme else rng.uniform(0, 0.4)
-    short_clips = rng.uniform(0, 0.15) if extreme else 0.02 * rng.random() ** 2
-    # A photographer lets lamps clip rather than lose half of the picture in noise; few do not.
-    darkest = float(np.exp(rng.uniform(np.log(0.001), np.log(0.05))))
-    return exposure_gain(radiance, longest, long_clips=long_clips, short_clips=short_clips, darkest=darkest)
 
 
 def _choose(rng: Generator, items: Sequence[T]) -> T:

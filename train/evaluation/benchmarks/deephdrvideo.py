@@ -12,7 +12,7 @@ import numpy as np
 from model.errors import ResponseError
 from model.exposure import GAMMA
 from train.data.images import Pixels
-from train.data.matlab import read_table
+from train.data.response_curve import read_matlab_table
 from train.errors import DatasetError
 from train.evaluation.benchmarks.files import (
     SceneFiles,
@@ -205,7 +205,7 @@ def encoding_table(path: Path) -> Pixels:
         DatasetError: If it is damaged or of another size.
     """
     try:
-        light = read_table(path.read_bytes(), str(path))
+        light = read_matlab_table(path.read_bytes(), str(path))
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror}): fetch it from {SOURCE}") from error
     except ResponseError as error:

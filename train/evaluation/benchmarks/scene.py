@@ -11,7 +11,6 @@ from model.exposure import GAMMA_8_BIT, CodePrecision
 from model.network import NetworkConfig
 from model.response import ResponseCurve, gamma_curve
 from train.data.clips import evenly, shortened
-from train.data.loader import Sample
 from train.errors import DatasetError
 
 Truth = Literal["truth", "estimate", "none"]
@@ -122,13 +121,28 @@ class Request:
         return [list(names).index(self.scene)]
 
 
-class ClipWithTruth(Sample, Protocol):
-    """Consecutive frames and their truth."""
+class ClipWithTruth(Protocol):
+    """Consecutive frames and their truth, as in a `Sample` of training."""
 
     @property
     def name(self) -> str:
-        """What the table calls it."""
-        ...
+        """Name in tables."""
+
+    @property
+    def ldr(self) -> Tensor:
+        """Frames encoded with 1/2.2, 0..1, (T, 3, H, W)."""
+
+    @property
+    def exposures(self) -> Tensor:
+        """Linear exposure of every frame relative to the shortest, (T,)."""
+
+    @property
+    def radiance(self) -> Tensor:
+        """True radiance of every frame, 1.0 = clip level of the shortest exposure, (T, 3, H, W)."""
+
+    @property
+    def precision(self) -> Tensor:
+        """Precision of the camera's codes, as `CodePrecision.tensor` lays it out, (6,)."""
 
 
 def scene_of(clip: ClipWithTruth, nexps: int) -> Scene:
