@@ -1,7 +1,6 @@
 """Weights: files of our own, published checkpoints, and those in the box."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from model.device import resolve_device
 from model.errors import WeightsError
+from model.files import atomic_write
 from model.guided import GuidedLanHdr
 from model.lite import LiteNet
 from model.network import LanHdr, NetworkConfig
@@ -151,14 +151,11 @@ def save_network(network: Network, path: Path | str, *, record: Mapping[str, str
         for name, tensor in network.state_dict().items()
     }
     metadata = {"format": "pt", "config": json.dumps(asdict(network.config)), "record": json.dumps(dict(record))}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        unfinished.write_bytes(safetensors.torch.save(tensors, metadata))
-        os.replace(unfinished, path)
+        with atomic_write(path) as unfinished:
+            unfinished.write_bytes(safetensors.torch.save(tensors, metadata))
     except OSError as error:
         raise WeightsError(f"can't write {path}: {error.strerror}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def published_to_own(key: str) -> str:

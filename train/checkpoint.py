@@ -1,8 +1,6 @@
 """Files of a run: the checkpoint, written atomically and read without running what is in it, and the run's folder."""
 
-import contextlib
 import json
-import os
 import pickle
 import warnings
 from collections.abc import Callable
@@ -13,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from model.files import atomic_write
 from train.config import TrainConfig
 from train.environment import Environment
 from train.errors import TrainError
@@ -72,23 +71,17 @@ def write_atomically(path: Path, content: bytes | Callable[[Path], object]) -> N
     Raises:
         TrainError: If the disk refuses; an old file at `path` is left as it was.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(exist_ok=True)
-        if isinstance(content, bytes):
-            partial.write_bytes(content)
-        else:
-            content(partial)
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        with atomic_write(path, to_disk=True) as unfinished:
+            if isinstance(content, bytes):
+                unfinished.write_bytes(content)
+            else:
+                content(unfinished)
     except (OSError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
         raise TrainError(
             f"{path} cannot be written ({error}): check free space and permissions, then resume"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
 class RunFolder:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from lanhdr_cli.media.errors import MediaError
+from model.files import atomic_write
 
 EXR_SUFFIX = ".exr"
 PNG_SUFFIX = ".png"
@@ -188,20 +189,9 @@ def prepare_folder(folder: Path) -> None:
 @contextmanager
 def complete_file(path: Path) -> Iterator[Path]:
     """Yield a hidden name to write to; it becomes `path` if all goes well and vanishes if not."""
-    with hidden_file(path) as unfinished:
-        try:
-            yield unfinished
-            os.replace(unfinished, path)
-        except OSError as error:
-            reason = f"can't write {path} ({error.strerror})"
-            raise MediaError(f"{reason}: choose another place or free some space") from error
-
-
-@contextmanager
-def hidden_file(path: Path, part: str = "") -> Iterator[Path]:
-    """Yield a hidden name beside `path`, with `part` in it; a file of this name is removed at the end."""
-    hidden = path.with_name(f".{path.name}.{os.getpid()}{part and '.' + part}.tmp")
     try:
-        yield hidden
-    finally:
-        hidden.unlink(missing_ok=True)
+        with atomic_write(path) as unfinished:
+            yield unfinished
+    except OSError as error:
+        reason = f"can't write {path} ({error.strerror})"
+        raise MediaError(f"{reason}: choose another place or free some space") from error

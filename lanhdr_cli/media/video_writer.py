@@ -1,6 +1,7 @@
 """Writers of HDR video and SDR previews: encoded beside other work, complete or absent."""
 
 import logging
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -16,7 +17,7 @@ from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
 from lanhdr_cli.media.hdr10_metadata import ContentLightMeter, MasteringDisplay, StaticMetadata
 from lanhdr_cli.media.mux import MuxPlan, mux_video
-from lanhdr_cli.media.paths import CONTAINERS, complete_file, hidden_file
+from lanhdr_cli.media.paths import CONTAINERS, complete_file
 from lanhdr_cli.media.timecode import advance, parse_timecode
 from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
 from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSFER, to_frame
@@ -67,7 +68,8 @@ class VideoFile:
 
     def __enter__(self) -> Self:
         with ExitStack() as outer, ExitStack() as inner:
-            self._hidden = outer.enter_context(hidden_file(self._path, "pictures"))
+            self._hidden = self._path.with_name(f".{self._path.name}.{os.getpid()}.pictures.tmp")
+            outer.callback(self._hidden.unlink, missing_ok=True)
             self._encoder = inner.enter_context(VideoEncoder(self._hidden, self._plan, measure=self._measure))
             self._work = inner.enter_context(Background(self._encode, depth=QUEUE_DEPTH, name="video"))
             self._inner, self._outer = inner.pop_all(), outer.pop_all()
