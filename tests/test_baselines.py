@@ -1,5 +1,7 @@
 """Merges that learn nothing: right on still scenes, in the known order on moving ones."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,6 @@ from model.exposure import to_ldr, to_radiance
 from train.evaluation.baselines import READ_NOISE as NOMINAL_READ_NOISE
 from train.evaluation.baselines import (
     SHOT_NOISE,
-    Method,
     interpolate,
     interpolate_equal_exposures,
     merge_by_flow,
@@ -51,7 +52,10 @@ def moving_scene(*, frames: int = 5, seed: int = 0) -> Tensor:
     return torch.stack([wide[:, :, SHIFT * frame : SHIFT * frame + 128] for frame in range(frames)])
 
 
-def score(method: Method, ldr: Tensor, truth: Tensor, *, exposures: Tensor = EXPOSURES) -> float:
+MergeFunction = Callable[[Tensor, Tensor], Tensor]
+
+
+def score(method: MergeFunction, ldr: Tensor, truth: Tensor, *, exposures: Tensor = EXPOSURES) -> float:
     return psnr(mu_law(method(ldr, exposures).clamp(0, 1))[None], mu_law(truth)[None]).item()
 
 
@@ -59,7 +63,7 @@ def score(method: Method, ldr: Tensor, truth: Tensor, *, exposures: Tensor = EXP
     "method",
     [reference_alone, merge_unaligned, merge_by_flow, interpolate_equal_exposures, merge_by_flow_and_noise],
 )
-def test_a_still_scene_without_noise_comes_back(method: Method) -> None:
+def test_a_still_scene_without_noise_comes_back(method: MergeFunction) -> None:
     scenes = texture(96, 128).expand(5, -1, -1, -1)
     radiance = method(capture(scenes, EXPOSURES), EXPOSURES)
     # Flow between equal pictures that are rounded differently is a few hundredths of a pixel, not zero.

@@ -1,7 +1,9 @@
 """`lanhdr eval` as users call it: tables and files, frames as `convert` makes them, one line for what is wrong."""
 
 import csv
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,16 @@ import torch
 from click.testing import Result
 from support.converting import invoke, read_exr, save_lite, save_tiny
 from support.fake_benchmarks import fake_folder, fake_tog13, write, write_exr, write_lines
+from support.scored import tiny_clip
 from test_metrics import moving_clip
 
 from lanhdr_cli.evaluation import write_radiance
 from model.exposure import to_radiance
 from train.data.images import read_radiance
 from train.evaluation.benchmarks.catalog import open_benchmark
+from train.evaluation.benchmarks.synthetic import Clip
 from train.evaluation.results import read_results
+from train.synthesis.capture import Capture
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +206,38 @@ def test_baselines_alone_are_scored_where_no_weights_are_bundled(
     assert exact[0] == pytest.approx(-10 * np.log10(mse), abs=1e-4)
 
 
+def test_robustness_compares_with_the_noise_aware_merge(
+    tmp_path: Path, lite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = tiny_clip("meadow", [1.0, 8.0], frames=5)
+
+    def clips(_folder: Path, _nexps: int, *, limit: int | None) -> Iterator[Clip]:
+        assert limit == 3
+        yield Clip(tiny.name, tiny.ldr, tiny.exposures, tiny.radiance, Capture())
+
+    monkeypatch.setattr("lanhdr_cli.evaluation.make_test_clips", clips)
+    arguments = ("--benchmark", "folder", "--data-dir", tmp_path, "--weights", lite, "--limit", 3, "--robustness")
+    outcome = run(*arguments, "--json", tmp_path / "scores.json")
+    assert outcome.exit_code == 0, outcome.output
+    for word in ("disturbance", "noise-aware flow", "lite test", "lost", "flicker", "undisturbed", "6 bits"):
+        assert word in outcome.stdout
+    stored = read_results(tmp_path / "scores.json")
+    assert "meadow: 6 bits" in {score.scene for score in stored.scores}
+    assert "torch" in stored.environment
+
+
+def test_scores_need_no_media_libraries(tmp_path: Path, lite: Path) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('av', 'OpenEXR', 'colour')))\n"
+        "from lanhdr_cli.main import cli\n"
+        f"cli(['eval', '--benchmark', 'selftest', '--limit', '1', '--weights', {str(lite)!r}, '--threads', '1'])"
+    )
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert outcome.returncode == 0, outcome.stderr
+    assert "lite test" in outcome.stdout
+
+
 Arguments = Callable[[Path, Path, Path], list[object]]
 
 
@@ -234,6 +271,22 @@ Arguments = Callable[[Path, Path, Path], list[object]]
         (
             lambda clips, lite, out: ["--benchmark", "selftest", "--weights", lite, "--against", lite],
             "holds no results",
+        ),
+        (
+            lambda clips, lite, out: ["--benchmark", "selftest", "--weights", lite, "--robustness"],
+            "pass --benchmark folder --data-dir DIR",
+        ),
+        (
+            lambda clips, lite, out: [
+                "--benchmark",
+                "folder",
+                "--data-dir",
+                clips,
+                "--robustness",
+                "--report",
+                out / "r",
+            ],
+            "leave out --report",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from support.fake_benchmarks import as_tensor, codes_of, fake_folder, light_of, 
 from model.exposure import GAMMA_8_BIT, to_ldr
 from train.errors import DatasetError
 from train.evaluation.benchmarks.catalog import open_benchmark
-from train.evaluation.benchmarks.synthetic import test_clips as make_clips
+from train.evaluation.benchmarks.synthetic import make_test_clips
 
 TEST_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "test"
 
@@ -174,7 +174,7 @@ def test_hdr_pictures_become_the_clips_that_measuring_makes_of_them(nexps: int, 
         cv2.imwrite(str(tmp_path / f"{name}.hdr"), cv2.resize(small, (256, 128), interpolation=cv2.INTER_CUBIC).clip(0))
     benchmark = open_benchmark("folder", tmp_path, nexps=nexps)
     assert [scene.name for scene in benchmark.scenes] == ["one", "two"] and benchmark.samples == 8
-    for scene, clip in zip(benchmark.scenes, make_clips(tmp_path, nexps), strict=True):
+    for scene, clip in zip(benchmark.scenes, make_test_clips(tmp_path, nexps), strict=True):
         assert list(scene.exposures) == clip.exposures.tolist()
         for number in (0, nexps, len(clip.ldr) - 1):
             assert torch.equal(scene.read_ldr(number), clip.ldr[number])

@@ -20,8 +20,7 @@ from support.report_results import EVIL, METHODS, PROTOCOLS, SCENES, make_exampl
 
 from model.color import mu_law
 from train.errors import DatasetError
-from train.evaluation.html.page import html, write_html
-from train.evaluation.html.tables import embedded_json
+from train.evaluation.html.page import embedded_json, html, write_html
 from train.evaluation.metrics import BY_KEY, NOTHING
 from train.evaluation.results import FrameScore, Protocol
 

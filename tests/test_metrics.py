@@ -23,7 +23,7 @@ from model.response import table_curve
 from train.evaluation.baselines import interpolate_equal_exposures
 from train.evaluation.benchmarks.catalog import open_benchmark
 from train.evaluation.benchmarks.scene import Scene, scene_of
-from train.evaluation.methods import contender
+from train.evaluation.methods import baseline
 from train.evaluation.metrics import (
     BY_KEY,
     MEASURES,
@@ -232,13 +232,13 @@ def test_codes_are_the_camera_s() -> None:
 
 def test_parts_are_scored_where_there_is_no_truth_and_only_there() -> None:
     clip = moving_clip(2)
-    method = contender("interpolation", interpolate_equal_exposures)
+    method = baseline("interpolation", interpolate_equal_exposures)
     blind, seeing = scene_without_truth(clip, 2), scene_of(clip, 2)
-    (scored,) = evaluate([method], [blind], rules=Rules(2))
+    (scored,) = evaluate([method], [blind], rules=Rules(nexps=2))
     assert {score.role for score in scored.scores} == {"low", "high"}
     for score in scored.scores:
         assert score.values["own"] > 60 and score.values["fill"] > 30 and "psnr_t" not in score.values
-    (scored,) = evaluate([method], [seeing], rules=Rules(2))
+    (scored,) = evaluate([method], [seeing], rules=Rules(nexps=2))
     assert all("psnr_t" in score.values and "own" not in score.values for score in scored.scores)
 
 

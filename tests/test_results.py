@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.scored import make_results, score
+from support.scored import make_results, record, score
 
 from train.errors import DatasetError
-from train.evaluation.results import Method, Published, read_results, worst_crop, write_csv, write_results
+from train.evaluation.results import Published, read_results, worst_crop, write_csv, write_results
 
 RESULTS = make_results(
     score("a", "m", {"psnr_t": 30.125, "flicker": 0.1}),
     score("b", "m", {"psnr_t": math.inf}, role="high", protocol="hdrflow"),
-    methods=(Method("m", "network", "m.safetensors", 1234, 0.25, None, "cpu"),),
-    published=(Published("theirs", 2, {"psnr_t": 41.0}, "as predicted", "a paper"),),
+    methods=(record("m", kind="network", weights="m.safetensors", parameters=1234, seconds_per_frame=0.25),),
+    published=(
+        Published(method="theirs", nexps=2, values={"psnr_t": 41.0}, protocol_note="as predicted", source="a paper"),
+    ),
     environment={"torch": "9"},
     command="lanhdr eval",
     truth="estimate",

@@ -4,22 +4,22 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.scored import tiny_clip, two_contenders
+from support.scored import score as make_score
+from support.scored import tiny_clip, two_methods
 from torch import Tensor
 from torch.nn import functional as F
 
 from model.exposure import to_radiance
 from train.evaluation import robustness as module
 from train.evaluation.benchmarks.synthetic import Clip
-from train.evaluation.methods import Contender, baselines, contender
-from train.evaluation.results import Crop, FrameScore
+from train.evaluation.methods import WindowMethod, baseline, baselines
+from train.evaluation.results import FrameScore
 from train.evaluation.robustness import Disturbance, disturbances, evaluate_disturbed, named_rows, robustness_sheet
 from train.synthesis.capture import Capture
 
 
 def score(method: str, psnr_t: float) -> FrameScore:
-    values = {"psnr_t": psnr_t, "flicker": 0.5}
-    return FrameScore("a", 2, "2", "low", method, "lanhdr", values, Crop(0, 0, 1, 0))
+    return make_score("a", method, {"psnr_t": psnr_t, "flicker": 0.5})
 
 
 def make_clip(name: str) -> Clip:
@@ -42,7 +42,7 @@ def test_the_sheet_shows_what_each_method_lost() -> None:
 def test_every_contender_meets_every_disturbance_on_every_clip() -> None:
     chosen = [Disturbance("none", lambda clip: [clip]), Disturbance("twice", lambda clip: [clip, clip])]
     clips = [make_clip("a"), make_clip("b")]
-    rows = list(evaluate_disturbed(two_contenders(), clips, chosen, nexps=2))
+    rows = list(evaluate_disturbed(two_methods(), clips, chosen, nexps=2))
     assert len(rows) == 2 * 2 * (2 + 4)
     assert [row.scene for row in named_rows(rows)][:5] == ["a: none"] * 4 + ["a: twice"]
 
@@ -67,12 +67,12 @@ def test_stated_exposures_reach_the_method() -> None:
         return ldr[0]
 
     chosen = [entry for entry in disturbances() if "too high" in entry.name]
-    list(evaluate_disturbed([contender("look", look)], [make_clip("a")], chosen, nexps=2))
+    list(evaluate_disturbed([baseline("look", look)], [make_clip("a")], chosen, nexps=2))
     assert seen == pytest.approx([8.8, 8.8])
 
 
 def test_what_a_method_makes_on_its_way_is_left_out() -> None:
-    both = Contender(("start", "end"), lambda ldr, exposures: (ldr[0], ldr[1]))
+    both = WindowMethod(names=("start", "end"), run=lambda ldr, exposures: (ldr[0], ldr[1]))
     rows = list(evaluate_disturbed([both], [make_clip("a")], disturbances()[:1], nexps=2))
     assert {score.method for _, score in rows} == {"end"}
 

@@ -7,7 +7,7 @@ import torch
 
 from model.exposure import to_ldr
 from train.errors import DatasetError
-from train.evaluation.benchmarks.synthetic import test_clips as make_clips
+from train.evaluation.benchmarks.synthetic import make_test_clips
 
 TEST_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "test"
 needs_data = pytest.mark.skipif(not TEST_DATA.is_dir(), reason="the test pictures are not beside the checkout")
@@ -24,9 +24,9 @@ def _picture_folder(folder: Path) -> Path:
 @pytest.mark.parametrize("nexps", [2, 3])
 def test_clips_repeat_and_fit_their_truth(tmp_path: Path, nexps: int) -> None:
     folder = _picture_folder(tmp_path)
-    clips = list(make_clips(folder, nexps, size=(48, 64)))
+    clips = list(make_test_clips(folder, nexps, size=(48, 64)))
     assert [clip.name for clip in clips] == ["one", "two"]
-    for clip, again in zip(clips, make_clips(folder, nexps, size=(48, 64)), strict=True):
+    for clip, again in zip(clips, make_test_clips(folder, nexps, size=(48, 64)), strict=True):
         assert torch.equal(clip.ldr, again.ldr) and torch.equal(clip.radiance, again.radiance)
         assert clip.ldr.shape == clip.radiance.shape == (2 * nexps + 4, 3, 48, 64)
         assert clip.radiance.min() >= 0 and 0.1 < clip.radiance.max() <= 1
@@ -36,27 +36,27 @@ def test_clips_repeat_and_fit_their_truth(tmp_path: Path, nexps: int) -> None:
 
 
 def test_neighbors_move(tmp_path: Path) -> None:
-    clip = next(make_clips(_picture_folder(tmp_path), 2, size=(48, 64)))
+    clip = next(make_test_clips(_picture_folder(tmp_path), 2, size=(48, 64)))
     assert (clip.radiance[0] - clip.radiance[2]).abs().mean() > 1e-3
 
 
 def test_a_limit_leaves_clips_as_they_are(tmp_path: Path) -> None:
     folder = _picture_folder(tmp_path)
-    both = list(make_clips(folder, 2, size=(48, 64)))
-    (only,) = make_clips(folder, 2, size=(48, 64), limit=1)
+    both = list(make_test_clips(folder, 2, size=(48, 64)))
+    (only,) = make_test_clips(folder, 2, size=(48, 64), limit=1)
     assert only.name == "one"
     assert torch.equal(only.ldr, both[0].ldr)
-    assert len(list(make_clips(folder, 2, size=(48, 64), limit=9))) == 2
+    assert len(list(make_test_clips(folder, 2, size=(48, 64), limit=9))) == 2
 
 
 def test_folder_without_pictures_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=tmp_path.name):
-        next(make_clips(tmp_path, 2))
+        next(make_test_clips(tmp_path, 2))
 
 
 @needs_data
 def test_held_out_clips_cover_all_kinds_and_exposures() -> None:
-    clips = {clip.name: clip for clip in make_clips(TEST_DATA, 2, size=(88, 160), frames=4)}
+    clips = {clip.name: clip for clip in make_test_clips(TEST_DATA, 2, size=(88, 160), frames=4)}
     assert len(clips) == 17
     assert {int(clip.exposures.max()) for clip in clips.values()} == {4, 8, 16}
     assert {int(clip.exposures[0]) == 1 for clip in clips.values()} == {True, False}

@@ -4,12 +4,11 @@ import io
 
 import pytest
 from rich.console import Console
-from support.scored import make_results, score
+from support.scored import make_results, record, score
 
 from train.evaluation.benchmarks.catalog import NAMES
 from train.evaluation.metrics import BY_KEY
 from train.evaluation.protocols import PROTOCOLS
-from train.evaluation.results import Method
 from train.evaluation.tables import ROLES, Sheet, entries, mean_sheet, published_for, scene_sheet, title_of
 
 RESULTS = make_results(
@@ -18,8 +17,8 @@ RESULTS = make_results(
     score("a", "new", {"psnr_t": 34.0, "flicker": 0.25}),
     score("b", "new", {"psnr_t": 35.0}, role="high"),
     methods=(
-        Method("old", "baseline", None, None, 1.25, None, "cpu"),
-        Method("new", "network", "n.safetensors", 12, None, 99.6, "cpu"),
+        record("old", seconds_per_frame=1.25),
+        record("new", kind="network", weights="n.safetensors", parameters=12, peak_memory_mib=99.6),
     ),
 )
 
@@ -75,7 +74,7 @@ def test_figures_relative_to_another_method_say_so_and_come_last() -> None:
 
 @pytest.fixture
 def sheet() -> Sheet:
-    return Sheet("Points", ("name", "x"), (("one", "1.0"), ("two", "2.0")), frozenset({(1, 1)}))
+    return Sheet(title="Points", columns=("name", "x"), rows=(("one", "1.0"), ("two", "2.0")), best=frozenset({(1, 1)}))
 
 
 def test_markdown_aligns_figures_and_emphasises_the_best(sheet: Sheet) -> None:

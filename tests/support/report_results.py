@@ -2,7 +2,8 @@
 
 import torch
 
-from train.evaluation.results import Crop, Example, FrameScore, Method, Protocol, Published, Results, Role
+from support.scored import record
+from train.evaluation.results import Crop, Example, FrameScore, Protocol, Published, Results, Role
 
 EVIL = '</script><script>alert("1")</script> & <b>'
 METHODS = ("plain", EVIL, "net's")
@@ -17,9 +18,10 @@ def value_of(scene: int, frame: int, *, method: int, protocol: int) -> float:
 
 def make_scores() -> tuple[FrameScore, ...]:
     return tuple(
-        FrameScore(SCENES[scene], frame, f"img<{frame}>", role_of(frame), METHODS[method], PROTOCOLS[protocol],
-                   {"psnr_t": value, "ssim_t": value / 100} | ({"flicker": 40 - value} if frame > 2 else {}),
-                   Crop(4, 8, 16, 0.1))
+        FrameScore(scene=SCENES[scene], frame=frame, label=f"img<{frame}>", role=role_of(frame),
+                   method=METHODS[method], protocol=PROTOCOLS[protocol],
+                   values={"psnr_t": value, "ssim_t": value / 100} | ({"flicker": 40 - value} if frame > 2 else {}),
+                   crop=Crop(4, 8, 16, 0.1))
         for protocol in range(2) for method in range(3) for scene in range(2) for frame in range(2, 7)
         for value in [value_of(scene, frame, method=method, protocol=protocol)]
     )  # fmt: skip
@@ -36,16 +38,30 @@ def make_results() -> Results:
         nexps=2,
         notes=("There is no <truth> & all is relative.",),
         methods=(
-            Method("plain", "baseline", None, None, 0.0123, 210.4, "cpu"),
-            Method(EVIL, "start", "a&b.safetensors", None, None, None, "cpu"),
-            Method("net's", "network", "a&b.safetensors", 412345, 0.456, 512.6, "cpu <2 threads>"),
+            record("plain", seconds_per_frame=0.0123, peak_memory_mib=210.4),
+            record(EVIL, kind="start", weights="a&b.safetensors"),
+            record(
+                "net's",
+                kind="network",
+                weights="a&b.safetensors",
+                parameters=412345,
+                seconds_per_frame=0.456,
+                peak_memory_mib=512.6,
+                device="cpu <2 threads>",
+            ),
         ),
         scores=make_scores(),
         published=(
             Published(
-                "plain", 2, {"psnr_t": 38.22, "psnr_t low": 35.5}, "as predicted; <b>", "https://example.org/a?b&c"
+                method="plain",
+                nexps=2,
+                values={"psnr_t": 38.22, "psnr_t low": 35.5},
+                protocol_note="as predicted; <b>",
+                source="https://example.org/a?b&c",
             ),
-            Published("Theirs", 2, {"psnr_t": 39.0}, "pasted", "javascript:alert(1)"),
+            Published(
+                method="Theirs", nexps=2, values={"psnr_t": 39.0}, protocol_note="pasted", source="javascript:alert(1)"
+            ),
         ),
         environment={"torch": "2 <cpu>", "commit": "abc"},
         command="lanhdr eval --benchmark selftest --weights 'a&b.safetensors'",
@@ -57,4 +73,13 @@ def make_example(*, truth: bool = True) -> Example:
     wanted = torch.rand(3, 16, 16, generator=generator)
     pictures = {name: (wanted * (0.97 - 0.2 * place)) for place, name in enumerate(METHODS)}
     reference = torch.rand(3, 16, 16, generator=generator)
-    return Example(SCENES[0], 3, "img<3>", "worst", Crop(4, 8, 16, 0.1), reference, pictures, wanted if truth else None)
+    return Example(
+        scene=SCENES[0],
+        frame=3,
+        label="img<3>",
+        rank="worst",
+        crop=Crop(4, 8, 16, 0.1),
+        reference=reference,
+        pictures=pictures,
+        truth=wanted if truth else None,
+    )

@@ -9,8 +9,8 @@ from torch import Tensor
 from model.color import mu_law, mu_law_inverse
 from model.exposure import GAMMA_8_BIT, to_ldr
 from train.evaluation.baselines import reference_alone
-from train.evaluation.methods import Contender, contender
-from train.evaluation.results import Crop, FrameScore, Method, Protocol, Results, Role
+from train.evaluation.methods import WindowMethod, baseline
+from train.evaluation.results import Crop, FrameScore, MethodRecord, Protocol, Results, Role
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,40 @@ class Offset:
         return mu_law_inverse(mu_law(shortest) + self.amount)
 
 
-def two_contenders(amount: float = -0.01) -> list[Contender]:
+def two_methods(amount: float = -0.01) -> list[WindowMethod]:
     """One that errs by `amount`, and before it one that errs twice as much."""
-    return [contender("worse", Offset(2 * amount)), contender("better", Offset(amount))]
+    return [baseline("worse", Offset(2 * amount)), baseline("better", Offset(amount))]
 
 
 def score(
     scene: str, method: str, values: dict[str, float], *, role: Role = "low", protocol: Protocol = "lanhdr"
 ) -> FrameScore:
     """What a method scored on frame 2 of a scene."""
-    return FrameScore(scene, 2, "0002", role, method, protocol, values, Crop(0, 0, 1, 0))
+    return FrameScore(
+        scene=scene,
+        frame=2,
+        label="0002",
+        role=role,
+        method=method,
+        protocol=protocol,
+        values=values,
+        crop=Crop(0, 0, 1, 0),
+    )
 
 
-def make_results(*scores: FrameScore, methods: tuple[Method, ...] = (), **others: Any) -> Results:
+def make_results(*scores: FrameScore, methods: tuple[MethodRecord, ...] = (), **others: Any) -> Results:
     """Results of a set that is none; methods follow from the scores if they are not given."""
     names = dict.fromkeys(entry.method for entry in scores)
-    found = methods or tuple(Method(name, "baseline", None, None, None, None, "cpu") for name in names)
-    return Results("selftest", "A set", 2, ("A note.",), found, scores, **others)
+    found = methods or tuple(record(name) for name in names)
+    return Results(
+        benchmark="selftest", title="A set", nexps=2, notes=("A note.",), methods=found, scores=scores, **others
+    )
+
+
+def record(name: str, **others: Any) -> MethodRecord:
+    """A method that learns nothing and was not measured, unless others say so."""
+    values: dict[str, Any] = {
+        "kind": "baseline", "weights": None, "parameters": None, "seconds_per_frame": None, "peak_memory_mib": None,
+        "device": "cpu",
+    }  # fmt: skip
+    return MethodRecord(name=name, **values | others)

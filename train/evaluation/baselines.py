@@ -4,7 +4,6 @@ Each takes a window, encoded with 1/2.2 in 0..1, (N, 3, H, W), and its linear ex
 (N); each returns the linear radiance at the middle frame, 1.0 = clip level of the shortest exposure, (3, H, W).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -60,8 +59,6 @@ def noise_level(ldr: Tensor) -> Tensor:
     quiet = torch.nanquantile(ratio.flatten(1), 0.25, dim=1).nan_to_num(1.0)
     return (1.2 * quiet).clamp(0.05, 30).median()  # 1.2: a low quantile lies below the mean
 
-
-Method = Callable[[Tensor, Tensor], Tensor]
 
 CLIPPED = 0.98
 # Where a reference begins to show something itself, and where it does so well: encoded, of its brightest channel.

@@ -1,6 +1,6 @@
 """Two runs over the same scenes: what differs, and whether that may be chance."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -8,21 +8,14 @@ from train.errors import DatasetError
 from train.evaluation.metrics import MEASURES, NOTHING, Measure
 from train.evaluation.protocols import IN_WORDS
 from train.evaluation.results import Protocol, Results
-from train.evaluation.tables import Sheet, mean, protocols_of, title_of, under
+from train.evaluation.tables import Means, Sheet, protocols_of, scenes_of, title_of
 
 TEST = "Wilcoxon signed-rank test over scenes, two-sided"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What differs between a method of this run and one of the earlier run, by one measure.
-
-    Args:
-        measure: The measure.
-        scenes: Names of the scenes that both runs have.
-        now: Mean of each scene in this run.
-        before: In the earlier run.
-    """
+    """The means by scene of a method of this run and of one of the earlier run, by one measure."""
 
     measure: Measure
     scenes: tuple[str, ...]
@@ -42,7 +35,7 @@ class Difference:
 
     @property
     def p_value(self) -> float:
-        """How likely differences as large are if neither run is better.
+        """Probability of differences as large if neither run is better.
 
         Scenes are counted and not frames, for frames of a scene resemble each other.
         """
@@ -54,16 +47,9 @@ class Difference:
         return float(wilcoxon(self.differences, method="exact" if exact else "approx").pvalue)
 
 
-@dataclass(frozen=True)
-class Opponents:
-    """A method of this run and one of the earlier run.
-
-    Args:
-        now: Name of the method here.
-        before: Its name there.
-        protocol: Which scores.
-        differences: By measure.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A method of this run and one of the earlier run, by all measures."""
 
     now: str
     before: str
@@ -71,35 +57,30 @@ class Opponents:
     differences: tuple[Difference, ...]
 
 
-def compare(now: Results, before: Results) -> tuple[Opponents, ...]:
+def compare(now: Results, before: Results) -> tuple[Comparison, ...]:
     """Compare methods of the same name, and the last method of each run, which is the one that matters.
-
-    Args:
-        now: This run.
-        before: The earlier one.
 
     Raises:
         DatasetError: If the runs have nothing in common.
     """
     demand_same_set(before, now.benchmark, nexps=now.nexps)
-    found = tuple(
-        Opponents(name, other, protocol, differences)
-        for protocol in protocols_of(now)
-        for name, other in _pairs(now, before)
-        if (differences := tuple(_differences(now, before, names=(name, other), protocol=protocol)))
-    )
-    if not found:
+    names = [method.name for method in before.methods]
+    pairs = [(method.name, method.name) for method in now.methods if method.name in names]
+    last = (now.methods[-1].name, names[-1])
+    pairs += [] if last in pairs else [last]
+    comparisons = []
+    for protocol in protocols_of(now):
+        for name, other in pairs:
+            differences = _differences(now, before, names=(name, other), protocol=protocol)
+            if differences:
+                comparisons.append(Comparison(now=name, before=other, protocol=protocol, differences=differences))
+    if not comparisons:
         raise DatasetError("the earlier run has no scene, method and protocol of this one: pass another as --against")
-    return found
+    return tuple(comparisons)
 
 
 def demand_same_set(before: Results, benchmark: str, *, nexps: int) -> None:
     """Make sure that an earlier run is of the same set.
-
-    Args:
-        before: The earlier run.
-        benchmark: Name of the set.
-        nexps: Number of exposures.
 
     Raises:
         DatasetError: If it is of another one.
@@ -111,75 +92,59 @@ def demand_same_set(before: Results, benchmark: str, *, nexps: int) -> None:
         )
 
 
-def comparison_sheets(found: Sequence[Opponents], now: Results) -> list[Sheet]:
-    """Tables of a comparison: one of all measures, and the first measure scene by scene.
-
-    Args:
-        found: What differs.
-        now: This run.
-    """
-    return [sheet for opponents in found for sheet in (_summary(opponents, now), _scenes(opponents, now))]
-
-
-def _pairs(now: Results, before: Results) -> list[tuple[str, str]]:
-    names = [method.name for method in before.methods]
-    same = [(method.name, method.name) for method in now.methods if method.name in names]
-    last = (now.methods[-1].name, names[-1])
-    return same if last in same else [*same, last]
-
-
-def _differences(now: Results, before: Results, *, names: tuple[str, str], protocol: Protocol) -> Iterator[Difference]:
-    for measure in MEASURES:
-        means = [
-            _by_scene(results, measure, method=name, protocol=protocol)
-            for results, name in zip((now, before), names, strict=True)
-        ]
-        scenes = tuple(scene for scene in means[0] if scene in means[1])
-        if scenes:
-            values = [tuple(found[scene] for scene in scenes) for found in means]
-            yield Difference(measure, scenes, *values)
-
-
-def _by_scene(results: Results, measure: Measure, *, method: str, protocol: Protocol) -> dict[str, float]:
-    scores = under(results, protocol)
-    scenes = dict.fromkeys(score.scene for score in scores)
-    means = {scene: mean(scores, measure.key, method=method, scene=scene) for scene in scenes}
-    return {scene: value for scene, value in means.items() if value is not None}
-
-
-def _summary(opponents: Opponents, now: Results) -> Sheet:
-    rows = tuple(
-        (
-            title_of(found.measure, now.truth),
-            found.measure.shown(fmean(found.before)),
-            found.measure.shown(fmean(found.now)),
-            _signed(found.measure, fmean(found.differences)),
-            f"{found.better} of {len(found.scenes)}",
-            f"{found.p_value:.2g}",
+def comparison_sheets(comparisons: Sequence[Comparison], now: Results) -> list[Sheet]:
+    """Lay out each comparison: all measures, and the first measure scene by scene."""
+    sheets = []
+    for comparison in comparisons:
+        names = comparison.now
+        if comparison.now != comparison.before:
+            names = f"{comparison.now} after {comparison.before}"
+        title = f"{names} against the earlier run, {IN_WORDS[comparison.protocol]}"
+        rows = tuple(
+            (
+                title_of(difference.measure, now.truth),
+                difference.measure.shown(fmean(difference.before)),
+                difference.measure.shown(fmean(difference.now)),
+                _signed(difference.measure, fmean(difference.differences)),
+                f"{difference.better} of {len(difference.scenes)}",
+                f"{difference.p_value:.2g}",
+            )
+            for difference in comparison.differences
         )
-        for found in opponents.differences
-    )
-    columns = ("mean over scenes", "before", "now", "difference", "scenes better", "p")
-    return Sheet(f"{_title(opponents)}; p: {TEST}, n = {_most(opponents)}", columns, rows)
+        most = max(len(difference.scenes) for difference in comparison.differences)
+        columns = ("mean over scenes", "before", "now", "difference", "scenes better", "p")
+        sheets.append(Sheet(title=f"{title}; p: {TEST}, n = {most}", columns=columns, rows=rows))
+        first = comparison.differences[0]
+        scenes = tuple(
+            (scene, first.measure.shown(old), first.measure.shown(new), _signed(first.measure, new - old))
+            for scene, old, new in zip(first.scenes, first.before, first.now, strict=True)
+        )
+        title = f"{title_of(first.measure, now.truth)}: {title}"
+        sheets.append(Sheet(title=title, columns=("scene", "before", "now", "difference"), rows=scenes))
+    return sheets
 
 
-def _scenes(opponents: Opponents, now: Results) -> Sheet:
-    first = opponents.differences[0]
-    rows = tuple(
-        (scene, first.measure.shown(old), first.measure.shown(new), _signed(first.measure, new - old))
-        for scene, old, new in zip(first.scenes, first.before, first.now, strict=True)
-    )
-    title = f"{title_of(first.measure, now.truth)}: {_title(opponents)}"
-    return Sheet(title, ("scene", "before", "now", "difference"), rows)
-
-
-def _title(opponents: Opponents) -> str:
-    names = opponents.now if opponents.now == opponents.before else f"{opponents.now} after {opponents.before}"
-    return f"{names} against the earlier run, {IN_WORDS[opponents.protocol]}"
-
-
-def _most(opponents: Opponents) -> int:
-    return max(len(found.scenes) for found in opponents.differences)
+def _differences(
+    now: Results, before: Results, *, names: tuple[str, str], protocol: Protocol
+) -> tuple[Difference, ...]:
+    differences = []
+    runs = [(name, Means(run.scores), scenes_of(run, protocol)) for name, run in zip(names, (now, before), strict=True)]
+    for measure in MEASURES:
+        ours, theirs = (
+            {scene: means.of(measure.key, protocol=protocol, method=name, scene=scene) for scene in scenes}
+            for name, means, scenes in runs
+        )
+        common = {
+            scene: (value, other)
+            for scene, value in ours.items()
+            if value is not None and (other := theirs.get(scene)) is not None
+        }
+        if common:
+            values = [value for value, _ in common.values()], [other for _, other in common.values()]
+            differences.append(
+                Difference(measure=measure, scenes=tuple(common), now=tuple(values[0]), before=tuple(values[1]))
+            )
+    return tuple(differences)
 
 
 def _signed(measure: Measure, value: float) -> str:

@@ -1,31 +1,83 @@
-"""Who is compared: methods that learn nothing, and networks with their weights."""
+"""The methods under evaluation: classical baselines and trained networks."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from fractions import Fraction
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from model.exposure import GAMMA_8_BIT, CodePrecision
-from model.network import Prediction
-from model.pretrained import Network, Pretrained, load_network
+from model.frames import LdrFrame
+from model.network import NetworkConfig, Prediction
+from model.pretrained import Network, load_network
 from model.reconstruct import Reconstructor
 from train.evaluation.baselines import (
-    Method,
     interpolate_equal_exposures,
     merge_by_flow,
     merge_by_flow_and_noise,
     merge_unaligned,
     reference_alone,
 )
+from train.evaluation.benchmarks.scene import Scene
+from train.evaluation.cost import Meter
+
+Outputs = tuple[Tensor, ...]  # linear radiance as a method returns it, (3, H, W), one per name of the method
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A network that takes part.
+@dataclass(frozen=True, kw_only=True)
+class Method(ABC):
+    """A method that reconstructs frames of a scene.
+
+    Args:
+        names: Names of its results in tables; the last is its own, those before it are made on the way.
+    """
+
+    names: tuple[str, ...]
+
+    @property
+    def device(self) -> torch.device:
+        """The device that computes."""
+        return torch.device("cpu")
+
+    @abstractmethod
+    def stream(self, scene: Scene, frames: Sequence[int], *, nexps: int, meter: Meter) -> Iterator[tuple[int, Outputs]]:
+        """Reconstruct some frames, in order of time; yield the number of each with its outputs."""
+
+    @abstractmethod
+    def reconstruct(self, scene: Scene, frame: int, *, nexps: int) -> Outputs:
+        """Reconstruct one frame from its window alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowMethod(Method):
+    """A method that learns nothing and works window by window.
+
+    Args:
+        run: Maps encoded frames (N, 3, H, W) and their exposures (N) to the outputs for the middle frame.
+    """
+
+    run: Callable[[Tensor, Tensor], Outputs]
+
+    def stream(self, scene: Scene, frames: Sequence[int], *, nexps: int, meter: Meter) -> Iterator[tuple[int, Outputs]]:
+        """Reconstruct some frames, each from its window."""
+        for frame in frames:
+            ldr, exposures = read_window(scene, frame, nexps=nexps)
+            with meter.combining(), torch.no_grad():
+                outputs = self.run(ldr, exposures)
+            yield frame, outputs
+
+    def reconstruct(self, scene: Scene, frame: int, *, nexps: int) -> Outputs:
+        """Reconstruct one frame from its window."""
+        with torch.no_grad():
+            return self.run(*read_window(scene, frame, nexps=nexps))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkMethod(Method):
+    """A network with its weights; the results of a guided one are its start and its own.
 
     Args:
         reconstructor: The network, as `lanhdr convert` runs it.
@@ -36,99 +88,96 @@ class Trained:
     weights: str
 
     @property
+    def device(self) -> torch.device:
+        """The device of the network."""
+        return self.reconstructor.device
+
+    @property
     def parameters(self) -> int:
-        """Number of its weights."""
+        """Number of the network's parameters."""
         network: Network = self.reconstructor.network  # type: ignore[assignment]
         return sum(values.numel() for values in network.parameters())
 
-    def window(self, ldr: Tensor, exposures: Tensor, precision: CodePrecision) -> tuple[Tensor, ...]:
-        """Reconstruct the middle frame of a window alone; otherwise as a `Contender` runs."""
-        place, network = self.reconstructor.device, self.reconstructor.network
-        stated = precision.tensor()[None].to(place)
-        return self.outputs(network(ldr[None].to(place), exposures[None].to(place), stated))  # type: ignore[operator]
+    def stream(self, scene: Scene, frames: Sequence[int], *, nexps: int, meter: Meter) -> Iterator[tuple[int, Outputs]]:
+        """Stream the scene through the network up to the last of the frames."""
 
-    def outputs(self, prediction: Prediction) -> tuple[Tensor, ...]:
-        """Radiances that a prediction holds, (3, H, W) each, on the CPU: of a guided network its start comes first."""
-        found = prediction.radiance if prediction.start is None else torch.cat([prediction.start, prediction.radiance])
-        return tuple(found.float().cpu())  # so that the time taken includes all work of a GPU
+        def read() -> Iterator[LdrFrame]:
+            for number, exposure in enumerate(scene.exposures):
+                with meter.reading():
+                    image = scene.read_ldr(number)
+                yield LdrFrame(image, exposure, Fraction(number), scene.precision)
 
+        windows = self.reconstructor.windows(read(), period=nexps)
+        for number in range(max(frames, default=-1) + 1):
+            with meter.preparing():
+                window = next(windows)
+            if number in frames:
+                with meter.combining():
+                    outputs = _outputs(self.reconstructor.predict(window))
+                yield number, outputs
 
-@dataclass(frozen=True)
-class Contender:
-    """Something that reconstructs the middle frame of a window.
-
-    Args:
-        names: What tables call its results; the last is what it is for, the others are made on the way.
-        run: Maps (ldr (N, 3, H, W), exposures (N)) to one radiance (3, H, W) per name.
-        trained: What a network is; None for what learns nothing.
-    """
-
-    names: tuple[str, ...]
-    run: Callable[[Tensor, Tensor], tuple[Tensor, ...]]
-    trained: Trained | None = None
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return self.trained.reconstructor.device if self.trained else torch.device("cpu")
+    def reconstruct(self, scene: Scene, frame: int, *, nexps: int) -> Outputs:
+        """Run the network on the window of one frame."""
+        ldr, exposures = (values[None].to(self.device) for values in read_window(scene, frame, nexps=nexps))
+        precision = scene.precision.tensor()[None].to(self.device)
+        with torch.no_grad():
+            return _outputs(self.reconstructor.network(ldr, exposures, precision))  # type: ignore[operator]
 
 
-def baselines() -> list[Contender]:
-    """All methods that learn nothing, from the simplest to the best."""
+def _outputs(prediction: Prediction) -> Outputs:
+    radiance = prediction.radiance
+    if prediction.start is not None:
+        radiance = torch.cat([prediction.start, radiance])
+    return tuple(radiance.float().cpu())  # so that the time taken includes all work of a GPU
+
+
+def read_window(scene: Scene, frame: int, *, nexps: int) -> tuple[Tensor, Tensor]:
+    """Read the window around a frame: encoded frames, (N, 3, H, W), and their exposures, (N)."""
+    radius = NetworkConfig(nexps).window_length // 2
+    numbers = range(frame - radius, frame + radius + 1)
+    ldr = torch.stack([scene.read_ldr(number) for number in numbers])
+    return ldr, torch.tensor([scene.exposures[number] for number in numbers])
+
+
+def baselines() -> list[WindowMethod]:
+    """Return all methods that learn nothing, from the simplest to the best."""
     return [
-        contender("reference", reference_alone),
-        contender("unaligned merge", merge_unaligned),
-        contender("flow merge", merge_by_flow),
-        interpolation(),
+        baseline("reference", reference_alone),
+        baseline("unaligned merge", merge_unaligned),
+        baseline("flow merge", merge_by_flow),
+        baseline("equal-exposure interpolation", interpolate_equal_exposures),
         noise_aware_merge(),
     ]
 
 
-def interpolation() -> Contender:
-    """Equal-exposure interpolation: what moves where the reference is black or clipped, two equal frames tell best."""
-    return contender("equal-exposure interpolation", interpolate_equal_exposures)
+def noise_aware_merge() -> WindowMethod:
+    """Return the best method that learns nothing."""
+    return baseline("noise-aware flow", merge_by_flow_and_noise)
 
 
-def noise_aware_merge() -> Contender:
-    """The best method that learns nothing: what disturbances are compared with."""
-    return contender("noise-aware flow", merge_by_flow_and_noise)
+def baseline(name: str, merge: Callable[[Tensor, Tensor], Tensor]) -> WindowMethod:
+    """Make a method of a function of encoded frames and exposures that returns one radiance."""
+    return WindowMethod(names=(name,), run=lambda ldr, exposures: (merge(ldr, exposures),))
 
 
-def contender(name: str, method: Method) -> Contender:
-    """Enter a method under a name."""
-    return Contender((name,), lambda ldr, exposures: (method(ldr, exposures),))
-
-
-def trained(paths: Sequence[Path], *, nexps: int, device: str = "cpu") -> list[Contender]:
-    """Enter networks; a guided one is preceded by its start.
-
-    Args:
-        paths: Files of weights.
-        nexps: Number of exposures.
-        device: Where to compute.
+def load_methods(paths: Sequence[Path], *, nexps: int, device: str = "cpu") -> list[NetworkMethod]:
+    """Load networks from files of weights.
 
     Returns:
-        One per file, named as the weights call themselves, with the file's name where that is not enough.
+        One per file, with the name in its record, and with that of the file where names are equal.
 
     Raises:
         WeightsError: If a file is not one of weights for this number of exposures.
     """
     loaded = [load_network(path, nexps=nexps) for path in paths]
-    count = Counter(entry.name for entry in loaded)
-    return [
-        _network(
-            entry,
-            path,
-            device=device,
-            name=entry.name if count[entry.name] == 1 else f"{entry.name} ({path.parent.name}/{path.stem})",
-        )
-        for path, entry in zip(paths, loaded, strict=True)
-    ]
-
-
-def _network(loaded: Pretrained, path: Path, *, name: str, device: str) -> Contender:
-    entry = Trained(Reconstructor(loaded.network, device=device), path.name)
-    guided = loaded.network.config.output == "guided"
-    names = (f"start of {name}", name) if guided else (name,)
-    run = partial(entry.window, precision=GAMMA_8_BIT)
-    return Contender(names, run, entry)
+    count = Counter(pretrained.name for pretrained in loaded)
+    methods = []
+    for path, pretrained in zip(paths, loaded, strict=True):
+        name = pretrained.name
+        if count[name] > 1:
+            name = f"{name} ({path.parent.name}/{path.stem})"
+        guided = pretrained.network.config.output == "guided"
+        names = (f"start of {name}", name) if guided else (name,)
+        reconstructor = Reconstructor(pretrained.network, device=device)
+        methods.append(NetworkMethod(names=names, reconstructor=reconstructor, weights=path.name))
+    return methods

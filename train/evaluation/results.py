@@ -1,9 +1,9 @@
-"""What an evaluation found, in the form that tables, files and the report are made of."""
+"""The record of an evaluation, and its files."""
 
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -35,14 +35,7 @@ STEP = 16
 
 @dataclass(frozen=True)
 class Crop:
-    """Where a frame is worst.
-
-    Args:
-        top: First row.
-        left: First column.
-        side: Rows and columns, at most 160.
-        error: Mean absolute error of mu-law values in it.
-    """
+    """A square of a frame, at most 160 pixels wide, and the mean absolute error of its mu-law values."""
 
     top: int
     left: int
@@ -50,18 +43,18 @@ class Crop:
     error: float
 
     def cut(self, picture: Tensor) -> Tensor:
-        """Cut this place out of a picture, (..., H, W) -> (..., side, side)."""
+        """Crop a picture, (..., H, W) -> (..., side, side)."""
         return picture[..., self.top : self.top + self.side, self.left : self.left + self.side]
 
 
-def worst_crop(output: Tensor, wanted: Tensor) -> Crop:
+def worst_crop(output: Tensor, target: Tensor) -> Crop:
     """Find the square of 160 pixels, of those at every 16th, with the largest mean error of mu-law values.
 
     Args:
         output: Mu-law values, (1, 3, H, W).
-        wanted: What they should be, or are to be compared with, same shape.
+        target: The truth, or another picture to compare with, same shape.
     """
-    errors = (output - wanted).abs().mean(1, keepdim=True)  # (1, 1, H, W)
+    errors = (output - target).abs().mean(1, keepdim=True)  # (1, 1, H, W)
     height, width = errors.shape[-2:]
     side = min(SIDE, height, width)
     means = F.avg_pool2d(errors, side, stride=STEP)[0, 0]
@@ -76,18 +69,17 @@ Role = Literal["low", "middle", "high"]
 Rank = Literal["worst", "best"]
 
 
-@dataclass(frozen=True)
-class Method:
-    """One method that was compared, and what it costs.
+@dataclass(frozen=True, kw_only=True)
+class MethodRecord:
+    """A method under evaluation, and its cost.
 
     Args:
-        name: What tables call it.
-        kind: `baseline` learns nothing; `start` is what a guided network starts from and learns nothing either.
-        weights: Name of the file of weights, None for what has none.
-        parameters: Number of the network's parameters, None for what has none.
-        seconds_per_frame: What a frame takes; None if it was not measured.
+        kind: `baseline` learns nothing; `start` is the start of a guided network and learns nothing either.
+        weights: Name of the file of weights, None if there is none.
+        parameters: Number of the network's parameters, None if it is no network.
+        seconds_per_frame: Time of a frame; None if it was not measured.
         peak_memory_mib: Most memory in use while it ran; None if it was not measured.
-        device: What it ran on.
+        device: The device in words.
     """
 
     name: str
@@ -99,19 +91,17 @@ class Method:
     device: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FrameScore:
-    """How well a method did on a frame, under a protocol.
+    """The scores of a method on a frame, under a protocol.
 
     Args:
-        scene: Name of the scene.
         frame: Number of the frame in the scene.
-        label: What the set calls the frame.
-        role: Which exposure the frame has.
-        method: Name of the method.
+        label: Name of the frame in the set.
+        role: Exposure of the frame in the cycle.
         protocol: `lanhdr`: as predicted; `hdrflow`: well-exposed parts of the reference pasted before scoring.
-        values: Figures by the keys of `measures.MEASURES`; those that are not defined for the frame are absent.
-        crop: Where it did worst.
+        values: Figures by the keys of `metrics.MEASURES`; those that are not defined for the frame are absent.
+        crop: The worst place.
     """
 
     scene: str
@@ -124,16 +114,14 @@ class FrameScore:
     crop: Crop
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Published:
-    """Figures that others published for the same set.
+    """Published figures of a method for the same set.
 
     Args:
-        method: Name of the method.
-        nexps: Number of exposures.
-        values: Figures by the keys of `measures.MEASURES`.
-        protocol_note: How they were measured.
-        source: Where they stand.
+        values: Figures by the keys of `metrics.MEASURES`.
+        protocol_note: Protocol and remarks.
+        source: Address of the publication.
     """
 
     method: str
@@ -143,19 +131,15 @@ class Published:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Example:
-    """A place to be shown as a picture.
+    """A crop of a frame, one of the worst or of the best, to be shown as pictures.
 
     Args:
-        scene: Name of the scene.
-        frame: Number of the frame in the scene.
-        label: What the set calls the frame.
-        rank: Whether it is one of the worst or of the best.
-        crop: Where in the frame.
-        reference: The place as captured, encoded with 1/2.2, 0..1, (3, h, w).
-        pictures: What each method made of it, by name: linear radiance, 0..1, (3, h, w).
-        truth: What it should be, same form; None where there is none.
+        label: Name of the frame in the set.
+        reference: The crop as captured, encoded with 1/2.2, 0..1, (3, h, w).
+        pictures: Results by method: linear radiance, 0..1, (3, h, w).
+        truth: The truth in the same form; None where there is none.
     """
 
     scene: str
@@ -168,28 +152,24 @@ class Example:
     truth: Tensor | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Results:
-    """All that a run of an evaluation found.
+    """The record of an evaluation.
 
     Args:
-        benchmark: Name of the set.
-        title: Its name in headings.
-        nexps: Number of exposures in the cycle.
-        notes: What must be said beside the figures.
-        methods: What was compared, in the order of the tables; the last is what it is about.
-        scores: Of every frame, method and protocol.
-        published: What others published for this set.
-        environment: What it ran on, in words.
-        command: The command line.
-        truth: Whether the truth is one, or another method's estimate, to which all figures of likeness are relative.
+        title: Name of the set in headings.
+        notes: Remarks that belong beside the figures.
+        methods: Methods in the order of the tables; the last is the one under evaluation.
+        scores: Scores of every frame, method and protocol.
+        environment: Versions and hardware, in words.
+        truth: Whether there is a truth, or another method's estimate, to which all figures of likeness are relative.
     """
 
     benchmark: str
     title: str
     nexps: int
     notes: tuple[str, ...]
-    methods: tuple[Method, ...]
+    methods: tuple[MethodRecord, ...]
     scores: tuple[FrameScore, ...]
     published: tuple[Published, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
@@ -198,7 +178,7 @@ class Results:
 
 
 def write_results(path: Path, results: Results) -> None:
-    """Write all of it as JSON; values that are not finite become Infinity and NaN, as Python's module has it.
+    """Write results as JSON; values that are not finite become Infinity and NaN, as Python's module has it.
 
     Raises:
         DatasetError: If the file cannot be written.
@@ -207,7 +187,7 @@ def write_results(path: Path, results: Results) -> None:
 
 
 def read_results(path: Path) -> Results:
-    """Read what `write_results` wrote.
+    """Read a file of `write_results`.
 
     Raises:
         DatasetError: If the file is missing, damaged, or something else.
@@ -224,19 +204,16 @@ def read_results(path: Path) -> Results:
 
 
 def write_csv(path: Path, results: Results) -> None:
-    """Write a row per frame, method and protocol; what is not defined is left empty.
+    """Write a row per frame, method and protocol; measures that are not defined are left empty.
 
     Raises:
         DatasetError: If the file cannot be written.
     """
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(_rows(results))
-    write_text(path, text.getvalue())
-
-
-def _rows(results: Results) -> Iterator[list[object]]:
+    rows = csv.writer(text, lineterminator="\n")
     keys = [measure.key for measure in MEASURES]
-    yield ["benchmark", "scene", "frame", "label", "role", "method", "protocol", *keys]
+    rows.writerow(["benchmark", "scene", "frame", "label", "role", "method", "protocol", *keys])
     for score in results.scores:
         place = [results.benchmark, score.scene, score.frame, score.label, score.role, score.method, score.protocol]
-        yield [*place, *(score.values.get(key, "") for key in keys)]
+        rows.writerow([*place, *(score.values.get(key, "") for key in keys)])
+    write_text(path, text.getvalue())

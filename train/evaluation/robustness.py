@@ -1,4 +1,4 @@
-"""How much of a score disturbances cost."""
+"""Robustness: the loss of scores by wrong assumptions and bad footage."""
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,15 +15,15 @@ from model.color import mu_law
 from model.errors import ResponseError
 from model.exposure import ExposureCycle
 from model.frames import exposure_windows
-from model.response import ResponseCurve, gamma_curve
+from model.response import gamma_curve
 from train.evaluation.baselines import fetch, optical_flow
 from train.evaluation.benchmarks.scene import scene_of
 from train.evaluation.benchmarks.synthetic import Clip
-from train.evaluation.methods import Contender
-from train.evaluation.metrics import BY_KEY, NOTHING
+from train.evaluation.methods import Method
+from train.evaluation.metrics import BY_KEY
 from train.evaluation.results import FrameScore
 from train.evaluation.scoring import Rules, evaluate
-from train.evaluation.tables import Sheet, mean, methods_of
+from train.evaluation.tables import Means, Sheet
 from train.synthesis.capture import Capture, expose
 from train.synthesis.dataset import to_tensor
 
@@ -36,10 +36,9 @@ JPEG_QUALITY = {23: 80, 30: 60}
 
 @dataclass(frozen=True)
 class Disturbance:
-    """One way in which footage is worse than assumed.
+    """A way in which footage is worse than assumed.
 
     Args:
-        name: What the table calls it.
         apply: Makes the disturbed clip; several, one window long, if windows are disturbed one by one.
     """
 
@@ -48,7 +47,7 @@ class Disturbance:
 
 
 def disturbances() -> list[Disturbance]:
-    """All of them; the first is none at all, which the others are compared with."""
+    """Return all disturbances; the first is none at all, which the others are compared with."""
     return [
         _capture("undisturbed", lambda camera: camera),
         Disturbance("stated ratio 10 % too high", lambda clip: [_misstated(clip, 1.1)]),
@@ -78,15 +77,11 @@ def _gamma(gamma: float, *, found: bool = False) -> Disturbance:
 
 def _linearised(clip: Clip) -> Clip:
     """Encode the frames anew with 1/2.2 by the response that they show themselves."""
-    curve = _found_response(clip)
-    return replace(clip, ldr=curve.to_ldr(clip.ldr), precision=curve.precision().tensor())
-
-
-def _found_response(clip: Clip) -> ResponseCurve:
     try:
-        return response_from_frames(list(clip.ldr), clip.exposures.tolist()).curve
+        curve = response_from_frames(list(clip.ldr), clip.exposures.tolist()).curve
     except ResponseError:  # too little is seen at two exposures
-        return gamma_curve()
+        curve = gamma_curve()
+    return replace(clip, ldr=curve.to_ldr(clip.ldr), precision=curve.precision().tensor())
 
 
 def _compression(crf: int) -> Disturbance:
@@ -130,17 +125,14 @@ def _blurred(clip: Clip, *, shutter: float) -> Tensor:
     The longest exposure opens for `shutter` of a frame's time, shorter ones for as much less as they are shorter. The
     truth stays the moment in its middle, so blur that no method undoes counts as a loss.
     """
-    opened = shutter * clip.exposures / clip.exposures.max()
-    return torch.stack([_smeared(clip.radiance, frame, opened=float(opened[frame])) for frame in range(len(opened))])
-
-
-def _smeared(radiance: Tensor, frame: int, *, opened: float) -> Tensor:
-    neighbor = frame + 1 if frame + 1 < len(radiance) else frame - 1
-    still = torch.ones(())
-    pair = mu_law(radiance[frame]), mu_law(radiance[neighbor])
-    flow = optical_flow(*pair, exposures=(still, still))
-    moments = np.linspace(-opened / 2, opened / 2, MOMENTS, dtype=np.float32)
-    return torch.stack([fetch(radiance[frame], moment * flow)[0] for moment in moments]).mean(0)
+    still, frames = torch.ones(()), []
+    for frame, opened in enumerate((shutter * clip.exposures / clip.exposures.max()).tolist()):
+        neighbor = frame + 1 if frame + 1 < len(clip.radiance) else frame - 1
+        pair = mu_law(clip.radiance[frame]), mu_law(clip.radiance[neighbor])
+        flow = optical_flow(*pair, exposures=(still, still))
+        moments = np.linspace(-opened / 2, opened / 2, MOMENTS, dtype=np.float32)
+        frames.append(torch.stack([fetch(clip.radiance[frame], moment * flow)[0] for moment in moments]).mean(0))
+    return torch.stack(frames)
 
 
 @dataclass(frozen=True)
@@ -153,75 +145,62 @@ class _Place:
 def _with_gaps(clip: Clip) -> Sequence[Clip]:
     """Make a clip of every window, without the frame after its middle; others stand in as in a conversion."""
     taken = _retaken(clip)
-    period = len(torch.unique(taken.exposures))
-    radius = period
-    middles = range(radius, len(taken.ldr) - radius)
-    return [_without_next(taken, middle, period=period) for middle in middles]
-
-
-def _without_next(clip: Clip, middle: int, *, period: int) -> Clip:
-    exposures = clip.exposures.tolist()
-    places = [_Place(index, exposure, Fraction(index)) for index, exposure in enumerate(exposures)]
-    del places[middle + 1]
+    period, exposures = len(torch.unique(taken.exposures)), taken.exposures.tolist()
     cycle = ExposureCycle(tuple(exposures[:period]))
-    windows = exposure_windows(places, length=2 * period + 1, cycle=cycle)
-    window = next(window for window in windows if window[period].index == middle)
-    chosen = [place.index for place in window]
-    return replace(clip, ldr=clip.ldr[chosen], exposures=clip.exposures[chosen], radiance=clip.radiance[chosen])
+    clips = []
+    for middle in range(period, len(exposures) - period):
+        places = [_Place(index, exposure, Fraction(index)) for index, exposure in enumerate(exposures)]
+        del places[middle + 1]
+        windows = exposure_windows(places, length=2 * period + 1, cycle=cycle)
+        window = next(window for window in windows if window[period].index == middle)
+        chosen = [place.index for place in window]
+        clips.append(
+            replace(taken, ldr=taken.ldr[chosen], exposures=taken.exposures[chosen], radiance=taken.radiance[chosen])
+        )
+    return clips
 
 
 LOST, SHOWN = BY_KEY["psnr_t"], BY_KEY["flicker"]
 
 
 def evaluate_disturbed(
-    contenders: Sequence[Contender],
-    clips: Iterable[Clip],
-    disturbances: Sequence[Disturbance],
-    *,
-    nexps: int,
+    methods: Sequence[Method], clips: Iterable[Clip], disturbances: Sequence[Disturbance], *, nexps: int
 ) -> Iterator[tuple[str, FrameScore]]:
-    """Score contenders on every disturbed clip, without what they make on the way.
-
-    Args:
-        contenders: What to compare.
-        clips: Undisturbed clips.
-        disturbances: What to do to them.
-        nexps: Number of exposures in the cycle.
+    """Score methods on every disturbed clip, without the results that they make on the way.
 
     Yields:
         Name of the disturbance and score.
     """
-    rules = Rules(nexps, measures=(LOST, SHOWN))  # not all measures: SSIM takes longer than most methods
-    wanted = {contender.names[-1] for contender in contenders}
+    rules = Rules(nexps=nexps, measures=(LOST, SHOWN))  # not all measures: SSIM takes longer than most methods
+    names = {method.names[-1] for method in methods}
     for clip in clips:
         for disturbance in disturbances:
             scenes = (scene_of(disturbed, nexps) for disturbed in disturbance.apply(clip))
-            for found in evaluate(contenders, scenes, rules=rules):
-                yield from ((disturbance.name, score) for score in found.scores if score.method in wanted)
+            for scored in evaluate(methods, scenes, rules=rules):
+                yield from ((disturbance.name, score) for score in scored.scores if score.method in names)
 
 
 def robustness_sheet(scores: Sequence[tuple[str, FrameScore]]) -> Sheet:
-    """PSNR_T per disturbance and method, what was lost against the first disturbance, which is none, and flicker.
-
-    Args:
-        scores: Of all disturbances, with their names.
-    """
+    """Lay out PSNR_T per disturbance and method, its loss against the first, which is none, and flicker."""
     names = tuple(dict.fromkeys(name for name, _ in scores))
-    by_name = {name: [score for other, score in scores if other == name] for name in names}
-    methods = methods_of(by_name[names[0]])
-    columns = [column for method in methods for column in (method, "lost", SHOWN.title)]
-    rows = tuple((name, *_cells(by_name[name], by_name[names[0]], methods=methods)) for name in names)
-    return Sheet(f"{LOST.title}, and what disturbances cost of it", ("disturbance", *columns), rows)
-
-
-def _cells(scores: Sequence[FrameScore], undisturbed: Sequence[FrameScore], *, methods: Sequence[str]) -> Iterator[str]:
-    for method in methods:
-        value, whole = (mean(chosen, LOST.key, method=method) for chosen in (scores, undisturbed))
-        yield LOST.shown(value)
-        yield NOTHING if value is None or whole is None or scores is undisturbed else LOST.shown(whole - value)
-        yield SHOWN.shown(mean(scores, SHOWN.key, method=method))
+    means = {name: Means([score for other, score in scores if other == name]) for name in names}
+    methods = tuple(dict.fromkeys(score.method for _, score in scores))
+    rows = []
+    for name in names:
+        row = [name]
+        for method in methods:
+            value, whole = (means[other].of(LOST.key, protocol="lanhdr", method=method) for other in (name, names[0]))
+            lost = None if value is None or whole is None or name == names[0] else whole - value
+            flicker = means[name].of(SHOWN.key, protocol="lanhdr", method=method)
+            row += [LOST.shown(value), LOST.shown(lost), SHOWN.shown(flicker)]
+        rows.append(tuple(row))
+    return Sheet(
+        title=f"{LOST.title}, and what disturbances cost of it",
+        columns=("disturbance", *(column for method in methods for column in (method, "lost", SHOWN.title))),
+        rows=tuple(rows),
+    )
 
 
 def named_rows(scores: Sequence[tuple[str, FrameScore]]) -> tuple[FrameScore, ...]:
-    """Scores whose scenes carry the disturbance in their name, for a file of scores."""
+    """Return scores whose scenes carry the disturbance in their name, for a file of scores."""
     return tuple(replace(score, scene=f"{score.scene}: {name}") for name, score in scores)

@@ -1,8 +1,10 @@
 """Tables of scores, for the terminal and as Markdown."""
 
+import math
 import tomllib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from statistics import fmean
@@ -14,20 +16,19 @@ from train.dataclass_io import read_table
 from train.evaluation.benchmarks.scene import Truth
 from train.evaluation.metrics import BY_KEY, MEASURES, NOTHING, Measure
 from train.evaluation.protocols import IN_WORDS
-from train.evaluation.results import FrameScore, Protocol, Published, Results, Role
+from train.evaluation.results import FrameScore, MethodRecord, Protocol, Published, Results, Role
 
 ROLES: tuple[Role, ...] = get_args(Role)
-# Measures whose means are also told by the exposure of the reference.
+# Measures whose means are also shown by the role of the reference.
 BY_ROLE = frozenset({"psnr_t", "own", "fill"})
-ESTIMATE = "Kalantari13"  # the only set whose truth is none compares with it
+ESTIMATE = "Kalantari13"  # the method whose output one set has in place of a truth
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """Cells to be printed.
+    """A table of text.
 
     Args:
-        title: What the figures are.
         columns: Headings; the first column holds names, the others figures.
         rows: As many cells each.
         best: Row and column of the cells to be emphasised.
@@ -39,7 +40,7 @@ class Sheet:
     best: frozenset[tuple[int, int]] = frozenset()
 
     def console_table(self) -> Table:
-        """For the terminal."""
+        """Lay out the table for the terminal."""
         table = Table(self.columns[0], title=self.title, title_justify="left")
         for column in self.columns[1:]:
             table.add_column(column, justify="right", overflow="fold")
@@ -48,7 +49,7 @@ class Sheet:
         return table
 
     def markdown(self) -> str:
-        """For documents."""
+        """Write the table as Markdown."""
         lines = [self.columns, ("---", *["---:"] * (len(self.columns) - 1)), *self._emphasised("**{}**")]
         return f"{self.title}:\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -59,152 +60,139 @@ class Sheet:
         ]
 
 
-def mean_sheet(results: Results, protocol: Protocol) -> Sheet:
-    """All measures, a row per method, means over frames, some also by the exposure of the reference, and the cost.
+class Means:
+    """The means of all measures over the frames of a method: of all, of a scene, or of a role of the reference.
 
     Args:
-        results: What was found.
-        protocol: Which scores.
+        only_finite: Whether means that are infinite or NaN count as missing.
     """
-    scores, methods = under(results, protocol), tuple(method.name for method in results.methods)
-    columns = [column for measure in ordered(results.truth) for column in _columns(measure, scores, results)]
-    cells = zip(*(column.cells for column in columns), strict=True)
-    costs = (_cost(method.seconds_per_frame, method.peak_memory_mib) for method in results.methods)
+
+    def __init__(self, scores: Sequence[FrameScore], *, only_finite: bool = False) -> None:
+        groups: defaultdict[tuple[str, str, str, str | None, str | None], list[float]] = defaultdict(list)
+        for score in scores:
+            for key, value in score.values.items():
+                for scene, role in ((None, None), (score.scene, None), (None, score.role)):
+                    groups[score.protocol, score.method, key, scene, role].append(value)
+        means = {group: fmean(values) for group, values in groups.items()}
+        self._means = {group: mean for group, mean in means.items() if math.isfinite(mean) or not only_finite}
+
+    def of(
+        self, key: str, *, protocol: Protocol, method: str, scene: str | None = None, role: str | None = None
+    ) -> float | None:
+        """Return the mean of a measure, over one scene or one role if they are named; None if no frame has it."""
+        return self._means.get((protocol, method, key, scene, role))
+
+
+def method_sheet(
+    title: str,
+    methods: Sequence[MethodRecord],
+    headings: Sequence[str],
+    *,
+    columns: Sequence[tuple[Measure, Sequence[float | None]]],
+) -> Sheet:
+    """Lay out a row per method, and a column per heading with the values of a measure, the best emphasised."""
     return Sheet(
-        f"Means over frames, {IN_WORDS[protocol]}",
-        ("method", *(column.title for column in columns), "s/frame", "MiB"),
-        tuple((method, *row, *cost) for method, row, cost in zip(methods, cells, costs, strict=True)),
-        frozenset((y, x + 1) for x, column in enumerate(columns) for y in column.best),
+        title=title,
+        columns=("method", *headings),
+        rows=tuple(
+            (method.name, *(measure.shown(values[y]) for measure, values in columns))
+            for y, method in enumerate(methods)
+        ),
+        best=frozenset((y, x) for x, column in enumerate(columns, 1) for y in best_places(*column)),
     )
 
 
-def scene_sheet(results: Results, measure: Measure, *, protocol: Protocol) -> Sheet:
-    """One measure, a row per scene, a column per method; then means, and where each is better than the last.
+def mean_sheet(results: Results, protocol: Protocol) -> Sheet:
+    """Lay out the means of all measures, some also by the role of the reference, and the cost, a row per method."""
+    means, methods = Means(results.scores), results.methods
+    headings, columns = [], []
+    for measure in measures_of(results, protocol):
+        for role in (None, *(roles_of(results, protocol) if measure.key in BY_ROLE else ())):
+            headings.append(f"of {role}" if role else title_of(measure, results.truth))
+            values = [means.of(measure.key, protocol=protocol, method=method.name, role=role) for method in methods]
+            columns.append((measure, values))
+    sheet = method_sheet(f"Means over frames, {IN_WORDS[protocol]}", methods, headings, columns=columns)
+    rows = []
+    for row, method in zip(sheet.rows, methods, strict=True):
+        seconds, memory = method.seconds_per_frame, method.peak_memory_mib
+        time = NOTHING if seconds is None else f"{seconds:.2g}"
+        rows.append((*row, time, NOTHING if memory is None else f"{memory:.0f}"))
+    return replace(sheet, columns=(*sheet.columns, "s/frame", "MiB"), rows=tuple(rows))
 
-    Args:
-        results: What was found.
-        measure: The measure.
-        protocol: Which scores.
-    """
-    scores, methods = under(results, protocol), tuple(method.name for method in results.methods)
-    scenes = tuple(dict.fromkeys(score.scene for score in scores))
-    values = [[mean(scores, measure.key, method=method, scene=scene) for method in methods] for scene in scenes]
-    wins = [sum(_better(measure, row[at], row[-1]) for row in values) for at in range(len(methods))]
-    means = [mean(scores, measure.key, method=method) for method in methods]
-    rows = [(scene, *map(measure.shown, row)) for scene, row in zip(scenes, values, strict=True)]
-    rows.append(("mean over frames", *map(measure.shown, means)))
-    rows.append((f"scenes better than {methods[-1]}", *map(str, wins[:-1]), NOTHING))
-    best = frozenset((y, x + 1) for y, row in enumerate([*values, means]) for x in best_places(measure, row))
+
+def scene_sheet(results: Results, measure: Measure, *, protocol: Protocol, means: Means | None = None) -> Sheet:
+    """Lay out a measure by scene and method; then means, and the number of scenes on which each beats the last."""
+    means, methods = means or Means(results.scores), [method.name for method in results.methods]
+    values = {
+        scene: [means.of(measure.key, protocol=protocol, method=method, scene=scene) for method in methods]
+        for scene in scenes_of(results, protocol)
+    }
+    total = [means.of(measure.key, protocol=protocol, method=method) for method in methods]
+    sign = 1 if measure.higher_is_better else -1
+    wins = [0] * (len(methods) - 1)
+    for *others, last in values.values():
+        for column, value in enumerate(others):
+            wins[column] += value is not None and last is not None and sign * value > sign * last
+    rows = [(scene, *map(measure.shown, row)) for scene, row in values.items()]
+    rows.append(("mean over frames", *map(measure.shown, total)))
+    rows.append((f"scenes better than {methods[-1]}", *map(str, wins), NOTHING))
+    best = frozenset((y, x) for y, row in enumerate([*values.values(), total]) for x in best_places(measure, row, 1))
     title = f"{title_of(measure, results.truth)}, per scene, {IN_WORDS[protocol]}"
-    return Sheet(title, ("scene", *methods), tuple(rows), best)
+    return Sheet(title=title, columns=("scene", *methods), rows=tuple(rows), best=best)
 
 
 def protocols_of(results: Results) -> tuple[Protocol, ...]:
-    """Protocols that were scored."""
+    """List the protocols of the scores."""
     return tuple(dict.fromkeys(score.protocol for score in results.scores))
 
 
-def under(results: Results, protocol: Protocol) -> tuple[FrameScore, ...]:
-    """Scores under one protocol."""
-    return tuple(score for score in results.scores if score.protocol == protocol)
+def scenes_of(results: Results, protocol: Protocol | None = None) -> tuple[str, ...]:
+    """List the scenes in their order, of one protocol or of all."""
+    return tuple(dict.fromkeys(score.scene for score in results.scores if protocol in (None, score.protocol)))
 
 
-def ordered(truth: Truth) -> tuple[Measure, ...]:
-    """All measures; those that need no truth come first where there is none."""
-    return MEASURES if truth == "truth" else tuple(sorted(MEASURES, key=lambda measure: measure.needs_truth))
+def roles_of(results: Results, protocol: Protocol | None = None) -> tuple[Role, ...]:
+    """List the roles of references from the lowest exposure, of one protocol or of all."""
+    roles = {score.role for score in results.scores if protocol in (None, score.protocol)}
+    return tuple(role for role in ROLES if role in roles)
+
+
+def measures_of(results: Results, protocol: Protocol | None = None) -> tuple[Measure, ...]:
+    """List the measures that some frame has; those that need no truth come first where there is none."""
+    keys = {key for score in results.scores if protocol in (None, score.protocol) for key in score.values}
+    order = MEASURES if results.truth == "truth" else sorted(MEASURES, key=lambda measure: measure.needs_truth)
+    return tuple(measure for measure in order if measure.key in keys)
 
 
 def title_of(measure: Measure, truth: Truth) -> str:
-    """Name of a measure with its unit; where it compares with another method's output, it says so."""
+    """Name a measure with its unit, and the method that it is relative to where that stands in for the truth."""
     if truth != "estimate" or not measure.needs_truth:
         return measure.title
     return f"{measure.name} relative to {ESTIMATE}" + (f", {measure.unit}" if measure.unit else "")
 
 
-def methods_of(scores: Sequence[FrameScore]) -> tuple[str, ...]:
-    """Names of the methods in their order."""
-    return tuple(dict.fromkeys(score.method for score in scores))
-
-
-def mean(
-    scores: Sequence[FrameScore], key: str, *, method: str, scene: str | None = None, role: str | None = None
-) -> float | None:
-    """Average a measure over the frames of a method; None if it is defined for none of them.
-
-    Args:
-        scores: Of all methods, under one protocol.
-        key: Of the measure.
-        method: Name of the method.
-        scene: Name of the only scene wanted.
-        role: The only exposure of the reference wanted.
-    """
-    chosen = [
-        score.values[key]
-        for score in scores
-        if score.method == method
-        and scene in (None, score.scene)
-        and role in (None, score.role)
-        and key in score.values
-    ]
-    return fmean(chosen) if chosen else None
-
-
-@dataclass(frozen=True)
-class _Column:
-    title: str
-    cells: tuple[str, ...]
-    best: tuple[int, ...]
-
-
-def _columns(measure: Measure, scores: Sequence[FrameScore], results: Results) -> list[_Column]:
-    """The mean of a measure, and its means by role; nothing if no frame has it."""
-    if not any(measure.key in score.values for score in scores):
-        return []
-    roles = [role for role in ROLES if any(score.role == role for score in scores)]
-    wanted: list[Role | None] = [None, *(roles if measure.key in BY_ROLE else ())]
-    return [_column(measure, scores, results, role=role) for role in wanted]
-
-
-def _column(measure: Measure, scores: Sequence[FrameScore], results: Results, *, role: Role | None) -> _Column:
-    values = [mean(scores, measure.key, method=method.name, role=role) for method in results.methods]
-    title = title_of(measure, results.truth) if role is None else f"of {role}"
-    return _Column(title, tuple(map(measure.shown, values)), best_places(measure, values))
-
-
-def _cost(seconds: float | None, memory: float | None) -> tuple[str, str]:
-    return (NOTHING if seconds is None else f"{seconds:.2g}", NOTHING if memory is None else f"{memory:.0f}")
-
-
-def best_places(measure: Measure, values: Sequence[float | None]) -> tuple[int, ...]:
-    """Find the places of the best value, several if they are equal; none where there is nothing to compare."""
+def best_places(measure: Measure, values: Sequence[float | None], first: int = 0) -> tuple[int, ...]:
+    """Find the positions of the best value, counted from `first`; several if they are equal, none of a single value."""
     known = [value for value in values if value is not None]
     if len(known) < 2:
         return ()
-    pick: Callable[[list[float]], float] = max if measure.higher_is_better else min
-    return tuple(place for place, value in enumerate(values) if value == pick(known))
-
-
-def _better(measure: Measure, value: float | None, than: float | None) -> bool:
-    if value is None or than is None:
-        return False
-    return value > than if measure.higher_is_better else value < than
+    best = max(known) if measure.higher_is_better else min(known)
+    return tuple(position for position, value in enumerate(values, first) if value == best)
 
 
 FILE = Path(__file__).with_name("published.toml")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One line of the list.
+    """A published row of figures.
 
     Args:
         benchmark: Name of the set.
-        nexps: Number of exposures.
-        method: Name of the method.
-        protocol: Which of ours it is to be compared with.
-        values: Figures by the keys of `measures.MEASURES`, or such a key, a space and a role.
-        note: What else must be known.
-        source: Where it stands.
+        protocol: The one of ours that it is to be compared with.
+        values: Figures by the keys of `metrics.MEASURES`, or such a key, a space and a role.
+        note: A remark on the measurement.
+        source: Address of the publication.
     """
 
     benchmark: str
@@ -217,15 +205,15 @@ class Entry:
 
 
 def published_for(benchmark: str, nexps: int, *, protocols: Sequence[Protocol]) -> tuple[Published, ...]:
-    """Find what was published for a set, where the protocol is one of those that we score by too.
-
-    Args:
-        benchmark: Name of the set.
-        nexps: Number of exposures.
-        protocols: How we score.
-    """
+    """Find the published figures of a set for those protocols that we score by."""
     return tuple(
-        Published(entry.method, nexps, entry.values, f"{IN_WORDS[entry.protocol]}; {entry.note}", entry.source)
+        Published(
+            method=entry.method,
+            nexps=nexps,
+            values=entry.values,
+            protocol_note=f"{IN_WORDS[entry.protocol]}; {entry.note}",
+            source=entry.source,
+        )
         for entry in entries()
         if (entry.benchmark, entry.nexps) == (benchmark, nexps) and entry.protocol in protocols
     )
@@ -239,32 +227,20 @@ def entries() -> tuple[Entry, ...]:
 
 
 def published_sheet(results: Results) -> Sheet:
-    """What others published for a set, with how it was measured and where it stands; above it, our methods.
-
-    Args:
-        results: What was found.
-    """
+    """Lay out our methods above published figures, with protocol and source."""
     keys = tuple(dict.fromkeys(key for entry in results.published for key in entry.values))
-    ours = [
-        (method.name, *_ours(results, method.name, protocol=protocol, keys=keys), IN_WORDS[protocol], "this run")
-        for protocol in protocols_of(results)
-        for method in results.methods
-    ]
-    theirs = [(entry.method, *_theirs(entry, keys), entry.protocol_note, entry.source) for entry in results.published]
-    titles = tuple(_title(key) for key in keys)
-    return Sheet("Beside published figures", ("method", *titles, "protocol", "source"), (*ours, *theirs))
-
-
-def _ours(results: Results, method: str, *, protocol: Protocol, keys: Sequence[str]) -> list[str]:
-    scores = under(results, protocol)
-    parts = [key.partition(" ") for key in keys]
-    return [BY_KEY[key].shown(mean(scores, key, method=method, role=role or None)) for key, _, role in parts]
-
-
-def _theirs(entry: Published, keys: Sequence[str]) -> list[str]:
-    return [BY_KEY[key.partition(" ")[0]].shown(entry.values.get(key)) for key in keys]
-
-
-def _title(key: str) -> str:
-    measure, _, role = key.partition(" ")
-    return BY_KEY[measure].title + (f" of {role}" if role else "")
+    parts = [(BY_KEY[key.partition(" ")[0]], key.partition(" ")[2] or None) for key in keys]
+    means = Means(results.scores)
+    rows = []
+    for protocol in protocols_of(results):
+        for method in results.methods:
+            figures = [
+                measure.shown(means.of(measure.key, protocol=protocol, method=method.name, role=role))
+                for measure, role in parts
+            ]
+            rows.append((method.name, *figures, IN_WORDS[protocol], "this run"))
+    for entry in results.published:
+        figures = [measure.shown(entry.values.get(key)) for key, (measure, _) in zip(keys, parts, strict=True)]
+        rows.append((entry.method, *figures, entry.protocol_note, entry.source))
+    titles = (measure.title + (f" of {role}" if role else "") for measure, role in parts)
+    return Sheet(title="Beside published figures", columns=("method", *titles, "protocol", "source"), rows=tuple(rows))

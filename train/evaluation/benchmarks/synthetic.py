@@ -62,7 +62,7 @@ class Clip:
     precision: Tensor = field(default_factory=GAMMA_8_BIT.tensor)
 
 
-def test_clips(
+def make_test_clips(
     data_dir: Path, nexps: int, *, size: Size = SIZE, frames: int | None = None, limit: int | None = None
 ) -> Iterator[Clip]:
     """Make one clip of every HDR picture and every video below a folder: pictures first, each by name of path.
@@ -108,7 +108,7 @@ class ClipFolder:
         return tuple(read_hdr_picture(path) for path in self.paths if path.suffix.lower() in HDR_SUFFIXES)
 
     def clip(self, index: int, nexps: int, *, size: Size = SIZE, frames: int | None = None) -> Clip:
-        """Make the clip of one of `paths`; arguments and errors as of `test_clips`."""
+        """Make the clip of one of `paths`; arguments and errors as of `make_test_clips`."""
         source = self.pictures[index] if index < len(self.pictures) else self.paths[index]
         return make_clip(source, index, nexps=nexps, cut_from=self.pictures, size=size, frames=frames)
 
