@@ -180,7 +180,7 @@ def test_what_stands_in_for_the_truth_is_true(nexps: int, first: int) -> None:
         assert (evidence.fill.where & black).any() and not (evidence.fill.where & ~black & ~clipped).any()
     assert evidence.fill.where.float().mean() > 0.005
     for part, tolerance in ((evidence.own, 0.01), (evidence.fill, 0.02)):
-        error = (mu_law(part.wanted) - mu_law(clip.radiance[frame])).abs()
+        error = (mu_law(part.target) - mu_law(clip.radiance[frame])).abs()
         assert error[part.where.expand_as(error)].mean() < tolerance
 
 
@@ -202,7 +202,7 @@ def test_each_part_notices_what_is_wrong_in_it_alone(first: int) -> None:
 def test_what_the_reference_shows_scores_best_as_it_is() -> None:
     clip = moving_clip(2)
     evidence = evidence_of(scene_without_truth(clip, 2), 2)
-    kept = evidence.own.psnr_t(evidence.own.wanted)
+    kept = evidence.own.psnr_t(evidence.own.target)
     assert kept is not None and kept == 120
 
 

@@ -1,4 +1,4 @@
-"""What to beat: the reference frame alone, and merges that learn nothing.
+"""Classical baselines: the reference frame alone, and merges that learn nothing.
 
 Each takes a window, encoded with 1/2.2 in 0..1, (N, 3, H, W), and its linear exposures relative to the shortest,
 (N); each returns the linear radiance at the middle frame, 1.0 = clip level of the shortest exposure, (3, H, W).
@@ -117,20 +117,16 @@ def interpolate_equal_exposures(ldr: Tensor, exposures: Tensor) -> Tensor:
     own = float(exposures[middle])
     others = sorted({float(exposure) for exposure in exposures} - {own}, reverse=True)
     reference = reference_alone(ldr, exposures)
-    weight = _shown(ldr[middle], darks=others[0] < own, clipped=others[-1] > own)
+    # The reference counts where it shows things itself; blacks and clipped parts count that no exposure can fill.
+    brightest = ldr[middle].amax(0, keepdim=True)
+    weight = torch.ones_like(brightest) if others[0] < own else ((brightest - DARK) / (SHOWN - DARK)).clamp(0, 1)
+    weight = weight if others[-1] > own else weight * _whole(ldr[middle])
     total, radiance = weight, weight * reference
     for exposure in others:
         between = _between(ldr, exposures, exposure)
         share = (1 - total) * (1 if exposure == others[-1] < own else _whole(between))
         total, radiance = total + share, radiance + share * to_radiance(between, exposure)
     return radiance + (1 - total) * reference
-
-
-def _shown(reference: Tensor, *, darks: bool, clipped: bool) -> Tensor:
-    """Weigh how well a reference shows things itself, (1, H, W); its darks or clipped parts may count as shown."""
-    brightest = reference.amax(0, keepdim=True)
-    dark = torch.ones_like(brightest) if darks else ((brightest - DARK) / (SHOWN - DARK)).clamp(0, 1)
-    return dark if clipped else dark * _whole(reference)
 
 
 def _whole(picture: Tensor) -> Tensor:
@@ -150,12 +146,12 @@ def _between(ldr: Tensor, exposures: Tensor, exposure: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Interpolation:
-    """The picture between two of equal exposure, and how sure it is.
+    """The picture between two of equal exposure, and its certainty.
 
     Args:
         picture: Encoded with 1/2.2, 0..1, (3, H, W).
-        contradiction: How far the flows forth and back contradict each other, in pixels, (1, H, W).
-        difference: How far the two pictures, brought to its moment, differ in their worst channel, (1, H, W).
+        contradiction: Distance of the flows forth and back, in pixels, (1, H, W).
+        difference: Difference of the two pictures at its moment in their worst channel, (1, H, W).
         inside: 1 where both of them show the place, (1, H, W).
     """
 
@@ -171,7 +167,7 @@ def interpolate(before: Tensor, after: Tensor, *, moment: float) -> Interpolatio
     Args:
         before: Encoded with 1/2.2, 0..1, (3, H, W).
         after: Likewise.
-        moment: Time of the picture wanted, 0 at the one before, 1 at the one after.
+        moment: Time of the new picture, 0 at the one before, 1 at the one after.
     """
     still = torch.ones(())
     forth = _at_moment(optical_flow(before, after, exposures=(still, still)), moment)
@@ -252,13 +248,10 @@ def optical_flow(reference: Tensor, neighbor: Tensor, *, exposures: tuple[Tensor
     """
     longest = torch.maximum(*exposures)  # the darker is brightened: both then clip at the same radiance
     pair = zip((reference, neighbor), exposures, strict=True)
-    codes = [_codes(match_exposure(image, exposure, target=longest)) for image, exposure in pair]
+    lumas = [luma(match_exposure(image, exposure, target=longest))[0] for image, exposure in pair]
+    codes = [(values * 255).round().to(torch.uint8).cpu().numpy() for values in lumas]
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return np.asarray(search.calc(codes[0], codes[1], None), np.float32)  # type: ignore[call-overload]
-
-
-def _codes(encoded: Tensor) -> NDArray[np.uint8]:
-    return (luma(encoded)[0] * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def fetch(image: Tensor, flow: NDArray[np.float32]) -> tuple[Tensor, Tensor]:

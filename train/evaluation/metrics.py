@@ -80,14 +80,14 @@ HIGHEST = 120.0  # dB, of what is left as it was
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a frame, and what it should be.
+    """A part of a frame, and its radiance.
 
     Args:
-        wanted: Linear radiance, 1.0 = clip level of the shortest exposure, (3, H, W).
-        where: Which pixels belong to it, (1, H, W).
+        target: Linear radiance, 1.0 = clip level of the shortest exposure, (3, H, W).
+        where: Mask of its pixels, (1, H, W).
     """
 
-    wanted: Tensor
+    target: Tensor
     where: Tensor
 
     def psnr_t(self, output: Tensor) -> Tensor | None:
@@ -95,29 +95,19 @@ class Part:
         if self.where.float().mean() < LEAST_SHARE:
             return None
         inside = self.where.expand_as(output)
-        return psnr(mu_law(output[inside])[None], mu_law(self.wanted[inside])[None])[0].clamp(max=HIGHEST)
+        return psnr(mu_law(output[inside])[None], mu_law(self.target[inside])[None])[0].clamp(max=HIGHEST)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What stands in for the truth of a frame.
-
-    Args:
-        own: What the reference shows well itself.
-        fill: What it cannot show.
-    """
+    """A stand-in for the truth of a frame: the part that the reference shows well, and the part it cannot show."""
 
     own: Part
     fill: Part
 
 
 def evidence_of(scene: Scene, frame: int) -> Evidence:
-    """Gather what a clip says of a frame.
-
-    Args:
-        scene: The clip.
-        frame: Number of a frame.
-    """
+    """Gather the evidence for a frame from its scene."""
     reference, exposure = scene.read_ldr(frame), scene.exposures[frame]
     codes = _codes(scene, reference)
     shown = _between(codes.amax(0, keepdim=True), SHOWN)
@@ -132,13 +122,15 @@ def evidence_of(scene: Scene, frame: int) -> Evidence:
         found = interpolate(scene.read_ldr(first), scene.read_ldr(last), moment=(frame - first) / (last - first))
         well = _between(_codes(scene, found.picture).amax(0, keepdim=True), WITNESSED)
         sure = (found.contradiction < LARGEST_CONTRADICTION) & (found.difference < LARGEST_DIFFERENCE)
-        more = lacking & ~where & well & _eroded(sure & (found.inside > 0))
+        unsure = 1 - (sure & (found.inside > 0)).float()[None]
+        apart = F.max_pool2d(unsure, 2 * BORDER + 1, stride=1, padding=BORDER)[0] == 0
+        more = lacking & ~where & well & apart
         wanted, where = torch.where(more, to_radiance(found.picture, other), wanted), where | more
     return Evidence(own, Part(wanted, where))
 
 
 def _codes(scene: Scene, ldr: Tensor) -> Tensor:
-    """Bring a picture back to what the camera stored, 0..1."""
+    """Convert a picture to the codes of the camera, 0..1."""
     return scene.response.encode(ldr.clamp(0, 1).pow(GAMMA))
 
 
@@ -147,14 +139,10 @@ def _between(values: Tensor, ends: tuple[float, float]) -> Tensor:
 
 
 def _nearest(scene: Scene, frame: int, exposure: float) -> tuple[int, int] | None:
-    """Numbers of the nearest frames of an exposure before and after one; None if there is none on a side."""
+    """Find the nearest frames of an exposure before and after one; None if there is none on a side."""
     numbers = [number for number, other in enumerate(scene.exposures) if other == exposure]
     before, after = ([n for n in numbers if n < frame], [n for n in numbers if n > frame])
     return (before[-1], after[0]) if before and after else None
-
-
-def _eroded(where: Tensor) -> Tensor:
-    return F.max_pool2d(1 - where.float()[None], 2 * BORDER + 1, stride=1, padding=BORDER)[0] == 0
 
 
 # Radiance 1.0 is shown with this; the longest exposure of 1:8 then clips at 125 cd/m2, near the white of SDR displays.
@@ -191,13 +179,10 @@ def pu21_ssim(output: Tensor, truth: Tensor, *, peak_nits: float = PEAK_NITS) ->
     Returns:
         Similarity, at most 1, (B).
     """
-    encoded, wanted = (pu21_encode(_luminance(picture) * peak_nits) for picture in (output, truth))
-    return ssim(encoded, wanted, span=PU21_SPAN)
-
-
-def _luminance(radiance: Tensor) -> Tensor:
-    weights = rgb_to_xyz(REC709)[1].to(radiance).view(3, 1, 1)
-    return (radiance * weights).sum(-3, keepdim=True)
+    weights = rgb_to_xyz(REC709)[1].to(output).view(3, 1, 1)
+    luminances = ((picture * weights).sum(-3, keepdim=True) for picture in (output, truth))
+    encoded, target = (pu21_encode(luminance * peak_nits) for luminance in luminances)
+    return ssim(encoded, target, span=PU21_SPAN)
 
 
 # Pixels whose true mu-law value changes by less are still: little more than one code of 8 bits.
@@ -293,12 +278,11 @@ NOTHING = "–"  # noqa: RUF001 (a dash where there is no value)
 
 @dataclass(frozen=True)
 class Pair:
-    """A reconstructed frame and its truth.
+    """A reconstructed frame and its truth, or the evidence that stands in for a truth.
 
     Args:
         output: Linear radiance, 1.0 = clip level of the shortest exposure, clipped to 0..1, (3, H, W).
-        truth: What it should be, same shape; None where that is not known.
-        evidence: What stands in for the truth where that is not known.
+        truth: Likewise; None where it is not known.
     """
 
     output: Tensor
@@ -306,20 +290,16 @@ class Pair:
     evidence: Evidence | None = None
 
     @property
-    def known_truth(self) -> Tensor:
-        """The truth where there is one."""
-        assert self.truth is not None
-        return self.truth
-
-    @cached_property
     def linear(self) -> tuple[Tensor, Tensor]:
         """Both as batches of one, (1, 3, H, W) each."""
-        return self.output[None], self.known_truth[None]
+        assert self.truth is not None
+        return self.output[None], self.truth[None]
 
     @cached_property
     def compressed(self) -> tuple[Tensor, Tensor]:
         """Mu-law values of both, (1, 3, H, W) each."""
-        return self.shown, mu_law(self.known_truth)[None]
+        assert self.truth is not None
+        return self.shown, mu_law(self.truth)[None]
 
     @cached_property
     def shown(self) -> Tensor:
@@ -332,17 +312,15 @@ Score = Callable[[Pair, Pair | None], Tensor | None]
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure of merit.
+    """A figure of merit.
 
     Args:
-        key: Its name in files.
-        name: Its name in tables.
-        unit: Of the figure, empty if it has none.
-        higher_is_better: Whether more is better.
+        key: Name in files.
+        name: Name in tables.
         digits: Digits shown after the point.
         score: Maps a frame and the one before it in its clip (None for the first) to a scalar; None: not defined.
         needs_truth: Whether it compares with the truth.
-        needs_evidence: Whether it compares with what stands in for the truth.
+        needs_evidence: Whether it compares with the evidence that stands in for the truth.
     """
 
     key: str
@@ -387,12 +365,8 @@ def _of_results(now: Pair, before: Pair | None) -> Tensor | None:
     return None if found is None else 100 * found
 
 
-def _of_own(now: Pair, _before: Pair | None) -> Tensor | None:
-    return None if now.evidence is None else now.evidence.own.psnr_t(now.output)
-
-
-def _of_fill(now: Pair, _before: Pair | None) -> Tensor | None:
-    return None if now.evidence is None else now.evidence.fill.psnr_t(now.output)
+def _of_part(part: Callable[[Evidence], Part]) -> Score:
+    return lambda now, _before: None if now.evidence is None else part(now.evidence).psnr_t(now.output)
 
 
 MEASURES = (
@@ -405,8 +379,8 @@ MEASURES = (
     Measure("flicker", "flicker", "%", False, 3, _of_change(flicker)),
     Measure("area_flicker", "area flicker", "%", False, 3, _of_change(area_flicker)),
     Measure("temporal_error", "temporal error", "%", False, 3, _of_change(temporal_error)),
-    Measure("own", "own", "dB", True, 2, _of_own, False, needs_evidence=True),
-    Measure("fill", "fill", "dB", True, 2, _of_fill, False, needs_evidence=True),
+    Measure("own", "own", "dB", True, 2, _of_part(lambda evidence: evidence.own), False, needs_evidence=True),
+    Measure("fill", "fill", "dB", True, 2, _of_part(lambda evidence: evidence.fill), False, needs_evidence=True),
     Measure("warping_error", "warping error", "%", False, 3, _of_results, needs_truth=False),
 )
 BY_KEY = {measure.key: measure for measure in MEASURES}
@@ -414,16 +388,7 @@ BY_KEY = {measure.key: measure for measure in MEASURES}
 
 @torch.no_grad()
 def measure(now: Pair, before: Pair | None, *, measures: Sequence[Measure] = MEASURES) -> dict[str, float]:
-    """Take measures of a frame; those that are not defined for it are left out.
-
-    Args:
-        now: The frame.
-        before: The frame before it in its clip, None for the first.
-        measures: Which ones.
-
-    Returns:
-        Figures by key.
-    """
+    """Take measures of a frame, given the frame before it in its clip, by key; undefined ones are left out."""
     possible = [entry for entry in measures if now.truth is not None or not entry.needs_truth]
     found = {entry.key: entry.score(now, before) for entry in possible}
     return {key: float(value) for key, value in found.items() if value is not None}

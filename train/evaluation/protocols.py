@@ -33,19 +33,7 @@ def scored_radiance(output: Tensor, reference: Tensor, *, exposure: float, role:
     predicted = output.clamp(0, 1)
     if protocol == "lanhdr":
         return predicted
-    return torch.where(badly_exposed(reference, role), predicted, to_radiance(reference, exposure))
-
-
-def badly_exposed(reference: Tensor, role: Role) -> Tensor:
-    """Tell where the protocol `hdrflow` keeps the prediction.
-
-    Args:
-        reference: The frame as captured, encoded with 1/2.2, 0..1, (3, H, W).
-        role: Which exposure it has.
-
-    Returns:
-        Booleans, (1, H, W).
-    """
     brightness = luma(reference)
     dark, bright = brightness < DARK, brightness > BRIGHT
-    return {"low": dark, "middle": dark | bright, "high": bright}[role]
+    badly_exposed = {"low": dark, "middle": dark | bright, "high": bright}[role]  # (1, H, W)
+    return torch.where(badly_exposed, predicted, to_radiance(reference, exposure))

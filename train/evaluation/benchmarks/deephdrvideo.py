@@ -3,7 +3,8 @@
 Layout: `scene_all.txt` names folders; each has `Exposures.txt` and `img_hdr_list.txt`, lines of a frame and its truth.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,9 +16,8 @@ from train.data.images import Pixels
 from train.data.response_curve import read_matlab_table
 from train.errors import DatasetError
 from train.evaluation.benchmarks.files import (
+    ReadFrame,
     SceneFiles,
-    as_stored,
-    by_own_maximum,
     demand_equal,
     demand_files,
     find_root,
@@ -40,8 +40,6 @@ TOGETHER = (
 )
 CENTER = "The set pairs every frame with one truth, which is that of the middle frame: only this one is scored."
 
-Truths = dict[int, Path]
-
 
 def open_dynamic(data_dir: Path | None, request: Request) -> Benchmark:
     """Open the dynamic scenes: the middle frame of each is scored.
@@ -53,21 +51,24 @@ def open_dynamic(data_dir: Path | None, request: Request) -> Benchmark:
     Raises:
         DatasetError: If a file is missing, or lists contradict each other.
     """
-    root = _root(data_dir, f"dynamic_RGB_data_{request.nexps}exp_release")
-    listed = _center_exposures(root / "hdr_expos.txt")
-
-    def middle_only(folder: Path, exposures: tuple[float, ...], truths: Truths) -> Truths:
-        middle = len(exposures) // 2
-        if middle not in truths:
-            raise DatasetError(f"{folder} has {len(exposures)} frames, a window needs {request.window}: fetch it again")
-        if folder.name in listed:
-            path, name = root / "hdr_expos.txt", f"the middle frame of {folder.name}"
-            demand_equal(exposures[middle], listed[folder.name], path=path, name=name)
-        return {middle: truths[middle]}
-
-    scenes = _scenes(root, request, keep=middle_only)
+    root = find_root(data_dir, f"dynamic_RGB_data_{request.nexps}exp_release", marks=("scene_all.txt",), source=SOURCE)
+    # The set's own list has the exposure of each middle frame; without the list nothing is compared.
+    listed, path = {}, root / "hdr_expos.txt"
+    if path.is_file():
+        rows = read_rows(path, columns=2, source=SOURCE)
+        listed = {Path(row[0]).parent.name: to_number(row[1], path=path) for row in rows}
+    chosen = []
+    for files in _scene_files(root, request):
+        middle = len(files.exposures) // 2
+        if middle not in files.truths:
+            folder, count = root / files.name, len(files.exposures)
+            raise DatasetError(f"{folder} has {count} frames, a window needs {request.window}: fetch it again")
+        if files.name in listed:
+            name = f"the middle frame of {files.name}"
+            demand_equal(files.exposures[middle], listed[files.name], path=path, name=name)
+        chosen.append(replace(files, truths={middle: files.truths[middle]}))
     title, notes = "DeepHDRVideo, dynamic scenes", (CENTER, SCALED, TOGETHER)
-    return Benchmark(DYNAMIC, title, request.nexps, scenes, "truth", notes, SOURCE)
+    return Benchmark(DYNAMIC, title, request.nexps, _open(chosen, root), "truth", notes, SOURCE)
 
 
 def open_static(data_dir: Path | None, request: Request) -> Benchmark:
@@ -80,39 +81,34 @@ def open_static(data_dir: Path | None, request: Request) -> Benchmark:
     Raises:
         DatasetError: If a file is missing, or lists contradict each other.
     """
-    root = _root(data_dir, f"static_RGB_data_{request.nexps}exp_rand_motion_release")
-    scenes = _scenes(root, request, keep=lambda _folder, _exposures, truths: truths)
+    folder = f"static_RGB_data_{request.nexps}exp_rand_motion_release"
+    root = find_root(data_dir, folder, marks=("scene_all.txt",), source=SOURCE)
+    scenes = _open(_scene_files(root, request), root)
     title, notes = "DeepHDRVideo, static scenes shifted at random", (SCALED, TOGETHER)
     return Benchmark(STATIC, title, request.nexps, scenes, "truth", notes, SOURCE)
 
 
-def _root(data_dir: Path | None, folder: str) -> Path:
-    return find_root(data_dir, folder, marks=("scene_all.txt",), source=SOURCE)
-
-
-def _scenes(
-    root: Path, request: Request, *, keep: Callable[[Path, tuple[float, ...], Truths], Truths]
-) -> tuple[Scene, ...]:
+def _scene_files(root: Path, request: Request) -> list[SceneFiles]:
     names = read_names(root / "scene_all.txt", source=SOURCE)
-    found = [_files(root / names[place], request, keep=keep) for place in request.choose(names)]
+    found = []
+    for place in request.choose(names):
+        folder = root / names[place]
+        rows = read_rows(folder / "img_hdr_list.txt", columns=2, source=SOURCE)
+        files = SceneFiles(
+            name=folder.name,
+            exposures=read_exposures(folder / "Exposures.txt", len(rows), nexps=request.nexps),
+            frames=tuple(folder / row[0] for row in rows),
+            truths={number: folder / rows[number][1] for number in request.centers(len(rows))},
+        )
+        found.append(files)
+    return found
+
+
+def _open(
+    found: Sequence[SceneFiles], root: Path, *, read_frame: ReadFrame = read_encoded, normalize: bool = True
+) -> tuple[Scene, ...]:
     demand_files((path for files in found for path in files.paths), root=root, source=SOURCE)
-    return tuple(files.scene(read_frame=read_encoded, rescale=by_own_maximum) for files in found)
-
-
-def _files(folder: Path, request: Request, *, keep: Callable[[Path, tuple[float, ...], Truths], Truths]) -> SceneFiles:
-    rows = read_rows(folder / "img_hdr_list.txt", columns=2, source=SOURCE)
-    exposures = read_exposures(folder / "Exposures.txt", len(rows), nexps=request.nexps)
-    truths = {number: folder / rows[number][1] for number in request.centers(len(rows))}
-    kept = keep(folder, exposures, truths)
-    return SceneFiles(folder.name, exposures, tuple(folder / row[0] for row in rows), kept)
-
-
-def _center_exposures(path: Path) -> dict[str, float]:
-    """Exposure of the middle frame by scene, as the set's own list has it; without the list nothing is compared."""
-    if not path.is_file():
-        return {}
-    rows = read_rows(path, columns=2, source=SOURCE)
-    return {Path(row[0]).parent.name: to_number(row[1], path=path) for row in rows}
+    return tuple(files.scene(read_frame=read_frame, normalize=normalize) for files in found)
 
 
 CINEMATIC, CINEMATIC_FOLDER = "cinematic", "HDR_Synthetic_Test_Dataset"
@@ -136,8 +132,7 @@ def open_cinematic(data_dir: Path | None, request: Request) -> Benchmark:
     root = find_root(data_dir, CINEMATIC_FOLDER, marks=(scene_list, "Images"), source=SOURCE)
     names = read_names(root / scene_list, source=SOURCE)
     found = [_cinematic_files(root / "Images" / names[place], request) for place in request.choose(names)]
-    demand_files((path for files in found for path in files.paths), root=root, source=SOURCE)
-    scenes = tuple(files.scene(read_frame=read_encoded, rescale=as_stored) for files in found)
+    scenes = _open(found, root, normalize=False)
     notes = (*NOTES, *unscored(found, request))
     return Benchmark(CINEMATIC, "Cinematic Video (synthetic)", request.nexps, scenes, "truth", notes, SOURCE)
 
@@ -145,19 +140,20 @@ def open_cinematic(data_dir: Path | None, request: Request) -> Benchmark:
 def _cinematic_files(folder: Path, request: Request) -> SceneFiles:
     names = read_names(folder / "img_list.txt", source=SOURCE)
     exposures = read_exposures(folder / "Exposures.txt", len(names), nexps=request.nexps)
-    listed = _with_truth(folder / "hdr_expos.txt", dict(zip(names, exposures, strict=True)))
+    rows = read_rows(folder / "hdr_expos.txt", columns=2, source=SOURCE)
+    listed = {
+        Path(file).name.removesuffix(".hdr"): to_number(word, path=folder / "hdr_expos.txt") for file, word in rows
+    }
+    for name, exposure in zip(names, exposures, strict=True):
+        if name in listed:
+            demand_equal(exposure, listed[name], path=folder / "hdr_expos.txt", name=name)
     centers = (number for number in request.centers(len(names)) if names[number] in listed)
-    truths = {number: folder / f"{names[number]}.hdr" for number in centers}
-    return SceneFiles(folder.name, exposures, tuple(folder / f"{name}.tif" for name in names), truths)
-
-
-def _with_truth(path: Path, exposures: dict[str, float]) -> set[str]:
-    """Names of the frames that have a truth; their exposures are compared."""
-    rows = read_rows(path, columns=2, source=SOURCE)
-    listed = {Path(file).name.removesuffix(".hdr"): to_number(word, path=path) for file, word in rows}
-    for name in listed.keys() & exposures.keys():
-        demand_equal(exposures[name], listed[name], path=path, name=name)
-    return set(listed)
+    return SceneFiles(
+        name=folder.name,
+        exposures=exposures,
+        frames=tuple(folder / f"{name}.tif" for name in names),
+        truths={number: folder / f"{names[number]}.hdr" for number in centers},
+    )
 
 
 TOG13, TOG13_FOLDER = "tog13", "TOG13_Dynamic_Dataset"
@@ -184,9 +180,8 @@ def open_tog13(data_dir: Path | None, request: Request) -> Benchmark:
     root = find_root(data_dir, TOG13_FOLDER, marks=(scene_list, "BaslerCRF.mat"), source=SOURCE)
     names = read_names(root / scene_list, source=SOURCE)
     found = [_tog13_files(root / names[place], request) for place in request.choose(names)]
-    demand_files((path for files in found for path in files.paths), root=root, source=SOURCE)
     read_frame = partial(read_by_table, table=encoding_table(root / "BaslerCRF.mat"))
-    scenes = tuple(files.scene(read_frame=read_frame, rescale=by_own_maximum) for files in found)
+    scenes = _open(found, root, read_frame=read_frame)
     truth: Truth = "estimate" if any(scene.truths for scene in scenes) else "none"
     notes = (ESTIMATE if truth == "estimate" else NOTHING, RESPONSE)
     return Benchmark(TOG13, "TOG13 (Kalantari et al. 2013)", request.nexps, scenes, truth, notes, SOURCE)
@@ -222,6 +217,9 @@ def _tog13_files(folder: Path, request: Request) -> SceneFiles:
     name, columns = ("img_hdr_list.txt", 2) if paired else ("img_list.txt", 1)
     rows = read_rows(folder / name, columns=columns, source=SOURCE)
     exposures = read_exposures(folder / "Exposures.txt", len(rows), nexps=request.nexps)
-    centers = request.centers(len(rows)) if paired else ()
-    truths = {number: folder / rows[number][1] for number in centers}
-    return SceneFiles(folder.name, exposures, tuple(folder / row[0] for row in rows), truths)
+    return SceneFiles(
+        name=folder.name,
+        exposures=exposures,
+        frames=tuple(folder / row[0] for row in rows),
+        truths={number: folder / rows[number][1] for number in (request.centers(len(rows)) if paired else ())},
+    )

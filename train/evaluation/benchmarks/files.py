@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from model.errors import ExposureError
-from model.exposure import GAMMA_8_BIT, CodePrecision, ExposureCycle, to_ldr
-from model.response import ResponseCurve, gamma_curve, table_curve
+from model.exposure import GAMMA_8_BIT, ExposureCycle, to_ldr
+from model.response import gamma_curve, table_curve
 from train.data.clips import shortened
 from train.data.images import Pixels, Stored, demand_whole, read_radiance
 from train.data.response_curve import read_curve
@@ -23,15 +23,14 @@ from train.evaluation.benchmarks.scene import Request, Scene
 
 LOSSY = frozenset({".jpg", ".jpeg"})
 ReadFrame = Callable[[Path], Tensor]
-Rescale = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SceneFiles:
     """The files of a scene.
 
     Args:
-        name: Name as the set has it.
+        name: Name in the set.
         exposures: Linear, relative to the shortest, one per frame.
         frames: One file per frame, in order of time.
         truths: Files by frame number.
@@ -49,12 +48,13 @@ class SceneFiles:
         """All files."""
         return (*self.frames, *self.truths.values())
 
-    def scene(self, *, read_frame: ReadFrame, rescale: Rescale) -> Scene:
-        """Turn files into what reads them.
+    def scene(self, *, read_frame: ReadFrame, normalize: bool) -> Scene:
+        """Make a scene that reads the files.
 
         Args:
             read_frame: Reads a frame as it is stored, 0..1, (3, H, W); encoded with 1/2.2 if there is no response.
-            rescale: Brings a truth to 1.0 = clip level of the shortest exposure.
+            normalize: Whether truths are divided by their maximum if that is above 1, as the published loaders do with
+                filmed sets.
 
         Raises:
             DatasetError: If frames of a camera with a response of its own are linear already.
@@ -62,18 +62,19 @@ class SceneFiles:
         """
         curve = gamma_curve() if self.response is None else table_curve(self.name, read_curve(self.response))
         frames = FrameReader(self.frames, lambda path: curve.to_ldr(read_frame(path)))
-        truths = {number: partial(read_truth, path, frames, rescale=rescale) for number, path in self.truths.items()}
-        labels = tuple(path.stem for path in self.frames)
-        return Scene(self.name, self.exposures, labels, frames, truths, self._precision(curve), curve)
-
-    def _precision(self, curve: ResponseCurve) -> CodePrecision:
+        truths = {
+            number: partial(read_truth, path, frames, normalize=normalize) for number, path in self.truths.items()
+        }
         first = self.frames[0]
         lossy = first.suffix.lower() in LOSSY
         if self.response is None:
-            return curve.precision(lossy=True) if lossy else GAMMA_8_BIT
-        if first.suffix.lower() == ".exr":
+            precision = curve.precision(lossy=True) if lossy else GAMMA_8_BIT
+        elif first.suffix.lower() == ".exr":
             raise DatasetError(f"{first} is linear already: take {self.response.name} out of its folder")
-        return curve.precision(bits=8 * read_codes(first).itemsize, lossy=lossy)
+        else:
+            precision = curve.precision(bits=8 * read_codes(first).itemsize, lossy=lossy)
+        labels = tuple(path.stem for path in self.frames)
+        return Scene(self.name, self.exposures, labels, frames, truths, precision, curve)
 
 
 def unscored(found: Sequence[SceneFiles], request: Request) -> tuple[str, ...]:
@@ -118,13 +119,8 @@ class FrameReader:
         return _size(self.read(self.paths[0]))
 
 
-def read_truth(path: Path, frames: FrameReader, *, rescale: Rescale) -> Tensor:
-    """Read a truth, Radiance or OpenEXR.
-
-    Args:
-        path: The file.
-        frames: The frames that it must fit.
-        rescale: Brings it to 1.0 = clip level of the shortest exposure.
+def read_truth(path: Path, frames: FrameReader, *, normalize: bool) -> Tensor:
+    """Read a truth, Radiance or OpenEXR, which must have the size of its frames.
 
     Returns:
         Linear radiance, clipped to 0..1, (3, H, W).
@@ -141,17 +137,8 @@ def read_truth(path: Path, frames: FrameReader, *, rescale: Rescale) -> Tensor:
     wrong = int((~radiance.isfinite()).sum())
     if wrong:
         raise DatasetError(f"{path} holds {wrong:,} values that are NaN or infinite: repair it or take the scene out")
-    return rescale(radiance.clamp_(min=0)).clamp_(0, 1)
-
-
-def as_stored(radiance: Tensor) -> Tensor:
-    """Leave a truth as it is."""
-    return radiance
-
-
-def by_own_maximum(radiance: Tensor) -> Tensor:
-    """Divide a truth by its own maximum where that is above 1, as the published loaders do with filmed sets."""
-    return radiance / radiance.max().clamp(min=1)
+    radiance.clamp_(min=0)
+    return (radiance / radiance.max().clamp(min=1) if normalize else radiance).clamp_(0, 1)
 
 
 def read_encoded(path: Path) -> Tensor:
@@ -240,9 +227,12 @@ def find_root(data_dir: Path | None, folder: str, *, marks: Sequence[str], sourc
     for root in (data_dir, data_dir / folder):
         if all(next(root.glob(mark), None) for mark in marks):
             return root
-    lacking = ", ".join(mark for mark in marks if not next(_likeliest(data_dir, folder).glob(mark), None))
+    likeliest = data_dir / folder if (data_dir / folder).is_dir() else data_dir
+    lacking = ", ".join(mark for mark in marks if not next(likeliest.glob(mark), None))
+    archives = [f"{folder}{ending}" for ending in ARCHIVE_ENDINGS if (data_dir / f"{folder}{ending}").exists()]
+    hint = f" ({archives[0]} is there, but not unpacked)" if archives else ""
     raise DatasetError(
-        f"{data_dir} is not {folder}: it has no {lacking}{_archive_hint(data_dir, folder)}; pass the unpacked folder "
+        f"{data_dir} is not {folder}: it has no {lacking}{hint}; pass the unpacked folder "
         f"as --data-dir, the set is published at {source}"
     )
 
@@ -302,28 +292,15 @@ def _has_content(path: Path) -> bool:
         return False
 
 
-def _likeliest(data_dir: Path, folder: str) -> Path:
-    return data_dir / folder if (data_dir / folder).is_dir() else data_dir
-
-
-def _archive_hint(data_dir: Path, folder: str) -> str:
-    """Words about an archive that lies there and nobody has unpacked."""
-    candidates = (data_dir / f"{folder}{ending}" for ending in ARCHIVE_ENDINGS)
-    archive = next((path for path in candidates if path.exists()), None)
-    return f" ({archive.name} is there, but not unpacked)" if archive else ""
-
-
 LARGEST_FILE = 1 << 20
 # the sets write both with two digits
 SAME, SAME_STOP = 0.02, 0.02
 
 
 def read_exposures(path: Path, frames: int, *, nexps: int) -> tuple[float, ...]:
-    """Read stops and repeat them over a clip.
+    """Read stops, parted by spaces, commas or ends of lines, and repeat them over the frames of a clip.
 
     Args:
-        path: Numbers, parted by spaces, commas or ends of lines.
-        frames: Frames of the clip.
         nexps: Number of distinct exposures that the file must have.
 
     Returns:
@@ -332,8 +309,19 @@ def read_exposures(path: Path, frames: int, *, nexps: int) -> tuple[float, ...]:
     Raises:
         DatasetError: If the file is missing, holds what is no number, or has another number of exposures.
     """
-    stops = _read_stops(path)
-    period = next((length for length in range(1, len(stops) + 1) if _repeats(stops, length)), 0)
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(LARGEST_FILE)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read ({error}): it should hold stops, e.g. 0 3") from error
+    stops = [to_number(word, path=path) for word in re.split(r"[\s,;]+", text) if word]
+    if not stops:
+        raise DatasetError(f"{path} is empty: it should hold stops, e.g. 0 3")
+    period = next(
+        length
+        for length in range(1, len(stops) + 1)
+        if all(abs(stop - stops[number % length]) <= SAME_STOP for number, stop in enumerate(stops))
+    )
     if period != nexps:
         shown = ", ".join(f"{stop:g}" for stop in stops[:8])
         advice = f"pass --nexps {period}" if period in (2, 3) else "correct the file"
@@ -370,19 +358,3 @@ def to_number(word: str, *, path: Path) -> float:
     if not math.isfinite(number):
         raise DatasetError(f"{path} holds {word[:40]!r} where a number belongs: correct or fetch it again")
     return number
-
-
-def _read_stops(path: Path) -> list[float]:
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            text = file.read(LARGEST_FILE)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} cannot be read ({error}): it should hold stops, e.g. 0 3") from error
-    words = [word for word in re.split(r"[\s,;]+", text) if word]
-    if not words:
-        raise DatasetError(f"{path} is empty: it should hold stops, e.g. 0 3")
-    return [to_number(word, path=path) for word in words]
-
-
-def _repeats(stops: Sequence[float], period: int) -> bool:
-    return all(abs(stop - stops[place % period]) <= SAME_STOP for place, stop in enumerate(stops))

@@ -13,7 +13,6 @@ from train.data.clips import shortened
 from train.errors import DatasetError
 from train.evaluation.benchmarks.files import (
     SceneFiles,
-    as_stored,
     demand_files,
     read_encoded,
     read_exposures,
@@ -54,14 +53,9 @@ def open_folder(data_dir: Path | None, request: Request) -> Benchmark:
     if data_dir is None or not data_dir.is_dir():
         found = "no folder is given" if data_dir is None else f"{data_dir} is no folder"
         raise DatasetError(f"{found}: pass {LAYOUT} as --data-dir")
-    folders = _scene_folders(data_dir)
-    return _filmed(data_dir, folders, request) if folders else _made(data_dir, request)
-
-
-def _scene_folders(data_dir: Path) -> list[Path]:
-    """Folders that have exposures or truths."""
     children = sorted(child for child in data_dir.iterdir() if child.is_dir())
-    return [folder for folder in (data_dir, *children) if _list_of(folder).is_file() or (folder / "truth").is_dir()]
+    folders = [place for place in (data_dir, *children) if _list_of(place).is_file() or (place / "truth").is_dir()]
+    return _filmed(data_dir, folders, request) if folders else _made(data_dir, request)
 
 
 def _list_of(folder: Path) -> Path:
@@ -77,7 +71,7 @@ def _filmed(data_dir: Path, folders: list[Path], request: Request) -> Benchmark:
             f"{data_dir}: scenes without a truth to score: {shortened(lacking)}; take them out, or pass --no-truth"
         )
     demand_files((path for files in found for path in files.paths), root=data_dir, source="")
-    scenes = tuple(files.scene(read_frame=read_encoded, rescale=as_stored) for files in found)
+    scenes = tuple(files.scene(read_frame=read_encoded, normalize=False) for files in found)
     if lacking:
         return Benchmark(NAME, TITLE, request.nexps, scenes, "none", (), "")
     return Benchmark(NAME, TITLE, request.nexps, scenes, "truth", (*FILMED, *unscored(found, request)), "")
@@ -96,7 +90,13 @@ def _files(folder: Path, request: Request) -> SceneFiles:
     centers = set(request.centers(len(frames)))
     scored = {numbers[stem]: path for stem, path in truths.items() if numbers[stem] in centers}
     response = folder / RESPONSE
-    return SceneFiles(folder.name, exposures, frames, scored, response if response.is_file() else None)
+    return SceneFiles(
+        name=folder.name,
+        exposures=exposures,
+        frames=frames,
+        truths=scored,
+        response=response if response.is_file() else None,
+    )
 
 
 def _frames(folder: Path) -> tuple[Path, ...]:

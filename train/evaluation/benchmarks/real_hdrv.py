@@ -7,7 +7,7 @@ file tells the exposures.
 from pathlib import Path
 
 from train.errors import DatasetError
-from train.evaluation.benchmarks.files import SceneFiles, by_own_maximum, demand_files, find_root, read_encoded
+from train.evaluation.benchmarks.files import SceneFiles, demand_files, find_root, read_encoded
 from train.evaluation.benchmarks.scene import Benchmark, Request
 
 NAME, SHORT_FIRST, FOLDER = "hdrv", "hdrv_short_first", "Test_Compack_8frames_50scenes"
@@ -16,6 +16,11 @@ FRAMES, PUBLISHED_SCENES, RATIO = 8, 50, 8.0
 STREAMS = ("Input_0", "Input_1")
 PARTS = (*STREAMS, "GT")
 EXPOSURES = (1.0, RATIO)
+TRUTH = "GT/GT_frame_{:02d}.hdr"
+PHASES = (
+    "Even frames are short (Input_0), odd ones long (Input_1): the other phase than F2HDR's published scores have.",
+    "Even frames are long (Input_1), odd ones short (Input_0), as F2HDR's loader alternates the two streams.",
+)
 NOTES = (
     "The set names no exposures; 1:8 is what the published loader of F2HDR takes.",
     "Windows of 5 score frames 2 to 5 of each scene; published scores of methods with windows of 3 are of frames 1 to "
@@ -47,39 +52,23 @@ def _opened(data_dir: Path | None, request: Request, *, name: str, first: int) -
     root = find_root(data_dir, FOLDER, marks=[f"*/{part}" for part in PARTS], source=SOURCE)
     names = sorted({folder.parent.name for part in PARTS for folder in root.glob(f"*/{part}")})
     chosen = [root / names[place] for place in request.choose(names)]
-    demand_files((path for folder in chosen for path in _published(folder)), root=root, source=SOURCE)
+    frames = [f"{stream}/frame_{number:02d}.tif" for stream in STREAMS for number in range(FRAMES)]
+    published = [*frames, *(TRUTH.format(number) for number in range(FRAMES))]
+    demand_files((folder / file for folder in chosen for file in published), root=root, source=SOURCE)
     scenes = tuple(
-        _files(folder, request, first=first).scene(read_frame=read_encoded, rescale=by_own_maximum) for folder in chosen
+        _files(folder, request, first=first).scene(read_frame=read_encoded, normalize=True) for folder in chosen
     )
-    notes = (_phase(first), *NOTES, *_fewer(len(names)))
+    fewer = f"The folder holds {len(names)} scenes, the published set {PUBLISHED_SCENES}."
+    notes = (PHASES[first], *NOTES, *([] if len(names) == PUBLISHED_SCENES else [fewer]))
     return Benchmark(name, "Real-HDRV", 2, scenes, "truth", notes, SOURCE)
-
-
-def _published(folder: Path) -> list[Path]:
-    """All files of a scene."""
-    frames = [folder / stream / f"frame_{number:02d}.tif" for stream in STREAMS for number in range(FRAMES)]
-    return frames + [_truth(folder, number) for number in range(FRAMES)]
 
 
 def _files(folder: Path, request: Request, *, first: int) -> SceneFiles:
     streams = [(number + first) % 2 for number in range(FRAMES)]
     frames = tuple(folder / STREAMS[stream] / f"frame_{number:02d}.tif" for number, stream in enumerate(streams))
-    truths = {number: _truth(folder, number) for number in request.centers(FRAMES)}
-    return SceneFiles(folder.name, tuple(EXPOSURES[stream] for stream in streams), frames, truths)
-
-
-def _truth(folder: Path, number: int) -> Path:
-    return folder / "GT" / f"GT_frame_{number:02d}.hdr"
-
-
-def _phase(first: int) -> str:
-    if first:
-        return "Even frames are long (Input_1), odd ones short (Input_0), as F2HDR's loader alternates the two streams."
-    return (
-        "Even frames are short (Input_0), odd ones long (Input_1): the other phase than F2HDR's published scores have."
+    return SceneFiles(
+        name=folder.name,
+        exposures=tuple(EXPOSURES[stream] for stream in streams),
+        frames=frames,
+        truths={number: folder / TRUTH.format(number) for number in request.centers(FRAMES)},
     )
-
-
-def _fewer(scenes: int) -> tuple[str, ...]:
-    lacking = f"The folder holds {scenes} scenes, the published set {PUBLISHED_SCENES}."
-    return () if scenes == PUBLISHED_SCENES else (lacking,)

@@ -1,4 +1,4 @@
-"""Held-out clips to measure on: the same ones in every run, for their seeds are their names.
+"""Synthetic held-out clips, the same in every run: their seeds are their names.
 
 Hand-held camera moves over panoramas and photos with things moving in front, HDR10 videos, and LDR videos through
 a fixed inverse camera curve; re-exposed with shot and read noise and 8-bit quantisation, without compression.
@@ -29,13 +29,13 @@ from train.synthesis.camera import Camera, Size, View, draw_motion, linear, view
 from train.synthesis.capture import Capture, expose, exposure_gain
 from train.synthesis.dataset import to_tensor
 from train.synthesis.procedural import InverseCurve, dead_leaves
-from train.synthesis.scene import CompositeScene, Foreground, draw_foreground
+from train.synthesis.scene import CompositeScene, draw_foreground
 
 CYCLES = {2: ((1.0, 4.0), (1.0, 8.0), (1.0, 16.0)), 3: ((1.0, 4.0, 16.0),)}
 # shot variance and read deviation in units of the clip level: a large sensor in good light to a small one in bad
 CAMERAS = (Capture(shot=3e-5, read=5e-4), Capture(shot=8e-5, read=1e-3), Capture(shot=2e-4, read=2e-3))
 CURVE = InverseCurve(n=0.65, s=0.6, boost=4.0)
-LAYERS = 2
+FOREGROUNDS = 2
 SIZE = (352, 640)
 # 1024 pixels around give no more than this without magnifying
 SMALL_PANORAMA, SMALL_SIZE = 2048, (256, 384)
@@ -141,7 +141,11 @@ def make_clip(
     if isinstance(source, Picture):
         radiance = _camera_move(rng, source, exposures, cut_from=cut_from, size=size)
     else:
-        radiance = _exposed_video(rng, _read_video(source, count=len(exposures), size=size), exposures)
+        frames_read = _read_video(source, count=len(exposures), size=size)
+        if len(frames_read) < len(exposures):
+            raise DatasetError(f"a test video has {len(frames_read)} frames, {len(exposures)} are needed: take it out")
+        gain = _gain(rng, frames_read[len(frames_read) // 2], longest=max(exposures))
+        radiance = np.asarray(np.clip(frames_read * np.float32(gain), 0, 1), np.float32)
     ldr = expose(radiance, exposures, capture=capture, rng=rng)
     return Clip(name, to_tensor(ldr), torch.tensor(exposures), to_tensor(radiance), capture)
 
@@ -163,17 +167,17 @@ def _camera_move(
     times = [float(frame - len(exposures) // 2) for frame in range(len(exposures))]
     view = _view(rng, picture, times=times, size=size)
     behind, longest = view.render(0.0), max(exposures)
-    layers = tuple(_layer(rng, cut_from, size=behind.shape[:2], longest=longest) for _ in range(LAYERS))
-    scene = CompositeScene(view.exposed(np.full(3, _gain(rng, behind, longest=longest), np.float32)), layers)
+    foregrounds = []
+    for _ in range(FOREGROUNDS):
+        source = cut_from[int(rng.integers(len(cut_from)))]
+        speed = rng.uniform(1, 10)
+        foregrounds.append(draw_foreground(rng, source, size=behind.shape[:2], speed=speed, longest_exposure=longest))
+    gain = np.full(3, _gain(rng, behind, longest=longest), np.float32)
+    scene = CompositeScene(view.exposed(gain), tuple(foregrounds))
     shutter = 0.4 if rng.random() < 0.5 else 0.0
     moments = zip(times, exposures, strict=True)
     shots = [scene.render(time, shutter=shutter * exposure / longest) for time, exposure in moments]
     return np.clip(np.stack(shots), 0, 1)
-
-
-def _layer(rng: Generator, cut_from: Sequence[Picture], *, size: Size, longest: float) -> Foreground:
-    picture = cut_from[int(rng.integers(len(cut_from)))]
-    return draw_foreground(rng, picture, size=size, speed=rng.uniform(1, 10), longest_exposure=longest)
 
 
 def _view(rng: Generator, picture: Picture, *, times: list[float], size: Size) -> View:
@@ -197,13 +201,6 @@ def _read_video(path: Path, *, count: int, size: Size) -> Pixels:
         return np.asarray(read_hdr_video(path, first=4, most_frames=count, longest_side=longest_side).frames)
     frames = read_ldr_video(path, first=20, most_frames=count, longest_side=longest_side).frames
     return linear(frames, CURVE.table())
-
-
-def _exposed_video(rng: Generator, radiance: Pixels, exposures: list[float]) -> Pixels:
-    if len(radiance) < len(exposures):
-        raise DatasetError(f"a test video has {len(radiance)} frames, {len(exposures)} are needed: take it out")
-    gain = _gain(rng, radiance[len(radiance) // 2], longest=max(exposures))
-    return np.asarray(np.clip(radiance * np.float32(gain), 0, 1), np.float32)
 
 
 def _gain(rng: Generator, radiance: Pixels, *, longest: float) -> float:
@@ -242,7 +239,13 @@ def bracket_scene(folder: Path, request: Request) -> Scene:
     Raises:
         DatasetError: If it cannot be read, or its pictures don't fit each other.
     """
-    make = lru_cache(maxsize=1)(lambda _index: _bracket_clip(folder, request.nexps))
+
+    @lru_cache(maxsize=1)
+    def make(_index: int) -> BracketClip:
+        choice = choose_exposures(read_bracket(folder), request.nexps)
+        assert choice is not None  # the files were counted
+        return clip_of_bracket(choice, frames=len(clip_exposures(0, request.nexps)))
+
     clip = make(0)
     exposures = tuple(clip.exposures.tolist())
     truths = {number: partial(_truth, make, 0, number=number) for number in request.centers(len(exposures))}
@@ -250,12 +253,6 @@ def bracket_scene(folder: Path, request: Request) -> Scene:
     make.cache_clear()
     precision = clip.curve.precision()
     return Scene(folder.name, exposures, labels, partial(_ldr, make, 0), truths, precision, clip.curve)
-
-
-def _bracket_clip(folder: Path, nexps: int) -> BracketClip:
-    choice = choose_exposures(read_bracket(folder), nexps)
-    assert choice is not None  # the files were counted
-    return clip_of_bracket(choice, frames=len(clip_exposures(0, nexps)))
 
 
 def _scene(name: str, index: int, *, make: Callable[[int], Clip], request: Request, frames: int | None) -> Scene:
