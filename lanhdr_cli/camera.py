@@ -7,17 +7,19 @@ import re
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import torch
 
-from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.media.video_reader import DecodedFrame
 from lanhdr_cli.pipeline import ResultFrame
-from model.analysis.camera import NO_BLACK, Black, CameraEstimate, estimate_camera, find_black, generic_curve
+from model.analysis.brightness import sampled
+from model.analysis.camera import NO_BLACK, Black, CameraEstimate, Shot, estimate_camera, find_black, generic_curve
 from model.color import ACES2065_1, ACESCG, P3_D65, REC709, REC2020, Primaries, convert_primaries
 from model.errors import ResponseError
 from model.exposure import FrameExposures
@@ -49,7 +51,36 @@ GAMUTS = {
 P3_DCI = Primaries(P3_D65.red, P3_D65.green, P3_D65.blue, (0.314, 0.351))
 TAGGED_PRIMARIES = {9: REC2020, 11: P3_DCI, 12: P3_D65}
 NEAR_NAMES = 4
+FRAMES = 120  # at the beginning of a clip, which are looked at
 logger = logging.getLogger(__name__)
+
+
+class FirstLook:
+    """Reads the first frames of an open clip when asked for them, keeps them, and goes on from there."""
+
+    def __init__(self, clip: Source) -> None:
+        self._running = map(_shrunk, clip.frames())
+
+    @cached_property
+    def frames(self) -> list[DecodedFrame]:
+        """The first 120 frames, or all if there are fewer."""
+        return list(islice(self._running, FRAMES))
+
+    @property
+    def shots(self) -> list[Shot]:
+        """The same for the analysis."""
+        return [Shot(frame.image, frame.time) for frame in self.frames]
+
+    def all_frames(self, *, stop: int | None = None) -> Iterator[DecodedFrame]:
+        """Yield the frames kept and those that follow, to the one before `stop`; call it once."""
+        yield from self.frames[:stop]
+        if len(self.frames) == FRAMES and (stop is None or stop > FRAMES):
+            yield from self._running if stop is None else islice(self._running, stop - FRAMES)
+
+
+def _shrunk(frame: DecodedFrame) -> DecodedFrame:
+    """Keep as many samples as the analysis needs, in half precision, which holds codes of 10 bits."""
+    return replace(frame, image=sampled(frame.image).to(torch.float16))
 
 
 def named_response(text: str, *, full_range: bool, clip_code: float = 1.0) -> ResponseCurve:

@@ -10,11 +10,10 @@ from typing import Literal
 
 import torch
 
-from lanhdr_cli.camera import Camera, CameraOptions, encoded_for_network, find_camera, in_rec709
+from lanhdr_cli.camera import Camera, CameraOptions, FirstLook, encoded_for_network, find_camera, in_rec709
 from lanhdr_cli.console import frame_progress
 from lanhdr_cli.destination import Destination, HdrWriter, clip_origin, plan_destination
 from lanhdr_cli.exposures import BrightnessPass, checked_exposures, estimated_exposures, given_exposures
-from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord
 from lanhdr_cli.media.paths import check_output, check_preview, prepare_folder, refuse_existing, refuse_sources

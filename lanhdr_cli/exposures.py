@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lanhdr_cli.camera import encoded_for_network
+from lanhdr_cli.camera import FRAMES, FirstLook, encoded_for_network
 from lanhdr_cli.console import frame_progress
-from lanhdr_cli.first_look import FRAMES, FirstLook
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.options import ExposureOptions

@@ -10,9 +10,8 @@ from statistics import fmean, median
 import torch
 from torch import Tensor
 
-from lanhdr_cli.camera import Camera, CameraOptions, encoded_for_network, find_camera
+from lanhdr_cli.camera import Camera, CameraOptions, FirstLook, encoded_for_network, find_camera
 from lanhdr_cli.exposures import find_list, given_exposures
-from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.details import Details
 from lanhdr_cli.media.paths import check_plot, prepare_folder, refuse_existing, refuse_sources
 from lanhdr_cli.media.source import Reading, Source, open_source

@@ -17,10 +17,9 @@ from support.clips import REC709 as TAGGED_709
 from support.clips import counting_clip, frame_of, write_clip
 from support.converting import TWO, identity, invoke, job, read_exr, save_lite
 
-from lanhdr_cli.camera import Camera, CameraOptions, find_camera, named_response
+from lanhdr_cli.camera import Camera, CameraOptions, FirstLook, find_camera, named_response
 from lanhdr_cli.conversion import run
 from lanhdr_cli.exposures import BrightnessPass
-from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.source import open_source
 from model.analysis.camera import exposures_of_camera, generic_curve
 from model.color import REC709, REC2020

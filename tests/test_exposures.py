@@ -12,9 +12,9 @@ from support.converting import TWO, identity, invoke, job, read_exr, save_lite
 from support.flicker import FlickerMeter
 from test_exposure_cycle import lights, shown
 
+from lanhdr_cli.camera import FirstLook
 from lanhdr_cli.conversion import run
 from lanhdr_cli.exposures import BrightnessPass, find_list, read_exposures
-from lanhdr_cli.first_look import FirstLook
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.source import open_source
 from lanhdr_cli.options import FrameRange
