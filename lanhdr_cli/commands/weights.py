@@ -5,15 +5,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
+from cloup import option, option_group
+
+from lanhdr_cli.options import FILE, OVERWRITE
 
 if TYPE_CHECKING:
     from model.pretrained import Pretrained
     from train.export import Which
 
-FILE = click.Path(path_type=Path)
+
+_OUTPUT = option("-o", "--output", type=FILE, required=True, metavar="FILE.safetensors", help="File to write.")
 
 
-@click.group()
+@cloup.group()
 def weights() -> None:
     """List, import, export and verify weights."""
 
@@ -34,9 +39,12 @@ def list_bundled() -> None:
 
 @weights.command("import")
 @click.argument("checkpoint", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, metavar="FILE.safetensors", help="File to write.")
-@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing file.")
-@click.option("--half", is_flag=True, help="Store half precision.")
+@option_group(
+    "Output",
+    _OUTPUT,
+    option("--half", is_flag=True, help="Store half precision."),
+    OVERWRITE,
+)
 def import_checkpoint(checkpoint: Path, output: Path, *, overwrite: bool, half: bool) -> None:
     """Turn a published CHECKPOINT (ckpt.pt) into a self-describing file."""
     from lanhdr_cli.media.paths import prepare_folder, refuse_existing
@@ -52,13 +60,23 @@ def import_checkpoint(checkpoint: Path, output: Path, *, overwrite: bool, half: 
 
 @weights.command("export")
 @click.argument("run", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, metavar="FILE.safetensors", help="File to write.")
-@click.option("--which", type=click.Choice(["best", "last"]), help="By held-out score, or the newest.  [default: best]")
-@click.option("--name", help="What the weights call themselves.  [default: the file's, without its suffix]")
-@click.option("--license", "licence", help="Under which the weights are given away.")
-@click.option("--note", "notes", multiple=True, help="A known limit, for the model card; may be repeated.")
-@click.option("--float32", is_flag=True, help="Store full precision, at twice the size.")
-@click.option("-y", "--overwrite", is_flag=True, help="Replace existing files.")
+@option_group(
+    "Output",
+    _OUTPUT,
+    option(
+        "--which",
+        type=click.Choice(["best", "last"]),
+        help="Weights of the best held-out score, or the newest.  [default: best]",
+    ),
+    option("--float32", is_flag=True, help="Store full precision, at twice the size."),
+    OVERWRITE,
+)
+@option_group(
+    "Model card",
+    option("--name", help="Name of the weights.  [default: the file's, without its suffix]"),
+    option("--license", "licence", help="License of the weights."),
+    option("--note", "notes", multiple=True, help="A known limit; repeatable."),
+)
 def export(
     run: Path,
     output: Path,
@@ -80,16 +98,16 @@ def export(
     card = output.with_suffix(".md")
     if not overwrite:
         refuse_existing([path for path in (output, card) if path.exists()])
-    found = read_run(run, which)
-    refuse_sources([output], [found.source])
+    exported = read_run(run, which)
+    refuse_sources([output], [exported.source])
     prepare_folder(output.parent)
     options = CardOptions(
         name=name or output.stem, file_name=output.name, licence=licence, notes=notes, half=not float32
     )
-    record = export_record(found, name=options.name, licence=licence, notes=notes)
-    save_network(found.network, output, record=record, half=not float32)
-    write_atomically(card, model_card(found, options).encode())
-    click.echo(f"{output}: {found.source.stem} of {run}, step {found.step}; {card}")
+    record = export_record(exported, name=options.name, licence=licence, notes=notes)
+    save_network(exported.network, output, record=record, half=not float32)
+    write_atomically(card, model_card(exported, options).encode())
+    click.echo(f"{output}: {exported.source.stem} of {run}, step {exported.step}; {card}")
 
 
 @weights.command("verify")
