@@ -40,7 +40,10 @@ def test_the_sheet_shows_what_each_method_lost() -> None:
 
 
 def test_every_contender_meets_every_disturbance_on_every_clip() -> None:
-    chosen = [Disturbance("none", lambda clip: [clip]), Disturbance("twice", lambda clip: [clip, clip])]
+    chosen = [
+        Disturbance(name="none", apply=lambda clip: [clip]),
+        Disturbance(name="twice", apply=lambda clip: [clip, clip]),
+    ]
     clips = [make_clip("a"), make_clip("b")]
     rows = list(evaluate_disturbed(two_methods(), clips, chosen, nexps=2))
     assert len(rows) == 2 * 2 * (2 + 4)

@@ -180,8 +180,8 @@ def test_frames_that_nobody_scores_are_prepared_at_most(tmp_path: Path) -> None:
     meter = Meter(network.device)
     one = replace(scene, truths={3: scene.truths[3]})
     assert [frame for frame, _ in network.stream(one, (3,), nexps=2, meter=meter)] == [3]
-    assert meter.combined == 1
-    assert 6 <= meter.prepared < 8
+    assert meter.counts["combine"] == 1
+    assert 6 <= meter.counts["read"] < 8
 
 
 def test_windows_share_the_frames_that_they_read() -> None:

@@ -65,7 +65,7 @@ class WindowMethod(Method):
         """Reconstruct some frames, each from its window."""
         for frame in frames:
             ldr, exposures = read_window(scene, frame, nexps=nexps)
-            with meter.combining(), torch.no_grad():
+            with meter.time("combine"), torch.no_grad():
                 outputs = self.run(ldr, exposures)
             yield frame, outputs
 
@@ -103,16 +103,16 @@ class NetworkMethod(Method):
 
         def read() -> Iterator[LdrFrame]:
             for number, exposure in enumerate(scene.exposures):
-                with meter.reading():
+                with meter.time("read"):
                     image = scene.read_ldr(number)
                 yield LdrFrame(image, exposure, Fraction(number), scene.precision)
 
         windows = self.reconstructor.windows(read(), period=nexps)
         for number in range(max(frames, default=-1) + 1):
-            with meter.preparing():
+            with meter.time("prepare"):
                 window = next(windows)
             if number in frames:
-                with meter.combining():
+                with meter.time("combine"):
                     outputs = _outputs(self.reconstructor.predict(window))
                 yield number, outputs
 

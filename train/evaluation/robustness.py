@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
@@ -32,13 +33,15 @@ RATIOS = (2, 4, 8, 16, 32, 64)
 MOMENTS = 9
 # quality of JPEG where PyAV is absent, by the constant rate factor of x264
 JPEG_QUALITY = {23: 80, 30: 60}
+PSNR, FLICKER = BY_KEY["psnr_t"], BY_KEY["flicker"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Disturbance:
-    """A way in which footage is worse than assumed.
+    """One way in which footage is worse than assumed.
 
     Args:
+        name: Its name in tables.
         apply: Makes the disturbed clip; several, one window long, if windows are disturbed one by one.
     """
 
@@ -47,120 +50,119 @@ class Disturbance:
 
 
 def disturbances() -> list[Disturbance]:
-    """Return all disturbances; the first is none at all, which the others are compared with."""
+    """Make all of them; the first is none at all, which the others are compared with."""
     return [
         _capture("undisturbed", lambda camera: camera),
-        Disturbance("stated ratio 10 % too high", lambda clip: [_misstated(clip, 1.1)]),
-        Disturbance("stated ratio 10 % too low", lambda clip: [_misstated(clip, 0.9)]),
-        *(_gamma(gamma) for gamma in GAMMAS),
-        *(_gamma(gamma, found=True) for gamma in GAMMAS),
-        _compression(23),
-        _compression(30),
-        Disturbance("motion blur, shutter 0.5", lambda clip: [_retaken(clip, radiance=_blurred(clip, shutter=0.5))]),
-        Disturbance("the next frame dropped", _with_gaps),
+        Disturbance(name="stated ratio 10 % too high", apply=partial(_misstate_exposures, factor=1.1)),
+        Disturbance(name="stated ratio 10 % too low", apply=partial(_misstate_exposures, factor=0.9)),
+        *(_capture(f"true gamma {gamma}, taken for 2.2", partial(replace, gamma=gamma)) for gamma in GAMMAS),
+        *(
+            Disturbance(name=f"true gamma {gamma}, response found", apply=partial(_find_response, gamma=gamma))
+            for gamma in GAMMAS
+        ),
+        *(_compression(crf) for crf in JPEG_QUALITY),
+        Disturbance(name="motion blur, shutter 0.5", apply=partial(_blur, shutter=0.5)),
+        Disturbance(name="the next frame dropped", apply=_drop_next_frames),
         _capture("noise doubled", lambda camera: replace(camera, shot=4 * camera.shot, read=2 * camera.read)),
-        _capture("6 bits", lambda camera: replace(camera, bits=6)),
-        *(_ratio(ratio) for ratio in RATIOS),
+        _capture("6 bits", partial(replace, bits=6)),
+        *(
+            Disturbance(name=f"longest over shortest exposure {ratio}", apply=partial(_change_ratio, ratio=ratio))
+            for ratio in RATIOS
+        ),
     ]
 
 
 def _capture(name: str, change: Callable[[Capture], Capture]) -> Disturbance:
-    return Disturbance(name, lambda clip: [_retaken(replace(clip, capture=change(clip.capture)))])
-
-
-def _gamma(gamma: float, *, found: bool = False) -> Disturbance:
-    """Take the frames through another power, which is taken for 2.2 or found from the clip, as a conversion does."""
-    wrong = _capture(f"true gamma {gamma}, taken for 2.2", lambda camera: replace(camera, gamma=gamma))
-    right = Disturbance(f"true gamma {gamma}, response found", lambda clip: [_linearised(*wrong.apply(clip))])
-    return right if found else wrong
-
-
-def _linearised(clip: Clip) -> Clip:
-    """Encode the frames anew with 1/2.2 by the response that they show themselves."""
-    try:
-        curve = response_from_frames(list(clip.ldr), clip.exposures.tolist()).curve
-    except ResponseError:  # too little is seen at two exposures
-        curve = gamma_curve()
-    return replace(clip, ldr=curve.to_ldr(clip.ldr), precision=curve.precision().tensor())
+    return Disturbance(name=name, apply=lambda clip: [_capture_again(replace(clip, capture=change(clip.capture)))])
 
 
 def _compression(crf: int) -> Disturbance:
     """H.264 over the clip as it was shot, all exposures in one stream; JPEG frame by frame without PyAV."""
     if find_spec("av"):
-        return _capture(f"H.264, crf {crf}", lambda camera: replace(camera, h264_crf=crf))
+        return _capture(f"H.264, crf {crf}", partial(replace, h264_crf=crf))
     quality = JPEG_QUALITY[crf]
-    return _capture(f"JPEG, quality {quality}", lambda camera: replace(camera, jpeg_quality=quality))
+    return _capture(f"JPEG, quality {quality}", partial(replace, jpeg_quality=quality))
 
 
-def _ratio(ratio: int) -> Disturbance:
-    """Take longer or shorter long exposures; the short ones stay, so the truth stays as it is."""
-
-    def apply(clip: Clip) -> Sequence[Clip]:
-        steps = torch.unique(clip.exposures)  # sorted
-        position = torch.searchsorted(steps, clip.exposures) / (len(steps) - 1)  # 0 for the shortest, 1 the longest
-        return [_retaken(replace(clip, exposures=ratio**position))]
-
-    return Disturbance(f"longest over shortest exposure {ratio}", apply)
-
-
-def _retaken(clip: Clip, *, radiance: Tensor | None = None) -> Clip:
-    """Take the frames again, of another radiance than the truth if one is given."""
-    seen = clip.radiance if radiance is None else radiance
-    pixels = np.ascontiguousarray(seen.permute(0, 2, 3, 1).numpy())  # (T, H, W, 3)
+def _capture_again(clip: Clip, *, radiance: Tensor | None = None) -> Clip:
+    """Take the frames again, of another radiance than the truth if one is passed."""
+    pixels = (clip.radiance if radiance is None else radiance).permute(0, 2, 3, 1)  # (T, H, W, 3)
     rng = np.random.default_rng(zlib.crc32(clip.name.encode()))
-    ldr = expose(pixels, clip.exposures.tolist(), capture=clip.capture, rng=rng)
+    ldr = expose(np.ascontiguousarray(pixels.numpy()), clip.exposures.tolist(), capture=clip.capture, rng=rng)
     return replace(clip, ldr=to_tensor(ldr), precision=clip.capture.precision.tensor())
 
 
-def _misstated(clip: Clip, factor: float) -> Clip:
+def _misstate_exposures(clip: Clip, factor: float) -> list[Clip]:
     """State all but the shortest exposure wrongly."""
-    taken = _retaken(clip)
-    stated = torch.where(taken.exposures > taken.exposures.min(), factor * taken.exposures, taken.exposures)
-    return replace(taken, exposures=stated)
+    shortest = clip.exposures.min()
+    stated = torch.where(clip.exposures > shortest, factor * clip.exposures, clip.exposures)
+    return [replace(_capture_again(clip), exposures=stated)]
 
 
-def _blurred(clip: Clip, *, shutter: float) -> Tensor:
+def _find_response(clip: Clip, gamma: float) -> list[Clip]:
+    """Take the frames through another power, and encode them anew with 1/2.2 by the response that they show."""
+    captured = _capture_again(replace(clip, capture=replace(clip.capture, gamma=gamma)))
+    try:
+        curve = response_from_frames(list(captured.ldr), captured.exposures.tolist()).curve
+    except ResponseError:  # too little is seen at two exposures
+        curve = gamma_curve()
+    return [replace(captured, ldr=curve.to_ldr(captured.ldr), precision=curve.precision().tensor())]
+
+
+def _change_ratio(clip: Clip, ratio: int) -> list[Clip]:
+    """Take longer or shorter long exposures; the short ones stay, so the truth stays as it is."""
+    steps = torch.unique(clip.exposures)  # sorted
+    position = torch.searchsorted(steps, clip.exposures) / (len(steps) - 1)  # 0 for the shortest, 1 the longest
+    return [_capture_again(replace(clip, exposures=ratio**position))]
+
+
+def _blur(clip: Clip, shutter: float) -> list[Clip]:
     """Average radiance over each frame's exposure, along the flow between true frames.
 
     The longest exposure opens for `shutter` of a frame's time, shorter ones for as much less as they are shorter. The
     truth stays the moment in its middle, so blur that no method undoes counts as a loss.
     """
-    still, frames = torch.ones(()), []
+    radiance, one = clip.radiance, torch.ones(())
+    blurred = []
     for frame, opened in enumerate((shutter * clip.exposures / clip.exposures.max()).tolist()):
-        neighbor = frame + 1 if frame + 1 < len(clip.radiance) else frame - 1
-        pair = mu_law(clip.radiance[frame]), mu_law(clip.radiance[neighbor])
-        flow = optical_flow(*pair, exposures=(still, still))
+        neighbor = frame + 1 if frame + 1 < len(radiance) else frame - 1
+        flow = optical_flow(mu_law(radiance[frame]), mu_law(radiance[neighbor]), exposures=(one, one))
         moments = np.linspace(-opened / 2, opened / 2, MOMENTS, dtype=np.float32)
-        frames.append(torch.stack([fetch(clip.radiance[frame], moment * flow)[0] for moment in moments]).mean(0))
-    return torch.stack(frames)
+        blurred.append(torch.stack([fetch(radiance[frame], moment * flow)[0] for moment in moments]).mean(0))
+    return [_capture_again(clip, radiance=torch.stack(blurred))]
 
 
-@dataclass(frozen=True)
-class _Place:
+@dataclass(frozen=True, kw_only=True)
+class _NumberedFrame:
     index: int
     exposure: float
     time: Fraction
 
 
-def _with_gaps(clip: Clip) -> Sequence[Clip]:
+def _drop_next_frames(clip: Clip) -> Sequence[Clip]:
     """Make a clip of every window, without the frame after its middle; others stand in as in a conversion."""
-    taken = _retaken(clip)
-    period, exposures = len(torch.unique(taken.exposures)), taken.exposures.tolist()
+    captured = _capture_again(clip)
+    exposures = captured.exposures.tolist()
+    period = len(torch.unique(captured.exposures))
     cycle = ExposureCycle(tuple(exposures[:period]))
+    numbered = [
+        _NumberedFrame(index=index, exposure=exposure, time=Fraction(index)) for index, exposure in enumerate(exposures)
+    ]
     clips = []
-    for middle in range(period, len(exposures) - period):
-        places = [_Place(index, exposure, Fraction(index)) for index, exposure in enumerate(exposures)]
-        del places[middle + 1]
-        windows = exposure_windows(places, length=2 * period + 1, cycle=cycle)
+    for middle in range(period, len(numbered) - period):
+        kept = [frame for frame in numbered if frame.index != middle + 1]
+        windows = exposure_windows(kept, length=2 * period + 1, cycle=cycle)
         window = next(window for window in windows if window[period].index == middle)
-        chosen = [place.index for place in window]
+        chosen = [frame.index for frame in window]
         clips.append(
-            replace(taken, ldr=taken.ldr[chosen], exposures=taken.exposures[chosen], radiance=taken.radiance[chosen])
+            replace(
+                captured,
+                ldr=captured.ldr[chosen],
+                exposures=captured.exposures[chosen],
+                radiance=captured.radiance[chosen],
+            )
         )
     return clips
-
-
-LOST, SHOWN = BY_KEY["psnr_t"], BY_KEY["flicker"]
 
 
 def evaluate_disturbed(
@@ -171,7 +173,7 @@ def evaluate_disturbed(
     Yields:
         Name of the disturbance and score.
     """
-    rules = Rules(nexps=nexps, measures=(LOST, SHOWN))  # not all measures: SSIM takes longer than most methods
+    rules = Rules(nexps=nexps, measures=(PSNR, FLICKER))  # not all measures: SSIM takes longer than most methods
     names = {method.names[-1] for method in methods}
     for clip in clips:
         for disturbance in disturbances:
@@ -189,14 +191,14 @@ def robustness_sheet(scores: Sequence[tuple[str, FrameScore]]) -> Sheet:
     for name in names:
         row = [name]
         for method in methods:
-            value, whole = (means[other].of(LOST.key, protocol="lanhdr", method=method) for other in (name, names[0]))
+            value, whole = (means[other].of(PSNR.key, protocol="lanhdr", method=method) for other in (name, names[0]))
             lost = None if value is None or whole is None or name == names[0] else whole - value
-            flicker = means[name].of(SHOWN.key, protocol="lanhdr", method=method)
-            row += [LOST.shown(value), LOST.shown(lost), SHOWN.shown(flicker)]
+            flicker = means[name].of(FLICKER.key, protocol="lanhdr", method=method)
+            row += [PSNR.shown(value), PSNR.shown(lost), FLICKER.shown(flicker)]
         rows.append(tuple(row))
     return Sheet(
-        title=f"{LOST.title}, and what disturbances cost of it",
-        columns=("disturbance", *(column for method in methods for column in (method, "lost", SHOWN.title))),
+        title=f"{PSNR.title}, and what disturbances cost of it",
+        columns=("disturbance", *(column for method in methods for column in (method, "lost", FLICKER.title))),
         rows=tuple(rows),
     )
 

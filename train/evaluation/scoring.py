@@ -68,7 +68,7 @@ def evaluate(
         for method in methods:
             meter = Meter(method.device)
             scores += _scores(method, scene, rules=rules, meter=meter, sink=sink, advance=advance)
-            costs.append(meter.cost)
+            costs.append(meter.cost())
         yield ScoredScene(scene=scene, scores=tuple(scores), costs=tuple(costs))
 
 
