@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from support.clips import QUIET_X264, Tags, frame_of, gray_frame, write_clip
+from support.clips import QUIET_X264, alternating_clip, gray_frame, ramp_scene, write_clip
 from support.converting import invoke
 from support.pictures import add_exif, exif, write_picture
 
@@ -22,29 +20,6 @@ from lanhdr_cli.media.source import Reading
 from lanhdr_cli.options import ExposureOptions
 from model.analysis.response import ResponseEstimate
 from model.response import srgb_curve
-
-SIZE = (96, 64)
-
-
-def scene() -> NDArray[np.float64]:
-    """Light from deep shadow to eight times the long exposure's clip level, (H, W)."""
-    noise = np.random.default_rng(0).normal(0, 0.3, (SIZE[1], SIZE[0]))
-    ramp = np.linspace(-6, 3, SIZE[0])[None]
-    light: NDArray[np.float64] = np.exp2(ramp + noise.clip(-1, 1))
-    return light
-
-
-def exposed(exposure: float) -> av.VideoFrame:
-    """The scene as a frame; at exposure 1 the value 1 of the scene clips."""
-    encoded = (scene() * exposure).clip(0, 1) ** (1 / 2.2)
-    luma = (16 + 219 * encoded).round().astype(np.uint8)
-    neutral = np.full_like(luma, 128)
-    return frame_of([luma, neutral, neutral], "yuv444p", size=SIZE)
-
-
-def clip(path: Path, exposures: Sequence[float], **wishes: Any) -> Path:
-    """A still scene filmed with these exposures."""
-    return write_clip(path, [exposed(exposure) for exposure in exposures], tags=Tags(1, 1), **wishes)
 
 
 def inspected(path: object, *arguments: object) -> dict[str, Any]:
@@ -56,9 +31,9 @@ def inspected(path: object, *arguments: object) -> dict[str, Any]:
 
 
 def test_everything_about_a_simple_clip(tmp_path: Path) -> None:
-    found = inspected(clip(tmp_path / "a.mkv", [1 / 8, 1] * 8, rate=25))
+    found = inspected(alternating_clip(tmp_path / "a.mkv", [1 / 8, 1] * 8, rate=25))
     assert found["format"]["codec"] == "ffv1"
-    assert (found["format"]["width"], found["format"]["height"]) == SIZE
+    assert (found["format"]["width"], found["format"]["height"]) == (96, 64)
     assert (found["format"]["rate"], found["format"]["variable_rate"], found["format"]["frames"]) == ("25", False, 16)
     assert found["format"]["colors"]["matrix"] == {"value": "bt709", "assumed": False}
     assert found["format"]["colors"]["transfer"] == {"value": "gamma22", "assumed": True}
@@ -70,9 +45,9 @@ def test_everything_about_a_simple_clip(tmp_path: Path) -> None:
 
 
 def test_clipped_and_black_shares_are_those_of_the_scene(tmp_path: Path) -> None:
-    found = inspected(clip(tmp_path / "a.mkv", [1 / 8, 1] * 4), "--exposures", "1,8")
+    found = inspected(alternating_clip(tmp_path / "a.mkv", [1 / 8, 1] * 4), "--exposures", "1,8")
     for group, exposure in zip(found["groups"], (1 / 8, 1), strict=True):
-        light = scene() * exposure
+        light = ramp_scene() * exposure
         # The codes 0.96 and 1.5 of 255, a little less sharp for 8 limited bits.
         assert group["clipped"] == pytest.approx((light > 0.96**2.2).mean(), abs=0.01)
         assert group["black"] == pytest.approx((light < (1.5 / 255) ** 2.2).mean(), abs=0.01)
@@ -83,14 +58,14 @@ def test_clipped_and_black_shares_are_those_of_the_scene(tmp_path: Path) -> None
 
 
 def test_a_dim_scene_fills_none_of_the_stops_gained(tmp_path: Path) -> None:
-    found = inspected(clip(tmp_path / "a.mkv", [1 / 64, 1 / 16] * 6))
+    found = inspected(alternating_clip(tmp_path / "a.mkv", [1 / 64, 1 / 16] * 6))
     assert found["stops_gained"] == pytest.approx(2, abs=0.1)
     assert found["stops_used"] == 0
     assert any("there is little to gain" in warning for warning in found["warnings"])
 
 
 def test_a_dropped_frame_is_named_with_its_time(tmp_path: Path) -> None:
-    path = clip(tmp_path / "a.mkv", [1 / 8, 1] * 6 + [1, 1 / 8] * 6)
+    path = alternating_clip(tmp_path / "a.mkv", [1 / 8, 1] * 6 + [1, 1 / 8] * 6)
     found = inspected(path)
     assert [(slip["frame"], slip["time_s"]) for slip in found["exposures"]["slips"]] == [(12, 0.5)]
     assert [row["frame"] for row in found["frames"] if row["slip"]] == [12]
@@ -105,7 +80,7 @@ def test_a_dropped_frame_is_named_with_its_time(tmp_path: Path) -> None:
     ],
 )
 def test_what_the_weights_do_not_know_is_said(tmp_path: Path, exposures: list[float], warning: str) -> None:
-    path = clip(tmp_path / "a.mkv", exposures)
+    path = alternating_clip(tmp_path / "a.mkv", exposures)
     ratio = round(max(exposures) / min(exposures))
     outcome = invoke("inspect", "--threads", 1, path, "--exposures", f"1,{ratio}")
     assert outcome.exit_code == 0
@@ -115,7 +90,7 @@ def test_what_the_weights_do_not_know_is_said(tmp_path: Path, exposures: list[fl
 
 @pytest.mark.parametrize("curve_found", [True, False])
 def test_uneven_steps_are_no_news_once_a_curve_explains_them(tmp_path: Path, curve_found: bool) -> None:
-    path = clip(tmp_path / "a.mkv", [1 / 8, 1] * 8)
+    path = alternating_clip(tmp_path / "a.mkv", [1 / 8, 1] * 8)
     response = "auto" if curve_found else "gamma2.2"
     found = inspect_clip(
         path, exposures=ExposureOptions(), reading=Reading(), camera=CameraOptions(response=response), threads=1
@@ -134,7 +109,7 @@ def test_uneven_steps_are_no_news_once_a_curve_explains_them(tmp_path: Path, cur
 
 
 def test_one_exposure_is_no_alternation(tmp_path: Path) -> None:
-    outcome = invoke("inspect", "--threads", 1, clip(tmp_path / "a.mkv", [1 / 8] * 12))
+    outcome = invoke("inspect", "--threads", 1, alternating_clip(tmp_path / "a.mkv", [1 / 8] * 12))
     assert outcome.exit_code == 0
     assert "Exposures    unknown: the clip does not alternate" in outcome.stdout
 
@@ -162,7 +137,7 @@ def test_colors_that_are_assumed_are_marked(tmp_path: Path) -> None:
 
 def test_a_sequence_and_what_its_camera_noted(tmp_path: Path) -> None:
     for number in range(8):
-        encoded = (scene() * (1, 1 / 4)[number % 2]).clip(0, 1) ** (1 / 2.2)
+        encoded = (ramp_scene() * (1, 1 / 4)[number % 2]).clip(0, 1) ** (1 / 2.2)
         codes = (255 * encoded).round().astype(np.uint8)[..., None].repeat(3, 2)
         path = write_picture(tmp_path / "in" / f"a.{number:04d}.jpg", codes)
         add_exif(path, exif(time=(1, 400 if number % 2 else 100), iso=100))
@@ -181,7 +156,7 @@ def test_the_sample_clip_is_fit_for_the_weights(sample_clip: Path) -> None:
 
 
 def test_the_picture_shows_slips_and_both_exposures(tmp_path: Path) -> None:
-    path = clip(tmp_path / "a.mkv", [1 / 8, 1] * 6 + [1, 1 / 8] * 6)
+    path = alternating_clip(tmp_path / "a.mkv", [1 / 8, 1] * 6 + [1, 1 / 8] * 6)
     plot = tmp_path / "pictures" / "p.png"
     assert invoke("inspect", "--threads", 1, path, "--plot", plot).exit_code == 0
     with av.open(str(plot)) as container:

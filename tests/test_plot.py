@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from test_inspection import clip
+from support.clips import alternating_clip
 
 from lanhdr_cli.camera import CameraOptions
 from lanhdr_cli.inspection import inspect_clip
@@ -26,7 +26,11 @@ CYCLES = {
 def test_any_clip_can_be_drawn(name: str, tmp_path: Path) -> None:
     camera = CameraOptions(response="gamma2.2")
     inspection = inspect_clip(
-        clip(tmp_path / "a.mkv", CYCLES[name]), exposures=ExposureOptions(), reading=Reading(), camera=camera, threads=1
+        alternating_clip(tmp_path / "a.mkv", CYCLES[name]),
+        exposures=ExposureOptions(),
+        reading=Reading(),
+        camera=camera,
+        threads=1,
     )
     with Image.open(io.BytesIO(draw_png(inspection))) as picture:
         assert picture.format == "PNG" and picture.size == (1440, 1080)

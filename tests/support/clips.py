@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -167,3 +168,24 @@ def clip_with_sound(path: Path, codec: str, *, count: int = 24) -> Path:
         container.mux(audio.encode(None))
         container.mux(video.encode(None))
     return path
+
+
+def ramp_scene(size: tuple[int, int] = (96, 64)) -> NDArray[np.float64]:
+    """Light from deep shadow to eight times the long exposure's clip level, (H, W)."""
+    noise = np.random.default_rng(0).normal(0, 0.3, (size[1], size[0]))
+    ramp = np.linspace(-6, 3, size[0])[None]
+    light: NDArray[np.float64] = np.exp2(ramp + noise.clip(-1, 1))
+    return light
+
+
+def exposed(exposure: float, *, size: tuple[int, int] = (96, 64)) -> av.VideoFrame:
+    """The scene as a frame; at exposure 1 the value 1 of the scene clips."""
+    encoded = (ramp_scene(size) * exposure).clip(0, 1) ** (1 / 2.2)
+    luma = (16 + 219 * encoded).round().astype(np.uint8)
+    neutral = np.full_like(luma, 128)
+    return frame_of([luma, neutral, neutral], "yuv444p", size=size)
+
+
+def alternating_clip(path: Path, exposures: Sequence[float], **options: Any) -> Path:
+    """A still scene filmed with these exposures."""
+    return write_clip(path, [exposed(exposure) for exposure in exposures], tags=Tags(1, 1), **options)
