@@ -121,7 +121,7 @@ def init_distributed(device: torch.device) -> Iterator[DistributedContext]:
 def launch(command: Sequence[str], processes: int) -> int:
     """Run a command in several processes that find each other, and wait for them.
 
-    An interruption (Ctrl-C, SIGTERM) is passed on once; what the processes then say is not replaced.
+    An interruption (Ctrl-C, SIGTERM) is passed on once.
 
     Returns:
         Exit code of the first process that failed, 0 if none did, 128 + N after signal N.
