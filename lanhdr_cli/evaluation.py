@@ -10,19 +10,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-import cv2
-import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor
 
 from lanhdr_cli.console import frame_progress
-from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.paths import complete_file, prepare_folder, refuse_existing
 from model.device import resolve_device
 from model.errors import DeviceError, WeightsError
 from model.pretrained import Size, bundled_path
 from model.reconstruct import in_file_range
+from train.data.images import encode_radiance
 from train.environment import lanhdr_version
 from train.errors import DatasetError
 from train.evaluation.benchmarks.catalog import open_benchmark
@@ -85,20 +83,9 @@ def write_radiance(path: Path, radiance: Tensor) -> None:
     Raises:
         MediaError: If it can't be written.
     """
-    # OpenCV drops what the mantissa can't hold, which would darken all by about 0.3 %: half a step is added.
-    brightest = radiance.amax(0, keepdim=True)
-    raised = brightest + _half_step(brightest)  # which may need the next exponent
-    rounded = torch.where(brightest > 0, radiance + _half_step(raised), radiance)
-    pixels = np.ascontiguousarray(rounded.permute(1, 2, 0).numpy()[..., ::-1])  # (H, W, 3), B first
-    encoded, data = cv2.imencode(".hdr", pixels)
-    if not encoded:
-        raise MediaError(f"can't write {path}: the frame could not be encoded")
+    encoded = encode_radiance(radiance.permute(1, 2, 0).numpy())
     with complete_file(path) as unfinished:
-        unfinished.write_bytes(data.tobytes())
-
-
-def _half_step(brightest: Tensor) -> Tensor:
-    return torch.ldexp(torch.ones_like(brightest), torch.frexp(brightest).exponent - 9)
+        unfinished.write_bytes(encoded)
 
 
 WORST, BEST = 3, 1

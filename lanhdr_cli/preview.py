@@ -15,6 +15,7 @@ from lanhdr_cli.media.images import write_png
 from lanhdr_cli.media.paths import is_video
 from lanhdr_cli.media.video_writer import ClipOrigin, sdr_video
 from lanhdr_cli.pipeline import ResultFrame
+from model.color import srgb_encode
 
 LUMINANCE_BT709 = (0.2126, 0.7152, 0.0722)
 KEY = 0.18  # middle gray
@@ -65,13 +66,7 @@ def tone_map(radiance: Tensor, *, adapted: Adaptation | None = None) -> Tensor:
     scaled = luminance * (KEY / math.exp(adapted.log_average))
     white = max(1.0, KEY * math.exp(adapted.log_white - adapted.log_average))
     mapped = scaled * (1 + scaled / white**2) / (1 + scaled)
-    return encode_srgb(radiance * (mapped / luminance.clamp(min=FLOOR)))
-
-
-def encode_srgb(linear: Tensor) -> Tensor:
-    """IEC 61966-2-1: linear to sRGB, clamped to 0..1, any shape."""
-    linear = linear.clamp(0, 1)
-    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.pow(1 / 2.4) - 0.055)
+    return srgb_encode((radiance * (mapped / luminance.clamp(min=FLOOR))).clamp(0, 1))
 
 
 def side_by_side(pictures: list[Tensor]) -> Tensor:

@@ -128,6 +128,26 @@ def _adaptation(source: tuple[float, float], target: tuple[float, float]) -> Ten
     return adaptation
 
 
+def srgb_encode(linear: Tensor) -> Tensor:
+    """Encode linear light, 0..1, as sRGB (IEC 61966-2-1)."""
+    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.pow(1 / 2.4) - 0.055)
+
+
+def srgb_decode(signal: Tensor) -> Tensor:
+    """Decode sRGB (IEC 61966-2-1) to linear light, 0..1."""
+    return torch.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055).pow(2.4))
+
+
+def bt709_oetf(scene: Tensor) -> Tensor:
+    """OETF of ITU-R BT.709-6 item 1.2, which BT.601 and BT.2020 share, 0..1."""
+    return torch.where(scene < 0.018, 4.5 * scene, 1.099 * scene.pow(0.45) - 0.099)
+
+
+def bt709_oetf_inverse(signal: Tensor) -> Tensor:
+    """Undo `bt709_oetf`, 0..1."""
+    return torch.where(signal < 0.081, signal / 4.5, ((signal + 0.099) / 1.099).pow(1 / 0.45))
+
+
 def pq_encode(nits: Tensor) -> Tensor:
     """Inverse EOTF of PQ (SMPTE ST 2084 clause 5.3).
 

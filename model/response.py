@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model.color import bt709_oetf, bt709_oetf_inverse, srgb_decode, srgb_encode
 from model.errors import ResponseError
 from model.exposure import GAMMA, CodePrecision
 
@@ -147,12 +148,12 @@ def power_curve(power: float, *, clip_code: float = 1.0) -> ResponseCurve:
 
 def srgb_curve(*, clip_code: float = 1.0) -> ResponseCurve:
     """sRGB, IEC 61966-2-1."""
-    return ResponseCurve("srgb", _srgb_to_light, _srgb_to_code, clip_code)
+    return ResponseCurve("srgb", srgb_decode, srgb_encode, clip_code)
 
 
 def bt709_curve(*, clip_code: float = 1.0) -> ResponseCurve:
     """The camera's side (OETF) of ITU-R BT.709-6 item 1.2, which BT.601 and BT.2020 share."""
-    return ResponseCurve("bt709", _bt709_to_light, _bt709_to_code, clip_code)
+    return ResponseCurve("bt709", bt709_oetf_inverse, bt709_oetf, clip_code)
 
 
 def table_curve(name: str, table: Tensor, *, clip_code: float = 1.0) -> ResponseCurve:
@@ -228,19 +229,3 @@ def _power_to_light(codes: Tensor) -> Tensor:
 
 def _power_to_code(light: Tensor) -> Tensor:
     return light.pow(1 / GAMMA)
-
-
-def _srgb_to_light(codes: Tensor) -> Tensor:
-    return torch.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055).pow(2.4))
-
-
-def _srgb_to_code(light: Tensor) -> Tensor:
-    return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.pow(1 / 2.4) - 0.055)
-
-
-def _bt709_to_light(codes: Tensor) -> Tensor:
-    return torch.where(codes < 0.081, codes / 4.5, ((codes + 0.099) / 1.099).pow(1 / 0.45))
-
-
-def _bt709_to_code(light: Tensor) -> Tensor:
-    return torch.where(light < 0.018, 4.5 * light, 1.099 * light.pow(0.45) - 0.099)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from train.data.brackets import read_bracket
 from train.data.clips import FEWEST_FRAMES, LONGEST_SIDE, FileClip, read_list
-from train.data.images import HALF_MAX, Stored, read_codes, read_radiance
+from train.data.images import HALF_MAX, Stored, encode_radiance, read_codes, read_radiance
 from train.errors import DatasetError
 
 MIB = 2**20
@@ -154,10 +154,10 @@ def write_radiance(path: Path, light: Stored) -> None:
         DatasetError: If the disk refuses.
     """
     finite = np.nan_to_num(light.astype(np.float32), nan=0.0, posinf=HALF_MAX, neginf=0.0).clip(min=0)
-    brightest = finite.max(-1, keepdims=True)
-    # OpenCV cuts off after eight bits where it should round; half a step more makes it round.
-    half_step = np.ldexp(np.float32(0.5), np.frexp(brightest)[1] - 8) * (brightest > 0)
-    _write(path, finite + half_step)
+    try:
+        path.write_bytes(encode_radiance(finite))
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be written ({error.strerror}): check free space and permissions") from error
 
 
 def _halve_to_fit(path: Path, pixels: Stored, *, most_bytes: int) -> bool:

@@ -6,6 +6,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from model.color import bt709_oetf, srgb_encode
+
 CODES = 4 * 255 + 1  # entries of a table, equally spaced from code 0 to 1; every fourth is a code of 8 bits
 LOWEST = 4  # entry of the lowest code that says anything, 1/255
 COMPONENTS = 5
@@ -50,7 +52,11 @@ class CameraCurve:
         if self.toe > 0:
             light = light * light / (light + self.toe) * (1 + self.toe)
         light = light * (1 + self.compression) / (1 + self.compression * light)
-        encoded = _encoded(1 - (1 - light).clamp(min=0).pow(self.shoulder), self.gamma)
+        light = 1 - (1 - light).clamp(min=0).pow(self.shoulder)
+        if self.gamma == "srgb":
+            encoded = srgb_encode(light)
+        else:
+            encoded = bt709_oetf(light) if self.gamma == "bt709" else light.pow(1 / float(self.gamma))
         if self.contrast > 0:
             ends = torch.tensor([0.0, 1.0], dtype=light.dtype, device=light.device)
             low, high = torch.sigmoid(self.contrast * (ends - self.pivot))
@@ -139,14 +145,6 @@ def family() -> CurveFamily:
     # Rows as they are without weights: what members have of the shape beyond the weights, by least squares.
     components = torch.linalg.lstsq(scores, logs - mean).solution
     return CurveFamily(mean, components, spread[:COMPONENTS] / MEMBERS**0.5)
-
-
-def _encoded(light: Tensor, gamma: float | str) -> Tensor:
-    if gamma == "srgb":
-        return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.pow(1 / 2.4) - 0.055)
-    if gamma == "bt709":
-        return torch.where(light < 0.018, 4.5 * light, 1.099 * light.pow(0.45) - 0.099)
-    return light.pow(1 / float(gamma))
 
 
 def _finished(light: Tensor) -> Tensor:

@@ -95,6 +95,27 @@ def read_hdr_picture(path: Path) -> Picture:
     return hdr_picture(path.stem, pixels, panorama=width == 2 * height)
 
 
+def encode_radiance(pixels: Pixels) -> bytes:
+    """Encode linear R, G, B, not negative, (H, W, 3), as a Radiance file, with 8 bits for the brightest channel.
+
+    Raises:
+        DatasetError: If OpenCV refuses.
+    """
+    # OpenCV drops what the mantissa can't hold, which would darken all by about 0.3 %: half a step is added, which may
+    # need the next exponent.
+    brightest = pixels.max(-1, keepdims=True)
+    raised = brightest + _half_step(brightest)
+    rounded = np.where(brightest > 0, pixels + _half_step(raised), pixels)
+    encoded, data = cv2.imencode(".hdr", np.ascontiguousarray(rounded[..., ::-1]))
+    if not encoded:
+        raise DatasetError("a Radiance picture could not be encoded")
+    return data.tobytes()
+
+
+def _half_step(brightest: Pixels) -> Pixels:
+    return np.asarray(np.ldexp(np.float32(1), np.frexp(brightest)[1] - 9), np.float32)
+
+
 def read_radiance(path: Path) -> Stored:
     """Read linear R, G, B of a Radiance .hdr or an OpenEXR picture as it is, (H, W, 3), or raise a DatasetError."""
     if path.suffix.lower() != ".exr":
