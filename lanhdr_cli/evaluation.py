@@ -75,10 +75,7 @@ class HdrFiles:
 
 
 def write_radiance(path: Path, radiance: Tensor) -> None:
-    """Write a Radiance file (RGBE: 8 bits of mantissa for the brightest channel, which the others share).
-
-    Args:
-        radiance: Linear, not negative, (3, H, W).
+    """Write linear radiance, not negative, (3, H, W), as a Radiance file.
 
     Raises:
         MediaError: If it can't be written.
