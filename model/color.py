@@ -207,19 +207,6 @@ def hlg_encode(nits: Tensor) -> Tensor:
     return hlg_oetf((scene / scene.amax(0, keepdim=True).clamp(min=1)).clamp(max=1))
 
 
-def hlg_decode(signal: Tensor) -> Tensor:
-    """EOTF of HLG on the reference display of 1000 cd/m2 (ITU-R BT.2100-2 table 5, black level 0).
-
-    Args:
-        signal: 0..1, (3, H, W).
-
-    Returns:
-        Light of the display in cd/m2, linear BT.2020, (3, H, W).
-    """
-    scene = hlg_oetf_inverse(signal)
-    return HLG_PEAK_NITS * scene * _luminance_bt2020(scene).clamp(min=1e-12).pow(HLG_GAMMA - 1)
-
-
 def pu21_encode(nits: Tensor) -> Tensor:
     """Encode light so that equal steps are about equally visible (PU21 `banding_glare`, Mantiuk and Azimi 2021).
 

@@ -1,15 +1,29 @@
 """The response of a camera, estimated from exposures and compared with the truth."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import combinations
 
 import pytest
 import torch
 from torch import Tensor
 
 from model.analysis.code_matches import BINS, code_histogram, paired_histograms
-from model.analysis.response import ResponseEstimate, estimate_response, response_and_exposures, response_from_frames
+from model.analysis.response import (
+    ResponseEstimate,
+    response_and_exposures,
+    response_from_frames,
+    response_of_pairs,
+)
 from model.errors import ResponseError
 from model.response import ResponseCurve, bt709_curve, gamma_curve, power_curve, srgb_curve, table_curve
+
+
+def estimate_response(
+    histograms: Mapping[float, Tensor], *, clip_code: float = 1.0, black: Tensor | None = None
+) -> ResponseEstimate:
+    """The response by histograms of frames that show the same light on the whole."""
+    pairs = {pair: (histograms[pair[0]], histograms[pair[1]]) for pair in combinations(sorted(histograms), 2)}
+    return response_of_pairs(pairs, clip_code=clip_code, black=black)
 
 
 def film() -> ResponseCurve:

@@ -4,6 +4,7 @@ import colour
 import numpy as np
 import pytest
 import torch
+from support.hlg import hlg_decode
 
 from model.color import (
     ACES2065_1,
@@ -14,7 +15,6 @@ from model.color import (
     REC2020,
     conversion_matrix,
     convert_primaries,
-    hlg_decode,
     hlg_encode,
     hlg_oetf,
     hlg_oetf_inverse,

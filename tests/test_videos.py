@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 from support.clips import Tags, counting_clip, frame_of, write_clip
 from support.converting import TWO, identity, job, read_exr
+from support.hlg import hlg_decode
 
 from lanhdr_cli.conversion import run
 from lanhdr_cli.media.encoder import EncoderOptions
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
 from lanhdr_cli.media.video_writer import VideoOptions
-from model.color import REC709, REC2020, convert_primaries, hlg_decode, roll_off
+from model.color import REC709, REC2020, convert_primaries, roll_off
 
 WIDTH, HEIGHT, COUNT = 128, 72, 6
 QUICK = {"hevc": "ultrafast", "av1": "11"}

@@ -1,11 +1,11 @@
 """Estimation of the camera response, with or without known exposures, under a prior over camera curves."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -113,27 +113,6 @@ class _Candidate:
     confidence: float
 
 
-def estimate_response(
-    histograms: Mapping[float, Tensor], *, clip_code: float = 1.0, black: Tensor | None = None
-) -> ResponseEstimate:
-    """Find the response from the histograms of several known exposures.
-
-    Where code u becomes v at k times the exposure, the light g must satisfy log g(v) - log g(u) = log k. Log g is a
-    member of the family of camera curves, whose weights are held near 0, and a smooth rest: the family decides where
-    little was seen at two exposures, and between the powers of g that would fit as well if k were not known.
-
-    Args:
-        histograms: By linear exposure, of frames that show the same light on the whole, (3, BINS) each.
-        clip_code: Encoded value at which the camera clips, 0..1.
-        black: Black level of each channel, 0..1, (3,); None for 0.
-
-    Raises:
-        ResponseError: If there are fewer than two exposures, or nothing is well exposed in two of them.
-    """
-    pairs = {pair: (histograms[pair[0]], histograms[pair[1]]) for pair in combinations(sorted(histograms), 2)}
-    return response_of_pairs(pairs, clip_code=clip_code, black=black)
-
-
 def response_from_frames(
     frames: Sequence[Tensor], exposures: Sequence[float], *, clip_code: float = 1.0, black: Tensor | None = None
 ) -> ResponseEstimate:
@@ -155,7 +134,19 @@ def response_from_frames(
 def response_of_pairs(
     pairs: HistogramPairs[float], *, clip_code: float = 1.0, black: Tensor | None = None
 ) -> ResponseEstimate:
-    """Find the response from histograms of pairs of frames, by their linear exposures; else as `estimate_response`."""
+    """Find the response from histograms of pairs of frames, by their linear exposures.
+
+    Where code u becomes v at k times the exposure, the light g must satisfy log g(v) - log g(u) = log k. Log g is a
+    member of the family of camera curves, whose weights are held near 0, and a smooth rest: the family decides where
+    little was seen at two exposures, and between the powers of g that would fit as well if k were not known.
+
+    Args:
+        clip_code: Encoded value at which the camera clips, 0..1.
+        black: Black level of each channel, 0..1, (3,); None for 0.
+
+    Raises:
+        ResponseError: If there are fewer than two exposures, or nothing is well exposed in two of them.
+    """
     exposures = sorted({exposure for pair in pairs for exposure in pair})
     if len(exposures) < 2:
         count = max(1, len(exposures))
