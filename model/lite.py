@@ -20,7 +20,7 @@ NOISE_TO_TRUST = 0.03
 # The start is changed by no more than this many of its standard deviations, whatever the network says.
 MOST_DEVIATIONS = 3.0
 # The reference alone bounds the correction by this part of its deviation, three times over.
-SHOWN_DEVIATIONS = 0.5
+SHOWN_DEVIATIONS = 0.25
 # No picture is known better than this, relative to the radiance.
 RELATIVE_DEVIATION = 0.003
 # Content of a channel, and the frame it comes from: its distance to the reference, 0 for all but neighbors.
