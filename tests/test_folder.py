@@ -7,7 +7,7 @@ import pytest
 
 from train.data.folder import Sources, find_sources
 from train.data.images import hdr_picture, read_hdr_picture
-from train.data.videos import is_pq, pq_to_linear, read_hdr_video
+from train.data.videos import hdr_transfer, pq_to_linear, read_hdr_video
 from train.errors import DatasetError
 from train.synthesis.procedural import InverseCurve, dead_leaves
 
@@ -103,7 +103,7 @@ def test_pq_has_the_values_of_the_standard() -> None:
 @pytest.mark.skipif(not HDR_VIDEOS.is_dir(), reason="the test pictures are not beside the checkout")
 def test_hdr10_video_is_read_as_linear_light() -> None:
     path = HDR_VIDEOS / "hdr10-av1.mp4"
-    assert is_pq(path)
+    assert hdr_transfer(path) == "pq"
     video = read_hdr_video(path, first=2, most_frames=2, longest_side=320)
     assert video.frames.shape == (2, 320, 180, 3) and video.frames.dtype == np.float32
     nits = 10_000 * video.frames
@@ -112,4 +112,4 @@ def test_hdr10_video_is_read_as_linear_light() -> None:
 
 @pytest.mark.skipif(not HDR_VIDEOS.is_dir(), reason="the test pictures are not beside the checkout")
 def test_sdr_video_is_not_taken_for_pq() -> None:
-    assert not is_pq(HDR_VIDEOS.parent / "ldr_video" / "mdn_stream-of-water.mp4")
+    assert hdr_transfer(HDR_VIDEOS.parent / "ldr_video" / "mdn_stream-of-water.mp4") is None

@@ -55,7 +55,7 @@ def test_tensorboard_reads_curves_and_pictures_back(tmp_path: Path) -> None:
     (picture,) = seen.Images("held_out")
     assert picture.step == 20
     pixels = cv2.imdecode(np.frombuffer(picture.encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
-    np.testing.assert_array_equal(pixels, cv2.imread(str(folder.sample(20))))
+    np.testing.assert_array_equal(pixels, cv2.imread(str(folder.samples / "step_000020.png")))
 
 
 @needs_tensorboard
@@ -116,7 +116,7 @@ def test_sheets_are_in_color(tmp_path: Path) -> None:
     batch = held_out(1)[0]
     batch.ldr[:] = torch.tensor([1.0, 0.5, 0.0]).view(3, 1, 1)
     RunLogger(folder).show(TinyNetwork().eval(), [batch], step=1)
-    read = cv2.imread(str(folder.sample(1)))
+    read = cv2.imread(str(folder.samples / "step_000001.png"))
     assert read is not None
     assert read[CAPTION_HEIGHT + 3, 3].tolist() == [0, 128, 255]  # OpenCV's order is blue, green, red
 

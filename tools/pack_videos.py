@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tools.pack_images import FRAMES_KIND, MIB, Unit, free_name, write_radiance, write_while_it_fits
 from train.data.folder import FEWEST_FRAMES, FRAMES_PER_VIDEO
 from train.data.images import reduced
-from train.data.videos import is_hdr, open_video, read_hdr_video, read_ldr_video
+from train.data.videos import hdr_transfer, open_video, read_hdr_video, read_ldr_video
 from train.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def pack_video(path: Path, target: Path, *, most_bytes: int) -> Unit | None:
     Raises:
         DatasetError: If it cannot be decoded, or not made small enough.
     """
-    if is_hdr(path):
+    if hdr_transfer(path):
         return _pack_hdr_video(path, target, most_bytes=most_bytes)
     frames = _decode(path, most_frames=FRAMES_PER_VIDEO + 1)
     if len(frames) < FEWEST_FRAMES:

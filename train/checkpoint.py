@@ -100,14 +100,11 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"  # one JSON object per line, in order of steps
         self.environment = path / "environment.json"  # environment and command of each session, a JSON list
         self.events = path / "tensorboard"  # folder of TensorBoard's files
+        self.samples = path / "samples"  # folder of the validations' contact sheets
 
     def weights(self, name: str) -> Path:
         """Return the file of averaged weights, `last` or `best`."""
         return self.path / f"{name}.safetensors"
-
-    def sample(self, step: int) -> Path:
-        """Return the file of a validation's contact sheet."""
-        return self.path / "samples" / f"step_{step:06d}.png"
 
     def check_unused(self) -> None:
         """Raise a TrainError if the folder holds a run or weights."""
@@ -120,11 +117,7 @@ class RunFolder:
                 raise TrainError(f"{self.path} holds weights already ({weights.name}): choose another folder")
 
     def create(self, config: TrainConfig) -> None:
-        """Start a run here.
-
-        Raises:
-            TrainError: If the folder holds a run already, or cannot be made.
-        """
+        """Start a run here, or raise a TrainError if the folder holds one already or cannot be made."""
         self.check_unused()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -162,11 +155,7 @@ class RunFolder:
             raise TrainError(f"{self.metrics} cannot be written ({error}): free some space, then resume") from error
 
     def rows(self) -> list[Row]:
-        """Read all complete rows of metrics.
-
-        Raises:
-            TrainError: If a row is damaged.
-        """
+        """Read all complete rows of metrics; raise a TrainError if one is damaged."""
         if not self.metrics.exists():
             return []
         rows: list[Row] = []

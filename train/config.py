@@ -31,67 +31,36 @@ NOT_NEGATIVE = ("warmup", "weight_decay", "workers", "validation_samples")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Everything that decides the numbers of a run, and how it is carried out.
-
-    Args:
-        nexps: Number of exposures in the cycle, 2 or 3.
-        size: `lite`, for CPUs and real time, or `base`, the published size.
-        output: `guided` corrects a merged start, `direct` is the published network; see `NetworkConfig`.
-        loss: `log_mse` (per-sample logarithm of the squared error) or `paper` (L1, frequency, temporal).
-        steps: Length of the run and of its learning-rate schedule, in optimizer steps.
-        batch: Samples per step; each brings two consecutive windows.
-        patch: Side of the square patches, in pixels.
-        lr: Highest learning rate of AdamW, reached after the warm-up.
-        warmup: Steps over which the learning rate rises from 0.
-        schedule: Learning rate after the warm-up: a `cosine` to 0, or `constant`.
-        weight_decay: Decoupled weight decay of AdamW.
-        clip_norm: Largest norm of the gradient of all parameters together.
-        ema_decay: Decay per step of the averaged weights, in [0, 1).
-        recipe: Name or file of the recipe that the values come from; for the record, all it says is here.
-        samples: How samples are drawn; None means as in the guided recipe.
-        seed: Every random draw derives from this, the step and the sample's index.
-        data: Folder of pictures and clips; None means procedural scenes.
-        validation_data: Folder of held-out pictures; None means other draws from the training data.
-        init: Weights to start from; None means random ones.
-        workers: Processes that prepare samples; 0 prepares them between the steps.
-        threads: Threads of the network's arithmetic.
-        precision: Type of the convolutions: `float32`, `bf16`, or `auto`, bf16 where the device is fast at it;
-            losses, transforms, the search and the merge stay float32.
-        accumulate: Parts of a batch that are computed one after the other, in a fraction of the memory.
-        checkpointing: Recompute activations in the backward pass instead of keeping them.
-        log_every: Steps per row of metrics.jsonl.
-        validate_every: Steps between validations.
-        validation_samples: Number of fixed held-out samples; 0 turns validation off.
-        checkpoint_minutes: Minutes between checkpoints.
-    """
+    """Everything that decides the numbers of a run, and how it is carried out."""
 
     nexps: int = 2
-    size: Size = "lite"
-    output: Output = "guided"
-    loss: LossName = "log_mse"
+    size: Size = "lite"  # for CPUs and real time; `base` is the published size
+    output: Output = "guided"  # corrects a merged start; `direct` is the published network, see `NetworkConfig`
+    loss: LossName = "log_mse"  # per-sample logarithm of the squared error; `paper` is L1, frequency, temporal
     steps: int = 20_000
-    batch: int = 8
-    patch: int = 96
-    lr: float = 8e-4
-    warmup: int = 200
-    schedule: ScheduleName = "cosine"
-    weight_decay: float = 1e-4
-    clip_norm: float = 1.0
-    ema_decay: float = 0.999
-    recipe: str | None = None
-    samples: SampleRecipe | None = None
-    seed: int = 0
-    data: str | None = None
-    validation_data: str | None = None
-    init: str | None = None
-    workers: int = 1
-    threads: int = 2
+    batch: int = 8  # samples per step; each brings two consecutive windows
+    patch: int = 96  # side of the square patches, in pixels
+    lr: float = 8e-4  # highest learning rate of AdamW, reached after the warm-up
+    warmup: int = 200  # steps over which the learning rate rises from 0
+    schedule: ScheduleName = "cosine"  # learning rate after the warm-up: to 0, or constant
+    weight_decay: float = 1e-4  # decoupled, of AdamW
+    clip_norm: float = 1.0  # largest norm of the gradient of all parameters together
+    ema_decay: float = 0.999  # of the averaged weights, per step, in [0, 1)
+    recipe: str | None = None  # name or file of the recipe that the values come from, for the record
+    samples: SampleRecipe | None = None  # how samples are drawn; None means as in the guided recipe
+    seed: int = 0  # every random draw derives from this, the step and the sample's index
+    data: str | None = None  # folder of pictures and clips; None means procedural scenes
+    validation_data: str | None = None  # folder of held-out pictures; None means other draws from the training data
+    init: str | None = None  # weights to start from; None means random ones
+    workers: int = 1  # processes that prepare samples; 0 prepares them between the steps
+    threads: int = 2  # of the network's arithmetic
+    # type of the convolutions, `auto` is bf16 where the device is fast at it; losses, search and merge stay float32
     precision: Precision = "auto"
-    accumulate: int = 1
-    checkpointing: bool = False
-    log_every: int = 20
+    accumulate: int = 1  # parts of a batch that are computed one after the other, in a fraction of the memory
+    checkpointing: bool = False  # recompute activations in the backward pass instead of keeping them
+    log_every: int = 20  # steps per row of metrics.jsonl
     validate_every: int = 500
-    validation_samples: int = 16
+    validation_samples: int = 16  # fixed held-out samples; 0 turns validation off
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:

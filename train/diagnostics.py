@@ -73,19 +73,16 @@ def memory_advice(config: TrainConfig, *, processes: int) -> Iterator[None]:
             ) from error
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(sign in text for sign in CPU_MEMORY):
             raise
-        is_cuda = isinstance(error, torch.OutOfMemoryError)
-        raise TrainError(_less_memory(config, processes=processes, is_cuda=is_cuda)) from error
-
-
-def _less_memory(config: TrainConfig, *, processes: int, is_cuda: bool) -> str:
-    part = config.batch // (config.accumulate * processes)
-    options = []
-    if part > 1:
-        divisor = next(number for number in range(2, part + 1) if part % number == 0)
-        options.append(f"--accumulate {divisor * config.accumulate}, which leaves the results as they are")
-    if config.size == "base" and not config.checkpointing:
-        options.append("--checkpointing")
-    options.append(f"a smaller --patch than {config.patch}")
-    memory = "the GPU's memory" if is_cuda else "memory"
-    size = f"{config.patch}x{config.patch}"
-    return f"{memory} does not suffice for {part} samples of {size} at once: pass {', or '.join(options)}"
+        part = config.batch // (config.accumulate * processes)
+        options = []
+        if part > 1:
+            divisor = next(number for number in range(2, part + 1) if part % number == 0)
+            options.append(f"--accumulate {divisor * config.accumulate}, which leaves the results as they are")
+        if config.size == "base" and not config.checkpointing:
+            options.append("--checkpointing")
+        options.append(f"a smaller --patch than {config.patch}")
+        memory = "the GPU's memory" if isinstance(error, torch.OutOfMemoryError) else "memory"
+        raise TrainError(
+            f"{memory} does not suffice for {part} samples of {config.patch}x{config.patch} at once: "
+            f"pass {', or '.join(options)}"
+        ) from error

@@ -28,25 +28,9 @@ class RunWeights:
     step: int
     scores: Row  # held-out scores of these weights, by name; empty if they were not validated
     curve: Sequence[Row]  # rows of metrics up to that step
-    data: dict[str, int] | None  # number of pictures and clips by kind; None if that was not kept
+    data: str  # the training data in words
     sessions: Sequence[Mapping[str, Any]]  # environment and command of each session up to that step
-
-    @property
-    def session(self) -> Mapping[str, Any]:
-        """The session that made these weights; empty if it is not known."""
-        return self.sessions[-1] if self.sessions else {}
-
-    @property
-    def samples(self) -> int:
-        """Samples seen, two windows each."""
-        return self.step * self.config.batch
-
-    @property
-    def data_text(self) -> str:
-        """The training data in words."""
-        if self.data is None:
-            return "not kept" if self.config.data else "procedural scenes"
-        return ", ".join(part for part in (format_sources(self.data), "procedural scenes") if part)
+    session: Mapping[str, Any]  # the one that made these weights; empty if it is not known
 
 
 def read_run(path: Path, which: Which | None) -> RunWeights:
@@ -73,16 +57,22 @@ def read_run(path: Path, which: Which | None) -> RunWeights:
     curve = [row for row in folder.rows() if row["step"] <= step]
     validations = [row for row in curve if row["step"] == step and "val_psnr_t" in row]
     sessions = [session for session in folder.sessions() if session.get("from_step", 0) <= step]
-    data = [session["data"] for session in sessions if isinstance(session.get("data"), dict)]
+    config = TrainConfig.from_dict(values)
+    counts = [session["data"] for session in sessions if isinstance(session.get("data"), dict)]
+    if counts:
+        data = ", ".join(part for part in (format_sources(counts[-1]), "procedural scenes") if part)
+    else:
+        data = "not kept" if config.data else "procedural scenes"
     return RunWeights(
         source=source,
         network=loaded.network,
-        config=TrainConfig.from_dict(values),
+        config=config,
         step=step,
         scores={key: value for row in validations for key, value in row.items() if key.startswith("val_")},
         curve=curve,
-        data=data[-1] if data else None,
+        data=data,
         sessions=sessions,
+        session=sessions[-1] if sessions else {},
     )
 
 
@@ -92,9 +82,9 @@ def export_record(weights: RunWeights, *, name: str, licence: str | None, notes:
     record = {
         "name": name,
         "step": str(weights.step),
-        "samples": str(weights.samples),
+        "samples": str(weights.step * weights.config.batch),
         "training": json.dumps(values),
-        "data": weights.data_text,
+        "data": weights.data,
         **{key: f"{value:.4f}" for key, value in weights.scores.items()},
         **{key: str(weights.session[key]) for key in ("lanhdr", "commit") if weights.session.get(key)},
     }
@@ -140,14 +130,14 @@ def model_card(weights: RunWeights, options: CardOptions) -> str:
         "parameters": f"{sum(values.numel() for values in weights.network.parameters()) / 1e6:.2f} M",
         "stored as": "float16" if options.half else "float32",
         "steps": f"{weights.step:,}",
-        "samples of two windows": f"{weights.samples:,}",
+        "samples of two windows": f"{weights.step * weights.config.batch:,}",
     }
     commands = [session["command"] for session in weights.sessions if "command" in session]
     parts = [
         f"# {options.name}",
         _markdown_table([list(facts), list(facts.values())]),
         f"**Scores.** {_describe_scores(weights)}",
-        f"**Data.** Made on the fly of: {weights.data_text}.",
+        f"**Data.** Made on the fly of: {weights.data}.",
         f"**Training.** {_describe_training(weights)}",
         *(["\n".join(["```", *commands, "```"])] if commands else []),
         f"**Curve.** PSNR_T in dB, of the training a mean since the row before.\n\n{_curve_table(weights.curve)}",

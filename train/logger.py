@@ -4,6 +4,7 @@ import importlib.util
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -24,26 +25,23 @@ def tensorboard_found() -> bool:
     return importlib.util.find_spec("tensorboard") is not None
 
 
+@dataclass
 class RunLogger:
     """Writes metrics, curves and sheets into the folder of a run.
 
     Rows of metrics must be written. Curves and sheets are for people to look at: where the disk refuses them, a
     warning says so once and the training goes on without.
-
-    Args:
-        tensorboard: Whether to write curves and pictures for TensorBoard too, which then must be installed.
     """
 
-    def __init__(self, folder: RunFolder, *, tensorboard: bool = False) -> None:
-        self.folder = folder
-        self._tensorboard = tensorboard
-        self._writer: SummaryWriter | None = None
-        self._failed: set[str] = set()
+    folder: RunFolder
+    tensorboard: bool = field(default=False, kw_only=True)  # needs the package
+    _writer: "SummaryWriter | None" = field(default=None, init=False)
+    _failed: set[str] = field(default_factory=set, init=False)
 
     @contextmanager
     def open(self, step: int) -> Iterator[None]:
         """Open TensorBoard's file for this context; events after `step` of an earlier session are hidden."""
-        if self._tensorboard:
+        if self.tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
             with self._optional("TensorBoard's files"):
@@ -57,11 +55,7 @@ class RunLogger:
                 self._writer = None
 
     def log(self, row: Row) -> None:
-        """Add a row of metrics.
-
-        Raises:
-            TrainError: If the disk refuses metrics.jsonl.
-        """
+        """Add a row of metrics; raise a TrainError if the disk refuses metrics.jsonl."""
         self.folder.append(row)
         if self._writer is not None:
             with self._optional("TensorBoard's files"):
@@ -72,16 +66,12 @@ class RunLogger:
                 self._writer.flush()
 
     def show(self, network: Callable[[Tensor, Tensor, Tensor], Any], batches: Sequence[Batch], *, step: int) -> None:
-        """Add a contact sheet of held-out windows.
-
-        Args:
-            batches: Two windows of one sample each, on the network's device; nothing is shown if there are none.
-        """
+        """Add a contact sheet of held-out windows, if there are any: batches of two windows of one sample each."""
         if not batches:
             return
         sheet = contact_sheet(network, batches)
         with self._optional("samples"):
-            write_atomically(self.folder.sample(step), encode_png(sheet))
+            write_atomically(self.folder.samples / f"step_{step:06d}.png", encode_png(sheet))
         if self._writer is not None:
             with self._optional("TensorBoard's files"):
                 self._writer.add_image("held_out", sheet, step, dataformats="HWC")

@@ -58,21 +58,20 @@ def contact_sheet(network: Callable[[Tensor, Tensor, Tensor], Any], batches: Seq
     Returns:
         8-bit codes, all but the inputs of mu-law values, (16 + rows * H, columns * W, 3).
     """
-    rows = [_row(network, batch, window=index % 2) for index, batch in enumerate(batches[:SHEET_ROWS])]
-    titles = list(rows[0])
+    rows: list[dict[str, Tensor]] = []
+    for number, batch in enumerate(batches[:SHEET_ROWS]):
+        window = number % 2
+        ldr, exposures, truth = batch.ldr[window], batch.exposures[window], mu_law(batch.truth[window])
+        prediction = network(ldr[None], exposures[None], batch.precision[window, None])
+        start = getattr(prediction, "start", None)
+        output = mu_law(prediction.radiance[0].clamp(0, 1))
+        row = {}
+        for name, exposure in (("short", exposures.min()), ("long", exposures.max())):
+            indices = (exposures == exposure).nonzero().flatten()
+            row[name] = ldr[indices[(indices - len(exposures) // 2).abs().argmin()]]  # the nearest to the middle
+        if start is not None:
+            row["start"] = mu_law(start[0].clamp(0, 1))
+        row |= {"output": output, "truth": truth, f"error x{ERROR_GAIN:g}": ERROR_GAIN * (output - truth).abs()}
+        rows.append(row)
     sheet = np.concatenate([picture_row(list(row.values())) for row in rows])
-    return np.concatenate([caption(titles, width=sheet.shape[1]), sheet])
-
-
-def _row(network: Callable[[Tensor, Tensor, Tensor], Any], batch: Batch, *, window: int) -> dict[str, Tensor]:
-    ldr, exposures, truth = batch.ldr[window], batch.exposures[window], mu_law(batch.truth[window])
-    prediction = network(ldr[None], exposures[None], batch.precision[window, None])
-    start = getattr(prediction, "start", None)
-    output = mu_law(prediction.radiance[0].clamp(0, 1))
-    row = {}
-    for name, exposure in (("short", exposures.min()), ("long", exposures.max())):
-        indices = (exposures == exposure).nonzero().flatten()
-        row[name] = ldr[indices[(indices - len(exposures) // 2).abs().argmin()]]  # the nearest to the middle
-    if start is not None:
-        row["start"] = mu_law(start[0].clamp(0, 1))
-    return row | {"output": output, "truth": truth, f"error x{ERROR_GAIN:g}": ERROR_GAIN * (output - truth).abs()}
+    return np.concatenate([caption(list(rows[0]), width=sheet.shape[1]), sheet])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from model.pretrained import Network, build_network, load_network
 from train.adapt_weights import adapt_weights
 from train.checkpoint import Checkpoint, RunFolder
 from train.config import TrainConfig
-from train.data.folder import Sources, find_sources
+from train.data.folder import find_sources
 from train.distributed import SINGLE, DistributedContext, restart_count
 from train.dry_run import count_sources
 from train.environment import Environment, command_line, describe_environment
@@ -40,8 +41,7 @@ def start(
 ) -> Trainer:
     """Begin a run in a new folder; a process that `torchrun` started in place of one that failed resumes it.
 
-    Args:
-        dry: Whether to leave the disk alone: the trainer serves for a plan only.
+    A dry one leaves the disk alone: its trainer serves for a plan only.
 
     Raises:
         LanHdrError: If the folder is taken, or data or weights to start from cannot be read.
@@ -68,10 +68,7 @@ def resume(
     dry: bool = False,
     context: DistributedContext = SINGLE,
 ) -> Trainer:
-    """Resume a run from its last checkpoint.
-
-    Args:
-        changes: Values of the config to replace, see `CHANGEABLE`.
+    """Resume a run from its last checkpoint, with `changes` of its config, see `CHANGEABLE`.
 
     Raises:
         LanHdrError: If there is no checkpoint or one of another network, a change is not possible, or the data is gone.
@@ -87,8 +84,17 @@ def resume(
     if refused:
         raise TrainError(f"a resumed run keeps its {', '.join(refused)}: leave it out, or begin with --init instead")
     config = dataclasses.replace(config, **changes)
-    network = _stored_network(checkpoint, folder.checkpoint).to(device)
-    trainer = _make_trainer(network, config, folder=folder, tensorboard=tensorboard, context=context)
+    try:
+        network = build_network(NetworkConfig(**checkpoint.design))
+        network.load_state_dict(checkpoint.network)
+    except (TypeError, RuntimeError, WeightsError) as error:
+        design = ", ".join(f"{name} {value}" for name, value in checkpoint.design.items())
+        reason = str(error).splitlines()[-1].strip()
+        raise TrainError(
+            f"{folder.checkpoint} holds a network ({design}) that this version builds otherwise ({reason}): go on with "
+            "the version that began it, or begin anew"
+        ) from error
+    trainer = _make_trainer(network.to(device), config, folder=folder, tensorboard=tensorboard, context=context)
     trainer.restore(checkpoint)
     if context.is_main and not dry:
         folder.reopen(config, checkpoint)
@@ -120,38 +126,21 @@ def _initial_network(config: TrainConfig) -> Network:
     return network if network.config.nexps == config.nexps else adapt_weights(network, config.nexps)
 
 
-def _stored_network(checkpoint: Checkpoint, path: Path) -> Network:
-    try:
-        network = build_network(NetworkConfig(**checkpoint.design))
-        network.load_state_dict(checkpoint.network)
-    except (TypeError, RuntimeError, WeightsError) as error:
-        design = ", ".join(f"{name} {value}" for name, value in checkpoint.design.items())
-        reason = str(error).splitlines()[-1].strip()
-        raise TrainError(
-            f"{path} holds a network ({design}) that this version builds otherwise ({reason}): go on with the version "
-            "that began it, or begin anew"
-        ) from error
-    return network
-
-
 def _make_trainer(
     network: Network, config: TrainConfig, *, folder: RunFolder, tensorboard: bool, context: DistributedContext
 ) -> Trainer:
     torch.set_num_threads(config.threads)
     sources = find_sources(Path(config.data) if config.data else None)
     held_out = find_sources(Path(config.validation_data), "validation") if config.validation_data else sources
-    validation = _training_set(held_out, config, seed=VALIDATION_SEED)
+    frames = config.network_config().window_length + 1
+    make_set = partial(TrainingSet, samples=config.sample_recipe(), patch=config.patch, frames=frames)
+    validation = make_set(held_out, seed=VALIDATION_SEED)
     return Trainer(
         network,
         config,
-        source=_training_set(sources, config, seed=config.seed),
+        source=make_set(sources, seed=config.seed),
         validation=[validation.sample(0, index) for index in context.shard(config.validation_samples)],
         folder=folder,
         tensorboard=tensorboard,
         context=context,
     )
-
-
-def _training_set(sources: Sources, config: TrainConfig, *, seed: int) -> TrainingSet:
-    frames = config.network_config().window_length + 1
-    return TrainingSet(sources, config.sample_recipe(), patch=config.patch, frames=frames, seed=seed)

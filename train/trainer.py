@@ -59,8 +59,7 @@ class Mean:
 def average_weights(network: nn.Module, decay: float) -> AveragedModel:
     """Copy a network into an exponential moving average of its weights; early steps move it more.
 
-    Args:
-        decay: Share of the old average kept per step, in [0, 1): min(decay, (1 + n) / (10 + n)) at step n.
+    Of the old average a share of min(decay, (1 + n) / (10 + n)) is kept at step n.
     """
 
     @torch.no_grad()
@@ -152,13 +151,10 @@ class Trainer:
         self._optimizer.load_state_dict(checkpoint.optimizer)
 
     def run(self, listener: Listener) -> bool:
-        """Train until the schedule ends or an interruption, and save either way.
+        """Train until the schedule ends or an interruption, and save either way; return whether the run is finished.
 
         Args:
             listener: Called with the figures of every step, and of every validation (with `val_psnr_t` among them).
-
-        Returns:
-            Whether the run is finished.
 
         Raises:
             TrainError: If the loss is not finite (the last checkpoint is left as it was), or the disk refuses.

@@ -151,10 +151,7 @@ def bracket_files(folder: Path) -> tuple[Path, ...]:
 
 
 def read_bracket(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Bracket:
-    """Read a bracket.
-
-    Args:
-        longest_side: What larger pictures are reduced to, in pixels.
+    """Read a bracket; pictures larger than `longest_side` pixels are reduced.
 
     Raises:
         DatasetError: If pictures differ in size or have moved against each other, or exposures are unknown or equal.
@@ -190,10 +187,7 @@ def read_bracket(folder: Path, *, longest_side: int = LONGEST_SIDE) -> Bracket:
 
 
 def stated_exposures(folder: Path, paths: Sequence[Path]) -> list[float] | None:
-    """Read the exposure of each picture from a list, else from EXIF.
-
-    Returns:
-        Linear, of any unit; None if nothing states them.
+    """Read the linear exposure of each picture, in any unit, from a list, else from EXIF; None if nothing states them.
 
     Raises:
         DatasetError: If a list lacks a picture or holds what is no number.

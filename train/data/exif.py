@@ -24,17 +24,11 @@ SAME_EXPOSURE = 1.01  # a factor; cameras round what they note
 
 @dataclass(frozen=True, kw_only=True)
 class ShotExposure:
-    """Exposure settings of a picture, each None where its file does not give it.
+    """Exposure settings of a picture, each None where its file does not give it."""
 
-    Args:
-        time_s: Shutter time in seconds.
-        iso: Sensitivity.
-        f_number: Focal length over the aperture's diameter.
-    """
-
-    time_s: float | None = None
+    time_s: float | None = None  # shutter time
     iso: float | None = None
-    f_number: float | None = None
+    f_number: float | None = None  # focal length over the aperture's diameter
 
 
 def read_shot(path: Path) -> ShotExposure:

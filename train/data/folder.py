@@ -14,7 +14,7 @@ from train.data.brackets import bracket_files, is_bracket, read_bracket
 from train.data.clips import Clip, FileClip, Findings, shortened, split_runs
 from train.data.hdr_patches import find_patches, is_patch_tree
 from train.data.images import Picture, hdr_picture, ldr_picture, read_codes, read_hdr_picture
-from train.data.videos import Video, is_hdr, pyav_available, read_hdr_video, read_ldr_video
+from train.data.videos import Video, hdr_transfer, pyav_available, read_hdr_video, read_ldr_video
 from train.data.vimeo90k import find_septuplets, is_vimeo90k
 from train.errors import DatasetError
 
@@ -169,8 +169,8 @@ def _load(listing: Listing, split: Split) -> Sources:
         panoramas=tuple(picture for picture in hdr if picture.panorama),
         hdr_photos=(*(picture for picture in hdr if not picture.panorama), *merged),
         ldr_photos=_read_all([*listing.ldr, *unmerged], read=lambda path: ldr_picture(path.stem, read_codes(path))),
-        videos=tuple(video for video in videos if video.encoded),
-        hdr_videos=tuple(video for video in videos if not video.encoded),
+        videos=tuple(video for video in videos if video.frames.dtype == np.uint8),
+        hdr_videos=tuple(video for video in videos if video.frames.dtype != np.uint8),
         hdr_clips=runs,
         hdr_patches=patches,
         vimeo90k=septuplets,
@@ -215,7 +215,7 @@ def _read_videos(paths: Sequence[Path], *, findings: Findings) -> list[Video]:
     most_frames = max(FEWEST_FRAMES, min(FRAMES_PER_VIDEO, FRAMES_IN_ALL // max(1, len(paths))))
 
     def read_video(path: Path) -> Video:
-        if pyav_available() and is_hdr(path):
+        if pyav_available() and hdr_transfer(path):
             video = read_hdr_video(path, most_frames=most_frames)
             return replace(video, frames=video.frames.astype(np.float16))
         return read_ldr_video(path, most_frames=most_frames)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -38,11 +38,6 @@ class Video:
     def count(self) -> int:
         """Number of frames."""
         return len(self.frames)
-
-    @property
-    def encoded(self) -> bool:
-        """Whether the pixels are 8-bit codes of an unknown camera response."""
-        return self.frames.dtype == np.uint8
 
     def load(self, indices: Sequence[int]) -> list[Stored]:
         """Return frames by index, not copied."""
@@ -79,14 +74,12 @@ LIMITED, FULL = 1, 2  # FFmpeg's color_range
 BT2020_TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
 
 
-def is_pq(path: Path) -> bool:
-    """Return whether a video is tagged with SMPTE ST 2084 transfer and BT.2020 primaries."""
-    return _tags(path) == (PQ, BT2020)
-
-
-def is_hdr(path: Path) -> bool:
-    """Return whether a video is tagged with PQ or HLG transfer and BT.2020 primaries."""
-    return _tags(path) in ((PQ, BT2020), (HLG, BT2020))
+def hdr_transfer(path: Path) -> Literal["pq", "hlg"] | None:
+    """Return the transfer that a video of BT.2020 primaries is tagged with; None if it is not HDR."""
+    with open_video(path) as container:
+        context = container.streams.video[0].codec_context
+        transfers: dict[int, Literal["pq", "hlg"]] = {PQ: "pq", HLG: "hlg"}
+        return transfers.get(context.color_trc) if context.color_primaries == BT2020 else None
 
 
 def read_hdr_video(path: Path, *, first: int = 0, most_frames: int = 72, longest_side: int = 960) -> Video:
@@ -118,12 +111,6 @@ def pq_to_linear(code: NDArray[np.float32]) -> NDArray[np.float32]:
     c1, c2, c3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
     root = np.clip(code, 0, 1) ** np.float32(1 / m2)
     return np.asarray((np.maximum(root - c1, 0) / (c2 - c3 * root)) ** np.float32(1 / m1), np.float32)
-
-
-def _tags(path: Path) -> tuple[int, int]:
-    with open_video(path) as container:
-        context = container.streams.video[0].codec_context
-        return int(context.color_trc), int(context.color_primaries)
 
 
 def open_video(path: Path) -> "av.container.InputContainer":

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import cv2
 import numpy as np
@@ -102,11 +103,21 @@ class Camera:
 
 
 @dataclass(frozen=True)
-class PlaneView:
+class Crop:
+    """The part of a picture or video that a camera sees."""
+
+    frames: tuple[Pixels, ...]  # linear radiance, (h, w, 3) each; one for a picture
+    origin: tuple[int, int]  # its position in the whole, x and y in pixels; x may exceed the ends of a panorama
+
+    def exposed(self, gain: Pixels) -> Self:
+        """Return the same times a gain per channel, (3,), limited to `LIMIT`."""
+        return replace(self, frames=tuple(np.minimum(frame * gain, LIMIT) for frame in self.frames))
+
+
+@dataclass(frozen=True)
+class PlaneView(Crop):
     """A camera over a still picture or a video."""
 
-    frames: tuple[Pixels, ...]  # linear radiance, (h, w, 3) each, cut to what the camera sees; one for a picture
-    origin: tuple[int, int]  # position of the cut in the camera's plane, x and y
     camera: Camera
     first: float = 0.0  # time of the first frame; the next is one later
 
@@ -119,10 +130,6 @@ class PlaneView:
         size = (self.camera.size[1], self.camera.size[0])
         view = cv2.warpAffine(self.frames[index], matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
         return np.maximum(view, 0, out=view)
-
-    def exposed(self, gain: Pixels) -> "PlaneView":
-        """Return the same view times a gain per channel, (3,), limited to `LIMIT`."""
-        return replace(self, frames=tuple(np.minimum(frame * gain, LIMIT) for frame in self.frames))
 
 
 def view_picture(picture: Picture, camera: Camera, *, times: Sequence[float], table: Pixels | None = None) -> PlaneView:
@@ -159,11 +166,9 @@ def view_video(frames: Sequence[Stored], camera: Camera, *, first: float, table:
 
 
 @dataclass(frozen=True)
-class PanoramaView:
+class PanoramaView(Crop):
     """A perspective camera inside a panorama."""
 
-    pixels: Pixels  # linear radiance of the part of the panorama that it sees, (h, w, 3)
-    origin: tuple[int, int]  # position of that part, x and y, in pixels of the panorama; x may exceed its ends
     width: int  # width of the whole panorama in pixels
     look: tuple[float, float]  # yaw and pitch at time 0, in radians
     focal: float  # focal length in pixels of the view, at time 0
@@ -175,7 +180,7 @@ class PanoramaView:
         x, y = self.positions(time)
         x -= np.float32(self.origin[0])
         y -= np.float32(self.origin[1])
-        view = cv2.remap(self.pixels, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        view = cv2.remap(self.frames[0], x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         return np.maximum(view, 0, out=view)
 
     def positions(self, time: float, *, every: int = 1) -> tuple[Pixels, Pixels]:
@@ -194,10 +199,6 @@ class PanoramaView:
         per_radian = np.float32(self.width / (2 * np.pi))
         return longitude * per_radian + (self.width - 1) / 2, latitude * per_radian + (self.width / 2 - 1) / 2
 
-    def exposed(self, gain: Pixels) -> "PanoramaView":
-        """Return the same view times a gain per channel, (3,), limited to `LIMIT`."""
-        return replace(self, pixels=np.minimum(self.pixels * gain, LIMIT))
-
 
 View = PlaneView | PanoramaView
 
@@ -214,14 +215,14 @@ def view_panorama(
     level, _ = picture.level_for(scale)
     width = level.shape[1]
     focal = picture.levels[0].shape[1] / (2 * np.pi * scale)
-    whole = PanoramaView(np.zeros((0, 0, 3), np.float32), (0, 0), width, look, focal, motion, size)
+    whole = PanoramaView((), (0, 0), width, look, focal, motion, size)
     samples = [whole.positions(time, every=15) for time in times]
     left = int(np.floor(min(x.min() for x, _ in samples))) - MARGIN
     right = int(np.ceil(max(x.max() for x, _ in samples))) + MARGIN
     top = max(0, int(np.floor(min(y.min() for _, y in samples))) - MARGIN)
     bottom = min(level.shape[0], int(np.ceil(max(y.max() for _, y in samples))) + MARGIN)
     columns = np.arange(left, right + 1) % width
-    return replace(whole, pixels=linear(level[top:bottom][:, columns], None), origin=(left, top))
+    return replace(whole, frames=(linear(level[top:bottom][:, columns], None),), origin=(left, top))
 
 
 def linear(pixels: Stored, table: Pixels | None) -> Pixels:

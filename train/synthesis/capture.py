@@ -40,12 +40,7 @@ LOSSY_GAMMA = gamma_curve().precision(lossy=True)
 
 
 def jpeg_passed(frames: Codes, qualities: Sequence[int]) -> Codes:
-    """Compress and decompress every frame as a JPEG with 4:2:0 chroma.
-
-    Args:
-        frames: R, G, B, (T, H, W, 3).
-        qualities: 1 to 100, T of them.
-    """
+    """Compress and decompress R, G, B frames, (T, H, W, 3), as JPEG with 4:2:0 chroma and T qualities of 1 to 100."""
     sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
     decoded = []
     for frame, quality in zip(frames, qualities, strict=True):
@@ -63,7 +58,7 @@ def h264_passed(frames: Codes, crf: int) -> Codes:
 
     Args:
         frames: R, G, B, (T, H, W, 3).
-        crf: Constant rate factor of x264: 18 is near transparent, 30 is poor.
+        crf: Constant rate factor of x264; 18 is near transparent, 30 poor.
     """
     import av
     from av.video.stream import VideoStream

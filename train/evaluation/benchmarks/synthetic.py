@@ -20,7 +20,7 @@ from train.data.brackets import bracket_files, find_brackets, read_bracket
 from train.data.clips import evenly
 from train.data.folder import HDR_SUFFIXES, VIDEO_SUFFIXES
 from train.data.images import Picture, Pixels, read_hdr_picture
-from train.data.videos import is_pq, read_hdr_video, read_ldr_video
+from train.data.videos import hdr_transfer, read_hdr_video, read_ldr_video
 from train.errors import DatasetError
 from train.evaluation.benchmarks.bracket_clips import BracketClip, choose_exposures, clip_of_bracket
 from train.evaluation.benchmarks.scene import Benchmark, Request, Scene
@@ -193,7 +193,7 @@ def _view(rng: Generator, picture: Picture, *, times: list[float], size: Size) -
 def _read_video(path: Path, *, count: int, size: Size) -> Pixels:
     """Read the linear radiance of frames from the first quarter of a video on, (T, H, W, 3)."""
     longest_side = max(size)
-    if is_pq(path):
+    if hdr_transfer(path) == "pq":
         return np.asarray(read_hdr_video(path, first=4, most_frames=count, longest_side=longest_side).frames)
     frames = read_ldr_video(path, first=20, most_frames=count, longest_side=longest_side).frames
     return linear(frames, CURVE.table())
