@@ -88,11 +88,7 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
-        """Make a config of stored values.
-
-        Raises:
-            LanHdrError: If a name is unknown or a value is out of range.
-        """
+        """Make a config of stored values; raise a LanHdrError if a name is unknown or a value is out of range."""
         unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
         if unknown:
             raise TrainError(f"the stored config has unknown values {unknown}: it is from another version, start anew")
