@@ -18,7 +18,6 @@ from train.acceleration import (
     autocast,
     checkpoint_activations,
     compute_dtype,
-    is_fast_at_bf16,
 )
 
 CPU = torch.device("cpu")
@@ -85,7 +84,6 @@ def test_a_run_computes_in_what_its_config_says(tmp_path: Path, precision: Preci
 def test_auto_takes_bf16_where_the_processor_multiplies_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
-    assert not is_fast_at_bf16(CPU)
     assert compute_dtype("auto", CPU) == torch.float32
     assert compute_dtype("bf16", CPU) == torch.bfloat16
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
@@ -98,7 +96,7 @@ def test_auto_knows_which_gpus_have_bf16(
     capability: tuple[int, int], fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
-    assert is_fast_at_bf16(torch.device("cuda")) is fast
+    assert (compute_dtype("auto", torch.device("cuda")) == torch.bfloat16) is fast
 
 
 LITE = NetworkConfig(design="lite", output="guided", channels=16, pyramid_channels=4)

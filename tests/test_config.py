@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from model.network import NetworkConfig
-from train.config import TrainConfig, read_recipe, recipe_names, resolved_config
+from train.config import RECIPE_NAMES, TrainConfig, read_recipe, resolved_config
 from train.errors import RecipeError
 from train.lr_schedule import Schedule
 from train.sampling_config import PaperSampling
@@ -14,8 +14,8 @@ PAPER_BASE = NetworkConfig(design="lanhdr", output="direct", channels=64, pyrami
 
 
 def test_four_recipes_come_along_and_hold_together() -> None:
-    assert recipe_names() == ["guided_2e", "guided_3e", "lanhdr_2e", "lanhdr_3e"]
-    for name in recipe_names():
+    assert RECIPE_NAMES == ["guided_2e", "guided_3e", "lanhdr_2e", "lanhdr_3e"]
+    for name in RECIPE_NAMES:
         recipe = read_recipe(name)
         assert recipe.exposures.nexps == recipe.nexps == int(name[-2])
 

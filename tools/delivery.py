@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,31 +20,19 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Part:
-    """One part.
-
-    Args:
-        name: Its file.
-        size: In bytes.
-        sha256: Checksum, hexadecimal.
-    """
+    """A file that holds a part of another."""
 
     name: str
-    size: int
-    sha256: str
+    size: int  # in bytes
+    sha256: str  # checksum, hexadecimal
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a file was split into.
-
-    Args:
-        file: Its name.
-        size: In bytes.
-        parts: In the order of the file.
-    """
+    """The parts of a file, in its order."""
 
     file: str
-    size: int
+    size: int  # in bytes
     parts: tuple[Part, ...]
 
 
@@ -56,21 +44,21 @@ def manifest_name(file: str) -> str:
 def split_file(path: Path, folder: Path, *, part_bytes: int) -> Manifest:
     """Split a file into parts in a folder, in place of those that lie there; the manifest is written last.
 
-    Args:
-        path: The file; it stays.
-        folder: Made if need be.
-        part_bytes: Largest size of a part.
-
     Raises:
         TrainError: If the file cannot be read, or the disk refuses.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_parts(path.name, folder)
-        parts = tuple(_write_parts(path, folder, part_bytes))
+        parts: list[Part] = []
+        with path.open("rb") as file:
+            while content := file.read(part_bytes):
+                name = f"{path.name}.part-{len(parts):03d}"
+                (folder / name).write_bytes(content)
+                parts.append(Part(name, len(content), _checksum(content)))
     except OSError as error:
         raise TrainError(f"{path} cannot be split into {folder} ({error}): check free space and permissions") from error
-    manifest = Manifest(path.name, sum(part.size for part in parts), parts)
+    manifest = Manifest(path.name, sum(part.size for part in parts), tuple(parts))
     text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1) + "\n"
     write_atomically(folder / manifest_name(path.name), text.encode())
     return manifest
@@ -96,12 +84,7 @@ def find_manifest(file: str, folder: Path) -> Path | None:
 
 
 def join_parts(manifest_path: Path, folder: Path, *, target: Path) -> None:
-    """Put a file together from its parts, wherever they lie in a folder or below it.
-
-    Args:
-        manifest_path: What `split_file` wrote last.
-        folder: Where the parts are looked for; a part may lie there more than once.
-        target: The file, which appears when it is complete.
+    """Put a file together from its parts, wherever they lie in a folder or below it, also more than once.
 
     Raises:
         TrainError: If the manifest or a part is missing or damaged, or the disk refuses.
@@ -114,26 +97,16 @@ def join_parts(manifest_path: Path, folder: Path, *, target: Path) -> None:
             f"{len(missing)} of {len(copies)} parts of {manifest.file} are not in {folder}: {shortened(missing)}; "
             f"bring them, or remove {manifest_path} to begin anew"
         )
-    write_atomically(target, lambda partial: _join(manifest, copies, partial))
+
+    def join(partial: Path) -> None:
+        with partial.open("wb") as file:
+            for part in manifest.parts:
+                file.write(_read_part(part, copies[part.name]))
+
+    write_atomically(target, join)
 
 
-def _write_parts(path: Path, folder: Path, part_bytes: int) -> Iterator[Part]:
-    with path.open("rb") as file:
-        number = 0
-        while content := file.read(part_bytes):
-            name = f"{path.name}.part-{number:03d}"
-            (folder / name).write_bytes(content)
-            yield Part(name, len(content), _checksum(content))
-            number += 1
-
-
-def _join(manifest: Manifest, copies: dict[str, list[Path]], partial: Path) -> None:
-    with partial.open("wb") as file:
-        for part in manifest.parts:
-            file.write(_content(part, copies[part.name]))
-
-
-def _content(part: Part, copies: list[Path]) -> bytes:
+def _read_part(part: Part, copies: list[Path]) -> bytes:
     for copy in copies:
         content = copy.read_bytes()
         if _checksum(content) == part.sha256:
@@ -167,13 +140,9 @@ PARTS = "parts"
 
 
 def deliver(folder: RunFolder, out: Path, *, part_bytes: int, most_bytes: int | None = None) -> list[str]:
-    """Leave what a run has come to in another folder.
+    """Copy a run's averaged weights in half precision, metrics, environment and state in parts to another folder.
 
-    Args:
-        folder: The run, just saved.
-        out: Where it goes: averaged weights in half precision, metrics, environment, the state in parts.
-        part_bytes: Largest size of a part.
-        most_bytes: What may go there in all; parts beyond it stay in the run's folder. None for everything.
+    Parts of the state beyond `most_bytes` in all stay in the run's folder.
 
     Returns:
         A line for each thing to say.
@@ -197,14 +166,15 @@ def deliver(folder: RunFolder, out: Path, *, part_bytes: int, most_bytes: int | 
             shutil.copyfile(path, out / path.name)
     except OSError as error:
         raise TrainError(f"{out} cannot be written ({error}): free some space or pass another --out") from error
-    return [f"{out} holds {WEIGHTS} and {len(sent)} of {len(parts)} parts of the state", *_unsent(parts[len(sent) :])]
+    lines = [f"{out} holds {WEIGHTS} and {len(sent)} of {len(parts)} parts of the state"]
+    if unsent := parts[len(sent) :]:
+        mib = f"{_size(unsent) / MIB:.1f} MiB"
+        lines.append(f"bring the other {len(unsent)} ({mib}) in later calls: {unsent[0]} to {unsent[-1].name}")
+    return lines
 
 
 def fetch_state(folder: RunFolder) -> Path | None:
-    """Put a state that came in parts together, unless there is a whole one.
-
-    Args:
-        folder: The run; the parts lie in it or below it.
+    """Put a state that came in parts, in the run's folder or below it, together, unless there is a whole one.
 
     Returns:
         The manifest of the parts; None if there is a whole state, or none at all.
@@ -229,14 +199,6 @@ def _fitting(parts: Sequence[Path], room: int | None) -> Sequence[Path]:
         return parts
     counts = [count for count in range(len(parts) + 1) if _size(parts[:count]) <= room]
     return parts[: max(counts, default=0)]
-
-
-def _unsent(parts: Sequence[Path]) -> list[str]:
-    if not parts:
-        return []
-    return [
-        f"bring the other {len(parts)} ({_size(parts) / MIB:.1f} MiB) in later calls: {parts[0]} to {parts[-1].name}"
-    ]
 
 
 def _size(paths: Sequence[Path]) -> int:

@@ -23,21 +23,20 @@ logger = logging.getLogger(__name__)
 
 
 def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the type of the convolutions; `auto` is bfloat16 where the device is fast at it, else float32."""
-    if precision == "float32" or (precision == "auto" and not is_fast_at_bf16(device)):
-        return torch.float32
-    return torch.bfloat16
+    """Return the type of the convolutions; `auto` is bfloat16 where the device multiplies in it, else float32.
 
-
-def is_fast_at_bf16(device: torch.device) -> bool:
-    """Return whether a device multiplies in bfloat16; others emulate it, which is slower than float32."""
+    Other devices emulate bfloat16, which is slower than float32.
+    """
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bf16" else torch.float32
+    is_fast = False
     if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= FIRST_WITH_BF16
-    if device.type == "cpu":
+        is_fast = torch.cuda.get_device_capability(device) >= FIRST_WITH_BF16
+    elif device.type == "cpu":
         # Private, and younger than the oldest torch that we run with; there is no public question.
         probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-        return any(probe() for probe in probes if probe is not None)
-    return False
+        is_fast = any(probe() for probe in probes if probe is not None)
+    return torch.bfloat16 if is_fast else torch.float32
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
@@ -47,12 +46,9 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 
 
 def checkpoint_activations(network: nn.Module) -> int:
-    """Recompute inner activations in the backward pass instead of keeping them; warn if the network has none such.
+    """Recompute inner activations in the backward pass instead of keeping them; return the number of modules changed.
 
     Outputs and gradients stay the same; memory is a third less for base, time a third more.
-
-    Returns:
-        Number of modules changed.
     """
     count = 0
     pending = [network]

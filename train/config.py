@@ -22,6 +22,7 @@ Size = Literal["lite", "base"]
 Output = Literal["guided", "direct"]
 
 RECIPES = Path(__file__).with_name("recipes")
+RECIPE_NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 POSITIVE = (
     "steps", "batch", "patch", "lr", "clip_norm", "threads", "log_every", "validate_every", "checkpoint_minutes",
     "accumulate",
@@ -87,17 +88,13 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
-        """Make a config of stored values.
-
-        Raises:
-            LanHdrError: If a name is unknown or a value is out of range.
-        """
+        """Make a config of stored values; raise a LanHdrError if a name is unknown or a value is out of range."""
         unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
         if unknown:
             raise TrainError(f"the stored config has unknown values {unknown}: it is from another version, start anew")
         samples = values.get("samples")
         if isinstance(samples, dict):
-            values = values | {"samples": read_table(SampleRecipe, samples, place="the stored recipe")}
+            values = values | {"samples": read_table(SampleRecipe, samples, source="the stored recipe")}
         return cls(**values)
 
 
@@ -139,23 +136,18 @@ class Recipe:
         return SampleRecipe(exposures=self.exposures, sampling=self.sampling, mixture=self.mixture)
 
 
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with lanhdr."""
-    return sorted(path.stem for path in RECIPES.glob("*.toml"))
-
-
 def read_recipe(name: str) -> Recipe:
     """Read a recipe by its name, such as `lanhdr_2e`, or the path of a .toml file.
 
     Raises:
         RecipeError: If there is no such recipe, or something is wrong in it; the message names the file and the key.
     """
-    path, names = Path(name), recipe_names()
+    path = Path(name)
     if path.suffix != ".toml":
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise RecipeError(f"there is no recipe {name!r}: {hint}known are {', '.join(names)}, or pass a file .toml")
+        if name not in RECIPE_NAMES:
+            near = difflib.get_close_matches(name, RECIPE_NAMES, n=1)
+            hint, known = f"did you mean {near[0]!r}? " if near else "", ", ".join(RECIPE_NAMES)
+            raise RecipeError(f"there is no recipe {name!r}: {hint}known are {known}, or pass a file .toml")
         path = RECIPES / f"{name}.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -164,7 +156,7 @@ def read_recipe(name: str) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"the recipe {path} is not TOML ({error}): correct it") from error
     try:
-        return read_table(Recipe, table, place=path.name)
+        return read_table(Recipe, table, source=path.name)
     except LanHdrError as error:
         raise RecipeError(str(error) if str(error).startswith(path.name) else f"{path.name}: {error}") from error
 
@@ -182,7 +174,7 @@ def resolved_config(given: Mapping[str, Any]) -> TrainConfig:
     nexps = given.get("nexps", base.nexps)
     if nexps != base.nexps:
         other = name.replace(f"_{base.nexps}e", f"_{nexps}e")
-        hint = f"pass --recipe {other}" if other in recipe_names() else "leave --nexps out, or pass another recipe"
+        hint = f"pass --recipe {other}" if other in RECIPE_NAMES else "leave --nexps out, or pass another recipe"
         raise RecipeError(f"the recipe {name} trains {base.nexps} exposures, --nexps says {nexps}: {hint}")
     values = {"nexps": nexps, "size": base.size, "output": base.output, "loss": base.loss, "recipe": name}
     return TrainConfig(**(values | dataclasses.asdict(base.optimizer) | {"samples": base.samples} | dict(given)))

@@ -18,11 +18,7 @@ RAISED_IN_WORKER = "in DataLoader worker process"  # torch puts this before an e
 
 
 def find_non_finite(network: nn.Module, batch: Batch, *, predict: Callable[[nn.Module, Batch], Tensor]) -> str | None:
-    """Find the origin of the first NaN or infinity: samples, weights, a layer, or the network's output.
-
-    Returns:
-        A few words, or None if the batch has nothing to do with it.
-    """
+    """Name the origin of the first NaN or infinity: samples, weights, a layer or the output; None if there is none."""
     for name, tensor in zip(("pictures", "exposures", "truth", "precision"), batch, strict=True):
         if not tensor.isfinite().all():
             return f"the samples' {name}"

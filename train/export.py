@@ -122,50 +122,42 @@ class CardOptions:
 
 def model_card(weights: RunWeights, options: CardOptions) -> str:
     """Write a model card as Markdown."""
-    config = weights.network.config
+    network, config, session = weights.network.config, weights.config, weights.session
     facts = {
         "file": f"`{options.file_name}`",
-        "network": f"{config.design}, {config.output}",
-        "exposures": str(config.nexps),
+        "network": f"{network.design}, {network.output}",
+        "exposures": str(network.nexps),
         "parameters": f"{sum(values.numel() for values in weights.network.parameters()) / 1e6:.2f} M",
         "stored as": "float16" if options.half else "float32",
         "steps": f"{weights.step:,}",
-        "samples of two windows": f"{weights.step * weights.config.batch:,}",
+        "samples of two windows": f"{weights.step * config.batch:,}",
     }
+    scores = "These weights were not validated."
+    if "val_psnr_t" in weights.scores:
+        origin = "held-out data" if config.validation_data else "other draws of the training data"
+        size = f"{config.validation_samples} samples of {config.patch}x{config.patch} pixels"
+        scores = f"PSNR_T {weights.scores['val_psnr_t']:.2f} dB on {size}, {origin}"
+        if "val_start_psnr_t" in weights.scores:
+            scores += f"; the start that they correct has {weights.scores['val_start_psnr_t']:.2f} dB"
+        scores += "."
+    training = f"lanhdr {session.get('lanhdr', 'of an unknown version')}"
+    if session.get("commit"):
+        training += f", commit {session['commit']}{' with changes' if session.get('modified') else ''}"
+    if "torch" in session:
+        training += f", torch {session['torch']} on {session.get('device', 'an unknown device')}"
     commands = [session["command"] for session in weights.sessions if "command" in session]
     parts = [
         f"# {options.name}",
         _markdown_table([list(facts), list(facts.values())]),
-        f"**Scores.** {_describe_scores(weights)}",
+        f"**Scores.** {scores}",
         f"**Data.** Made on the fly of: {weights.data}.",
-        f"**Training.** {_describe_training(weights)}",
+        f"**Training.** {training}; averaged weights after step {weights.step:,} of {config.steps:,}.",
         *(["\n".join(["```", *commands, "```"])] if commands else []),
         f"**Curve.** PSNR_T in dB, of the training a mean since the row before.\n\n{_curve_table(weights.curve)}",
         f"**Licence.** {options.licence or 'Not stated.'}",
         "**Known limits.**" + ("".join(f"\n- {note}" for note in options.notes) or " None are noted."),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _describe_scores(weights: RunWeights) -> str:
-    score, start = weights.scores.get("val_psnr_t"), weights.scores.get("val_start_psnr_t")
-    if score is None:
-        return "These weights were not validated."
-    config = weights.config
-    comparison = f"; the start that they correct has {start:.2f} dB" if start is not None else ""
-    origin = "held-out data" if config.validation_data else "other draws of the training data"
-    size = f"{config.validation_samples} samples of {config.patch}x{config.patch} pixels"
-    return f"PSNR_T {score:.2f} dB on {size}, {origin}{comparison}."
-
-
-def _describe_training(weights: RunWeights) -> str:
-    session = weights.session
-    text = f"lanhdr {session.get('lanhdr', 'of an unknown version')}"
-    if session.get("commit"):
-        text += f", commit {session['commit']}{' with changes' if session.get('modified') else ''}"
-    if "torch" in session:
-        text += f", torch {session['torch']} on {session.get('device', 'an unknown device')}"
-    return f"{text}; averaged weights after step {weights.step:,} of {weights.config.steps:,}."
 
 
 def _curve_table(rows: Sequence[Row]) -> str:

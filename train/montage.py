@@ -18,14 +18,7 @@ SHEET_ROWS = 4
 
 
 def picture_row(pictures: Sequence[Tensor]) -> NDArray[np.uint8]:
-    """Put pictures side by side; rows of one width stack by `np.concatenate`.
-
-    Args:
-        pictures: Fit to be shown (encoded or mu-law values), 0..1, beyond it clipped, each (3, H, W).
-
-    Returns:
-        8-bit codes, (H, sum of W, 3).
-    """
+    """Put pictures of encoded or mu-law values, (3, H, W), clipped to 0..1, side by side: 8-bit, (H, sum of W, 3)."""
     codes = (torch.cat(list(pictures), dim=2).clamp(0, 1) * 255).round().to(torch.uint8)
     return codes.permute(1, 2, 0).cpu().numpy()
 
@@ -51,9 +44,9 @@ def contact_sheet(network: Callable[[Tensor, Tensor, Tensor], Any], batches: Seq
     """Draw windows, one a row: short input, long input, start (of a guided network), output, truth, error times 10.
 
     Args:
-        network: In evaluation mode; its prediction has `radiance` (B, 3, H, W), and a guided one's `start`.
-        batches: Two windows of one sample each, on the network's device; the first few are shown, in turn by their
-            first and their second window, so that all exposures of the cycle become references.
+        network: In evaluation mode, on the device of the batches.
+        batches: Two windows of one sample each; of the first few the first and the second window are shown in turn, so
+            that all exposures of the cycle become references.
 
     Returns:
         8-bit codes, all but the inputs of mu-law values, (16 + rows * H, columns * W, 3).

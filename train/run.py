@@ -17,7 +17,7 @@ from train.config import TrainConfig
 from train.data.folder import find_sources
 from train.distributed import SINGLE, DistributedContext, restart_count
 from train.dry_run import count_sources
-from train.environment import Environment, command_line, describe_environment
+from train.environment import command_line, describe_environment
 from train.errors import TrainError
 from train.synthesis.dataset import TrainingSet
 from train.trainer import Trainer
@@ -51,12 +51,9 @@ def start(
     if is_restart and TrainConfig.from_dict(Checkpoint.load(folder.checkpoint).config) == config:
         return resume(path, {}, device=device, tensorboard=tensorboard, context=context)
     folder.check_unused()
-    network = _initial_network(config).to(device)
-    trainer = _make_trainer(network, config, folder=folder, tensorboard=tensorboard, context=context)
-    if context.is_main and not dry:
-        folder.create(config)
-        folder.add_session(_describe_session(trainer, device), trainer.step)
-    return trainer
+    return _open_trainer(
+        _initial_network(config).to(device), config, folder=folder, tensorboard=tensorboard, dry=dry, context=context
+    )
 
 
 def resume(
@@ -94,17 +91,15 @@ def resume(
             f"{folder.checkpoint} holds a network ({design}) that this version builds otherwise ({reason}): go on with "
             "the version that began it, or begin anew"
         ) from error
-    trainer = _make_trainer(network.to(device), config, folder=folder, tensorboard=tensorboard, context=context)
-    trainer.restore(checkpoint)
-    if context.is_main and not dry:
-        folder.reopen(config, checkpoint)
-        folder.add_session(_describe_session(trainer, device), trainer.step)
-    return trainer
-
-
-def _describe_session(trainer: Trainer, device: torch.device) -> Environment:
-    environment = describe_environment(device, trainer.config.threads)
-    return environment | {"command": command_line(sys.argv), "data": count_sources(trainer.source)}
+    return _open_trainer(
+        network.to(device),
+        config,
+        folder=folder,
+        checkpoint=checkpoint,
+        tensorboard=tensorboard,
+        dry=dry,
+        context=context,
+    )
 
 
 def _initial_network(config: TrainConfig) -> Network:
@@ -126,16 +121,24 @@ def _initial_network(config: TrainConfig) -> Network:
     return network if network.config.nexps == config.nexps else adapt_weights(network, config.nexps)
 
 
-def _make_trainer(
-    network: Network, config: TrainConfig, *, folder: RunFolder, tensorboard: bool, context: DistributedContext
+def _open_trainer(
+    network: Network,
+    config: TrainConfig,
+    *,
+    folder: RunFolder,
+    checkpoint: Checkpoint | None = None,
+    tensorboard: bool,
+    dry: bool,
+    context: DistributedContext,
 ) -> Trainer:
+    """Make the trainer of a run, new or from a checkpoint, and note in its folder that it goes on."""
     torch.set_num_threads(config.threads)
     sources = find_sources(Path(config.data) if config.data else None)
     held_out = find_sources(Path(config.validation_data), "validation") if config.validation_data else sources
     frames = config.network_config().window_length + 1
     make_set = partial(TrainingSet, samples=config.sample_recipe(), patch=config.patch, frames=frames)
     validation = make_set(held_out, seed=VALIDATION_SEED)
-    return Trainer(
+    trainer = Trainer(
         network,
         config,
         source=make_set(sources, seed=config.seed),
@@ -144,3 +147,14 @@ def _make_trainer(
         tensorboard=tensorboard,
         context=context,
     )
+    if checkpoint is not None:
+        trainer.restore(checkpoint)
+    if context.is_main and not dry:
+        if checkpoint is None:
+            folder.create(config)
+        else:
+            folder.reopen(config, checkpoint)
+        session = describe_environment(next(network.parameters()).device, config.threads)
+        session |= {"command": command_line(sys.argv), "data": count_sources(trainer.source)}
+        folder.add_session(session, trainer.step)
+    return trainer

@@ -44,11 +44,6 @@ class Mean:
     total: float = 0.0
     count: float = 0.0
 
-    @property
-    def value(self) -> float:
-        """The mean so far; NaN before the first value."""
-        return self.total / self.count if self.count else math.nan
-
     def add(self, values: Tensor | float) -> None:
         """Add a value, or all values of a tensor."""
         values = values if isinstance(values, Tensor) else torch.tensor(values, dtype=torch.float64)
@@ -199,13 +194,10 @@ class Trainer:
             began = time.monotonic()
 
     def train_step(self, parts: Sequence[Batch]) -> tuple[float, float]:
-        """Take one optimizer step and move the averaged weights.
+        """Take one optimizer step and move the averaged weights; return mean loss and PSNR_T before the step.
 
         Args:
             parts: This process's shard of the batch, in parts of one size.
-
-        Returns:
-            Mean loss and PSNR_T of the shard, before the step.
 
         Raises:
             TrainError: If loss or gradient is not finite; the weights are left as they were.
@@ -238,8 +230,7 @@ class Trainer:
     def save(self) -> None:
         """Write the state to resume from, and the averaged weights, in the main process.
 
-        Raises:
-            TrainError: If the disk refuses; the former files are left as they were.
+        Where the disk refuses, a TrainError is raised and the former files are left as they were.
         """
         self._saved_at, self.elapsed_s = time.monotonic(), self.schedule.elapsed_s
         if not self._context.is_main:
@@ -295,7 +286,7 @@ class Trainer:
             return
         seconds = time.monotonic() - self._row_at
         pace = self.config.batch * self._means["loss"].count / seconds
-        row = {"step": self.step, **{name: mean.value for name, mean in self._means.items()}}
+        row = {"step": self.step, **{name: mean.total / mean.count for name, mean in self._means.items()}}
         row |= {"samples_per_s": round(pace, 3), "waiting": round(self._waited_s / seconds, 3), "lr": rate}
         if self._context.is_main:
             self._logger.log(row)

@@ -77,12 +77,10 @@ class Bracket:
     def radiance(self, *, shortest: int = 0) -> Pixels:
         """Merge all pictures, each weighted by its exposure where it is neither clipped nor black.
 
-        Args:
-            shortest: Number of the picture whose clip level is to be 1.0.
-
         Returns:
-            Linear radiance, not clipped, (H, W, 3).
+            Linear radiance, not clipped, 1.0 = clip level of picture `shortest`, (H, W, 3).
         """
+        light = self.light.astype(np.float32)
         total: Any = np.zeros((*self.pictures[0].shape[:2], 1), np.float32)
         summed: Any = np.zeros(self.pictures[0].shape, np.float32)
         for picture, exposure in zip(self.pictures, self.exposures, strict=True):
@@ -90,13 +88,9 @@ class Bracket:
                 limit(picture, axis=2, keepdims=True).astype(np.float32) for limit in (np.max, np.min)
             )
             weight = np.clip((247 - brightest) / 20, 0, 1) * np.clip((darkest - 3) / 12, 0.002, 1) * exposure
-            total, summed = total + weight, summed + weight * self.linear(picture) / exposure
-        merged = np.where(total > 1e-6, summed / np.maximum(total, 1e-6), self.linear(self.pictures[0]))
+            total, summed = total + weight, summed + weight * light[picture] / exposure
+        merged = np.where(total > 1e-6, summed / np.maximum(total, 1e-6), light[self.pictures[0]])
         return np.asarray(merged * self.exposures[shortest], np.float32)
-
-    def linear(self, picture: Codes) -> Pixels:
-        """Look up the light of codes, 1.0 = clip level, (H, W, 3)."""
-        return self.light.astype(np.float32)[picture]
 
     def compare(self) -> tuple[float, float]:
         """Compare neighboring exposures where both expose well; a scene that moved and wrong exposures show in it.

@@ -93,11 +93,7 @@ class Findings:
 
 
 def read_list(path: Path) -> list[str]:
-    """Read the first word of every line that has one.
-
-    Raises:
-        DatasetError: If the list cannot be read or is empty.
-    """
+    """Read the first word of every line that has one; raise a DatasetError if the list cannot be read or is empty."""
     try:
         names = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:

@@ -44,10 +44,7 @@ def read_shot(path: Path) -> ShotExposure:
 def open_image(file: BinaryIO) -> "ImageFile | None":
     """Read the header of a JPEG or PNG file, at its beginning; None if it is neither.
 
-    Raises:
-        SyntaxError: If it is damaged.
-        OSError: If it can't be read.
-        ValueError: If a part of it is damaged, or larger than Pillow allows.
+    Pillow raises a SyntaxError or ValueError if it is damaged or too large, an OSError if it can't be read.
     """
     from PIL.JpegImagePlugin import JpegImageFile
     from PIL.PngImagePlugin import PngImageFile
@@ -67,10 +64,7 @@ def image_tags(image: "ImageFile") -> dict[int, float]:
 
 
 def read_tags(file: BinaryIO) -> dict[int, float]:
-    """Read the numeric tags of a TIFF structure's first directory and of its EXIF directory.
-
-    Args:
-        file: At the beginning of the structure, from which offsets count.
+    """Read the numeric tags of a TIFF structure, at the beginning of the file, and of its EXIF directory.
 
     Returns:
         The first value of each of `TAGS`; empty if it is not TIFF, or damaged.

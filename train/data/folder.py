@@ -78,7 +78,15 @@ def list_folder(folder: Path) -> Listing:
     return listing
 
 
-CLIP_KINDS = ("ldr_video", "hdr_video", "hdr_clip", "hdr_patch", "vimeo90k")
+# Kinds of scenes as `Mixture` names them, by the field of `Sources` that offers them.
+STILL_KINDS = {"panorama": "panoramas", "hdr_photo": "hdr_photos", "ldr_photo": "ldr_photos"}
+CLIP_KINDS = {
+    "ldr_video": "videos",
+    "hdr_video": "hdr_videos",
+    "hdr_clip": "hdr_clips",
+    "hdr_patch": "hdr_patches",
+    "vimeo90k": "vimeo90k",
+}
 LDR_KINDS = ("ldr_photo", "ldr_video", "vimeo90k")
 FEWEST_FRAMES = 8
 # Videos are held decoded: 4,000 frames of 960x540 are 6 GB; where there are many videos, each gives fewer frames.
@@ -110,21 +118,14 @@ class Sources:
 
     @property
     def offered(self) -> frozenset[str]:
-        """Kinds of scenes that can be made, as `Mixture` names them."""
-        stills = {"panorama": self.panoramas, "hdr_photo": self.hdr_photos, "ldr_photo": self.ldr_photos}
-        kinds = [kind for kind, pictures in stills.items() if pictures]
-        return frozenset([*kinds, *(kind for kind in CLIP_KINDS if self.clips(kind)), "procedural"])
+        """Kinds of scenes that can be made."""
+        kinds = STILL_KINDS | CLIP_KINDS
+        return frozenset([*(kind for kind, field_name in kinds.items() if getattr(self, field_name)), "procedural"])
 
     def clips(self, kind: str) -> Sequence[Clip]:
         """Return all clips of one of `CLIP_KINDS`."""
-        clips: dict[str, Sequence[Clip]] = {
-            "ldr_video": self.videos,
-            "hdr_video": self.hdr_videos,
-            "hdr_clip": self.hdr_clips,
-            "hdr_patch": self.hdr_patches,
-            "vimeo90k": self.vimeo90k,
-        }
-        return clips[kind]
+        clips: Sequence[Clip] = getattr(self, CLIP_KINDS[kind])
+        return clips
 
 
 def find_sources(data_dir: Path | None, split: Split = "train") -> Sources:

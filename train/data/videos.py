@@ -114,11 +114,7 @@ def pq_to_linear(code: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def open_video(path: Path) -> "av.container.InputContainer":
-    """Open a video file by PyAV.
-
-    Raises:
-        DatasetError: If PyAV is missing, or the file cannot be opened as a video.
-    """
+    """Open a video file by PyAV; raise a DatasetError if PyAV is missing, or the file cannot be opened as a video."""
     try:
         import av
     except ImportError as error:

@@ -196,7 +196,7 @@ def read_results(path: Path) -> Results:
         table = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(table, dict):
             raise RecipeError(f"{path} holds no table")
-        return read_table(Results, table, place=str(path))
+        return read_table(Results, table, source=str(path))
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror}): pass results of an earlier run") from error
     except (ValueError, RecipeError) as error:

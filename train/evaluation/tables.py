@@ -223,7 +223,7 @@ def published_for(benchmark: str, nexps: int, *, protocols: Sequence[Protocol]) 
 def entries() -> tuple[Entry, ...]:
     """Read the whole list."""
     rows: list[dict[str, Any]] = tomllib.loads(FILE.read_text(encoding="utf-8"))["entry"]
-    return tuple(read_table(Entry, row, place=FILE.name) for row in rows)
+    return tuple(read_table(Entry, row, source=FILE.name) for row in rows)
 
 
 def published_sheet(results: Results) -> Sheet:

@@ -133,11 +133,7 @@ class PlaneView(Crop):
 
 
 def view_picture(picture: Picture, camera: Camera, *, times: Sequence[float], table: Pixels | None = None) -> PlaneView:
-    """Cut out of a picture what a camera will see of it.
-
-    Args:
-        table: Linear radiance of each 8-bit code, (256,), for an encoded picture.
-    """
+    """Cut out of a picture what a camera will see of it; an encoded one needs a table of radiance by code, (256,)."""
     level, size = picture.level_for(camera.scale)
     center = (camera.center[0] * size, camera.center[1] * size)
     camera = replace(camera, center=center, scale=camera.scale * size)

@@ -159,9 +159,6 @@ def draw_rescaling(
 
     A short reference peaks at a part of itself; of a longer one, a high percentile moves to between itself and 1. Of a
     short one that is HDR, a percentile moves to up to 1.2 of itself, so that some of it clips.
-
-    Args:
-        reference: Radiance of the reference frame, 0..1, any shape.
     """
     if exposure == 1:
         return float(rng.uniform(*(sampling.hdr_short_factor if is_hdr else sampling.short_peak)))
@@ -177,8 +174,6 @@ def expose_with_noise(
 
     Args:
         radiance: 1.0 = clip level of the shortest exposure, (T, P, P, 3).
-        exposures: Relative to the shortest, T of them.
-        sampling: Deviation of the noise, in units of a frame's clip level, and how many samples have any.
 
     Returns:
         Encoded with 1/2.2, 0..1, (T, P, P, 3).

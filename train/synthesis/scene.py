@@ -124,11 +124,7 @@ class CompositeScene:
     foregrounds: tuple[Foreground, ...]
 
     def render(self, time: float, *, shutter: float = 0.0) -> Pixels:
-        """Render radiance, averaged over the time the shutter is open.
-
-        Args:
-            time: In frames.
-            shutter: In frames; 0 is an instant.
+        """Render radiance, averaged over the time the shutter is open; time and shutter are in frames.
 
         Returns:
             Linear radiance, 1.0 = clip level of the shortest exposure, (H, W, 3), not clipped.
@@ -147,11 +143,7 @@ class CompositeScene:
 def draw_scene(
     rng: Generator, kind: str, *, sources: Sources, size: Size, times: Sequence[float], longest: float
 ) -> CompositeScene:
-    """Draw a scene of a kind and expose it.
-
-    Args:
-        longest: Longest exposure relative to the shortest.
-    """
+    """Draw a scene of a kind and expose it; `longest` is the longest exposure relative to the shortest."""
     view = _draw_view(rng, kind, sources=sources, size=size, times=times)
     # Mostly 0 to 40 % clip in the longest exposure and up to 2 % in the shortest.
     extreme = rng.random() < 0.1
