@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,10 +43,18 @@ def lines_of(output: str) -> dict[str, str]:
 
 
 def test_a_plan_measures_time_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]  # a busy machine does not change it
+
+    class TimedSource(TinySource):
+        def sample(self, step: int, index: int) -> Any:
+            clock[0] += 0.05
+            return super().sample(step, index)
+
     monkeypatch.setattr("train.dry_run.TIMED_S", 0.3)
+    monkeypatch.setattr("train.dry_run.time", SimpleNamespace(monotonic=lambda: clock[0]))
     config = tiny_config(steps=1000, batch=2, validate_every=100, validation_samples=30)
-    plan = make_plan(tiny_trainer(tmp_path / "run", config, source=SlowSource()), tmp_path / "run")
-    assert 0.1 < plan.step_s < 0.2  # two samples of 0.05 s, and a step of milliseconds
+    plan = make_plan(tiny_trainer(tmp_path / "run", config, source=TimedSource()), tmp_path / "run")
+    assert plan.step_s == pytest.approx(0.1)  # two samples of 0.05 s
     # Ten validations of 30 samples: a third of 15 steps' work each.
     assert plan.left_s == pytest.approx((1000 + 10 * 30 / 2 / 3) * plan.step_s)
     assert plan.parameters == 15 * 8 * 9 + 8 + 8 * 3 * 9 + 3
