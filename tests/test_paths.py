@@ -85,7 +85,7 @@ def test_existing_single_file(tmp_path: Path) -> None:
 
 def test_existing_files_are_refused_by_name() -> None:
     refuse_existing([])
-    with pytest.raises(MediaError, match=r"a.exr and 2 more exists already: pass -y"):
+    with pytest.raises(MediaError, match=r"a.exr and 2 more exist already: pass -y"):
         refuse_existing([Path("a.exr"), Path("b.exr"), Path("c.exr")])
 
 

@@ -163,8 +163,8 @@ def frame_names(
 def refuse_existing(paths: Sequence[Path]) -> None:
     """Refuse to overwrite files."""
     if paths:
-        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        raise MediaError(f"{paths[0]}{more} exists already: pass -y to overwrite, or another name")
+        existing = f"{paths[0]} exists" if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more exist"
+        raise MediaError(f"{existing} already: pass -y to overwrite, or another name")
 
 
 def refuse_sources(targets: Iterable[Path], sources: Iterable[Path]) -> None:
