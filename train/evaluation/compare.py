@@ -68,10 +68,12 @@ def compare(now: Results, before: Results) -> tuple[Comparison, ...]:
     pairs = [(method.name, method.name) for method in now.methods if method.name in names]
     last = (now.methods[-1].name, names[-1])
     pairs += [] if last in pairs else [last]
+    means = Means(now.scores), Means(before.scores)
     comparisons = []
     for protocol in protocols_of(now):
+        scenes = scenes_of(now, protocol), scenes_of(before, protocol)
         for name, other in pairs:
-            differences = _differences(now, before, names=(name, other), protocol=protocol)
+            differences = _differences(means, scenes, names=(name, other), protocol=protocol)
             if differences:
                 comparisons.append(Comparison(now=name, before=other, protocol=protocol, differences=differences))
     if not comparisons:
@@ -125,14 +127,18 @@ def comparison_sheets(comparisons: Sequence[Comparison], now: Results) -> list[S
 
 
 def _differences(
-    now: Results, before: Results, *, names: tuple[str, str], protocol: Protocol
+    means: tuple[Means, Means],
+    scenes: tuple[tuple[str, ...], tuple[str, ...]],
+    *,
+    names: tuple[str, str],
+    protocol: Protocol,
 ) -> tuple[Difference, ...]:
+    """Compare two methods by all measures; each pair is of this run and of the earlier one."""
     differences = []
-    runs = [(name, Means(run.scores), scenes_of(run, protocol)) for name, run in zip(names, (now, before), strict=True)]
     for measure in MEASURES:
         ours, theirs = (
-            {scene: means.of(measure.key, protocol=protocol, method=name, scene=scene) for scene in scenes}
-            for name, means, scenes in runs
+            {scene: of_run.of(measure.key, protocol=protocol, method=name, scene=scene) for scene in of_scenes}
+            for of_run, of_scenes, name in zip(means, scenes, names, strict=True)
         )
         common = {
             scene: (value, other)

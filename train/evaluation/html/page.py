@@ -205,12 +205,13 @@ def chart_data(results: Results) -> dict[str, object]:
     rows = {method.name: number for number, method in enumerate(results.methods)}
     values: dict[str, dict[str, list[list[float | None]]]] = {}
     for score in results.scores:
+        tables = values.setdefault(score.protocol, {})
         for key, value in score.values.items():
-            empty: list[list[float | None]] = [[None] * len(frames) for _ in rows]
-            table = values.setdefault(score.protocol, {}).setdefault(key, empty)
+            if key not in tables:
+                tables[key] = [[None] * len(frames) for _ in rows]
             # Digits that nobody sees are left out of the file.
             short = None if finite(value) is None else float(f"{value:.{DIGITS}g}")
-            table[rows[score.method]][columns[score.scene, score.frame]] = short
+            tables[key][rows[score.method]][columns[score.scene, score.frame]] = short
     return {
         "measures": [
             {
