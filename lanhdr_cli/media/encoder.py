@@ -324,12 +324,13 @@ class VideoEncoder:
         if refused:
             reason = "; ".join(refused)
             raise MediaError(f"the encoder {encoder.library} refuses a parameter ({reason}): {encoder.advice}")
-        decoder = av.CodecContext.create(encoder.decoder, "r")
-        assert isinstance(decoder, VideoCodecContext)
-        decoder.width, decoder.height = context.width, context.height
-        decoder.extradata, decoder.codec_tag = context.extradata, context.codec_tag
-        decoder.thread_count = 1
-        self._decoder = decoder
+        if self._measure is not None:
+            decoder = av.CodecContext.create(encoder.decoder, "r")
+            assert isinstance(decoder, VideoCodecContext)
+            decoder.width, decoder.height = context.width, context.height
+            decoder.extradata, decoder.codec_tag = context.extradata, context.codec_tag
+            decoder.thread_count = 1
+            self._decoder = decoder
 
     def _describe(self, stream: VideoStream) -> None:
         plan, context, form = self._plan, stream.codec_context, FORMATS[self._plan.pixel_format]
