@@ -111,7 +111,7 @@ def convert(
     1.0 is the clip level of the longest exposure; highlights rise above it, up to the ratio of the exposures. In
     video, 1.0 is shown at --white-nits, and highlights are rolled off to --peak-nits.
     """
-    from lanhdr_cli.console import set_verbosity
+    from lanhdr_cli.console import one_line, set_verbosity
     from lanhdr_cli.conversion import ConvertJob, run
 
     set_verbosity(quiet=quiet, verbose=verbose)
@@ -137,4 +137,4 @@ def convert(
     )
     summary = run(job)
     if not quiet:
-        click.echo(str(summary))
+        click.echo(one_line(str(summary)))

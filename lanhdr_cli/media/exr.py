@@ -1,5 +1,6 @@
 """OpenEXR sequences: half float, ZIP, scene-linear; each file complete or absent."""
 
+import io
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lanhdr_cli.media.background import Background
-from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.paths import FrameNames, complete_file
 from lanhdr_cli.media.timecode import TimeCode, advance, parse_timecode
 from model.color import ACES2065_1, ACESCG, REC709, REC2020, convert_primaries
@@ -122,13 +122,11 @@ def write_exr(path: Path, radiance: Tensor, scale: float, *, header: Mapping[str
     Raises:
         MediaError: If it can't be written.
     """
-    pixels = half_pixels(radiance, scale)
+    content = io.BytesIO()  # OpenEXR takes no names that are not UTF-8
+    with OpenEXR.File(dict(header), {"RGB": half_pixels(radiance, scale)}) as file:
+        file.write(content)
     with complete_file(path) as unfinished:
-        try:
-            with OpenEXR.File(dict(header), {"RGB": pixels}) as file:
-                file.write(str(unfinished))
-        except RuntimeError as error:
-            raise MediaError(f"can't write {path} ({error}): is the disk full or the folder gone?") from error
+        unfinished.write_bytes(content.getbuffer())
     return not bool(radiance.isnan().any())
 
 
