@@ -12,12 +12,12 @@ import torch
 
 from lanhdr_cli.camera import Camera, CameraOptions, FirstLook, encoded_for_network, find_camera, in_rec709
 from lanhdr_cli.console import frame_progress
-from lanhdr_cli.destination import Destination, HdrWriter, clip_origin, plan_destination
+from lanhdr_cli.destination import Destination, ExrFrames, HdrWriter, clip_origin, plan_destination
 from lanhdr_cli.exposures import BrightnessPass, checked_exposures, estimated_exposures, given_exposures
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.exr import ClipRecord
+from lanhdr_cli.media.exr import ClipRecord, refuse_other_clips
 from lanhdr_cli.media.paths import check_output, check_preview, prepare_folder, refuse_existing, refuse_sources
-from lanhdr_cli.media.source import Reading, Source, open_source
+from lanhdr_cli.media.source import Reading, Source, clip_id, open_source
 from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import ExposureOptions, FrameRange
 from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, reconstructed
@@ -177,6 +177,8 @@ def _plan(job: ConvertJob, clip: Source) -> Destination:
     )
     there = destination.existing(first, last) + [path for path in (job.preview,) if path and path.exists()]
     refuse_sources(there, clip.paths)
+    if isinstance(destination, ExrFrames):
+        refuse_other_clips(destination.existing(first, last), clip_id(clip.paths))
     if not job.overwrite:
         refuse_existing(there)
     return destination
@@ -199,17 +201,7 @@ def _convert(
     start = max(0, first - margin) // exposures.period * exposures.period
     decoded = clip.frames(start=start, stop=None if last is None else last + 1 + margin)
     precision = camera.curve.precision(bits=clip.info.bits, lossy=clip.info.lossy)
-    record = ClipRecord(
-        rate=clip.info.rate,
-        timecode=clip.info.timecode,
-        pixel_aspect=clip.info.pixel_aspect,
-        scale=job.scale or max(exposures.cycle.ratios),
-        exposures=exposures.cycle.ratios,
-        weights=network.name,
-        version=lanhdr_version(),
-        colorspace=job.colorspace,
-        response=camera.curve.name,
-    )
+    record = _clip_record(job, clip, network, exposures=exposures, camera=camera)
     origin = clip_origin(clip, sound=job.video.sound, cut=last is not None)
     shown = first + ((total or 1) - 1) // 2
     begin = time.monotonic()
@@ -241,6 +233,24 @@ def _convert(
         exposures=exposures.ratios,
         response=camera.curve.name,
         weights=network.name,
+    )
+
+
+def _clip_record(
+    job: ConvertJob, clip: Source, network: ReadyNetwork, *, exposures: FrameExposures, camera: Camera
+) -> ClipRecord:
+    return ClipRecord(
+        rate=clip.info.rate,
+        timecode=clip.info.timecode,
+        pixel_aspect=clip.info.pixel_aspect,
+        scale=job.scale or max(exposures.cycle.ratios),
+        exposures=exposures.cycle.ratios,
+        weights=network.name,
+        version=lanhdr_version(),
+        colorspace=job.colorspace,
+        response=camera.curve.name,
+        source=clip.paths[0].name,
+        source_id=clip_id(clip.paths),
     )
 
 

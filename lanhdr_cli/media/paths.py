@@ -21,7 +21,7 @@ CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of video that
 DEFAULT_DIGITS = 4
 PLACEHOLDER = re.compile(r"%0?(?P<width>\d*)d|(?P<hashes>#+)")
 _NUMBERED = re.compile(
-    rf"(?P<prefix>.*[._])(?P<number>\d{{3,}})(?P<suffix>{re.escape(EXR_SUFFIX)})", re.IGNORECASE | re.DOTALL
+    rf"(?P<prefix>.*\.)(?P<number>\d{{3,}})(?P<suffix>{re.escape(EXR_SUFFIX)})", re.IGNORECASE | re.DOTALL
 )
 _BEFORE_A_WORD = re.compile(r"(#|%d)[^\W_]", re.DOTALL)  # take #2, 100%done: no place for a number
 
@@ -150,7 +150,7 @@ def frame_names(
 
     Without any number given, frames keep the numbers that they have, and frame k of a clip without numbers becomes
     number k + 1, so that ranges converted apart fit together; a number that is given belongs to the first frame of
-    the range.
+    the range. Only three digits or more behind a dot are such a number: `MVI_0042.exr` becomes `MVI_0042.0001.exr`.
 
     Args:
         target: The option as typed.
