@@ -116,12 +116,15 @@ def _sound(stream: AudioStream) -> Sound:
     return Sound(codec=context.name, rate=context.sample_rate, channels=context.layout.name, language=language)
 
 
+RAW = "raw"  # codec of pictures that LibRaw has made: linear, with the primaries of BT.2020
+
+
 def sequence_details(codec: str, pixel_format: str, *, duration_s: float) -> Details:
-    """Describe a sequence of pictures; OpenEXR is linear, other pictures are taken as a display's."""
-    linear = codec == "exr"
+    """Describe a sequence of pictures; OpenEXR and camera raw are linear, others are taken as a display's."""
+    linear = codec in ("exr", RAW)
     colors = {
         "range": ColorTag(value="full", assumed=not linear),
-        "primaries": ColorTag(value="bt709", assumed=True),
+        "primaries": ColorTag(value="bt2020" if codec == RAW else "bt709", assumed=codec != RAW),
         "transfer": ColorTag(value="linear" if linear else "gamma22", assumed=not linear),
     }
     return Details(

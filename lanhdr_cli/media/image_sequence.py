@@ -13,11 +13,13 @@ from typing import Literal, Self
 
 from av.video.reformatter import VideoReformatter
 
-from lanhdr_cli.media.details import sequence_details
+from lanhdr_cli.media.advice import converted, missing_file
+from lanhdr_cli.media.details import RAW, sequence_details
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.images import read_header, read_picture
 from lanhdr_cli.media.paths import PLACEHOLDER, is_picture, shell_word
 from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo
+from lanhdr_cli.media.yuv import BT2020, UNTAGGED
 from train.data.exif import relative_exposures
 
 _DIGITS = re.compile(r"\d+")
@@ -76,7 +78,7 @@ def find_pictures(source: Path) -> SequenceFiles:
     elif is_picture(source) and PLACEHOLDER.search(source.name):
         raise MediaError(f"no pictures match {source}: check the name and the number of digits")
     else:
-        raise MediaError(f"no such file: {source}")
+        raise MediaError(missing_file(source))
     if len(files.paths) == 1:
         raise MediaError(f"{source} finds a single picture, {files.paths[0].name}: exposures need two frames or more")
     return files
@@ -119,7 +121,8 @@ def _by_template(source: Path) -> SequenceFiles | None:
         raise MediaError(f"{source} has {len(found)} places for a number: keep one, e.g. shot.####.png")
     ((place, files),) = found
     if not is_picture(source):
-        raise MediaError(f"{source}: PNG, TIFF, JPEG and OpenEXR are read as a sequence, not {source.suffix or 'this'}")
+        advice = converted(folder / name for _, name in files)
+        raise MediaError(f"{source}: {source.suffix or 'this'} is not read as a sequence: {advice}")
     numbers, paths = zip(*((number, folder / name) for number, name in files), strict=True)
     _refuse_doubles(numbers, paths)
     prefix = source.name[: place.start()]
@@ -154,7 +157,7 @@ def _in_natural_order(source: Path, paths: Sequence[Path]) -> SequenceFiles:
     pictures = sorted((path for path in paths if is_picture(path) and path.is_file()), key=_natural_key)
     if not pictures:
         what = f"folder {source} holds" if source.is_dir() else f"pattern {source} finds"
-        raise MediaError(f"{what} no pictures: PNG, TIFF, JPEG and OpenEXR are read")
+        raise MediaError(f"{what} no pictures that are read: {converted(paths)}")
     folder = pictures[0].parent
     kinds = sorted({path.suffix.lower() for path in pictures})
     if len(kinds) > 1:
@@ -214,6 +217,8 @@ class ImageSequence:
         MediaError: On entering, if there is no such sequence, numbers are missing, or sizes differ.
     """
 
+    video: Path | None = None
+
     def __init__(self, path: Path, *, fps: Fraction | None = None, on_missing: OnMissing = "error") -> None:
         self.path = path
         self._fps = fps
@@ -237,7 +242,10 @@ class ImageSequence:
         positions = self.numbers or tuple(range(count))
         self.times = [(position - positions[0]) / rate for position in positions]  # a skipped number leaves a gap
         self.faults = Faults(promised=count)
-        kind = read_picture(self.paths[0], reformatter=self._reformatter).format
+        self._white_balance = first.white_balance
+        if any(header.white_balance != first.white_balance for header in headers.values()):
+            logger.warning("%s: white balance varies, that of %s is used for all", self.path, files.paths[0].name)
+        kind = read_picture(self.paths[0], reformatter=self._reformatter, white_balance=self._white_balance).format
         self.info = VideoInfo(
             width=first.width,
             height=first.height,
@@ -246,6 +254,7 @@ class ImageSequence:
             frames=count,
             description=f"{kind} {size}",
             lossy=kind.startswith("mjpeg"),
+            primaries=BT2020 if kind.startswith(RAW) else UNTAGGED,
         )
         self.details = sequence_details(*kind.split(), duration_s=float(count / rate))
         if self._fps is None:
@@ -275,7 +284,7 @@ class ImageSequence:
         for index in range(start, count if stop is None else min(stop, count)):
             self.faults.decoded += 1
             path = self.paths[index]
-            picture = read_picture(path, reformatter=self._reformatter)
+            picture = read_picture(path, reformatter=self._reformatter, white_balance=self._white_balance)
             height, width = picture.image.shape[1:]
             if (width, height) != (self.info.width, self.info.height):
                 raise MediaError(f"{path} is {width}x{height}, its header says otherwise: replace it")

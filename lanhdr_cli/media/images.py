@@ -1,4 +1,4 @@
-"""Single pictures: reading of PNG, TIFF, JPEG and OpenEXR, writing of PNG."""
+"""Single pictures: reading of PNG, TIFF, JPEG, OpenEXR, BMP and camera raw, writing of PNG."""
 
 import io
 from dataclasses import dataclass
@@ -9,10 +9,14 @@ import av
 import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
+from PIL.BmpImagePlugin import BmpImageFile
 from torch import Tensor
 
+from lanhdr_cli.media.advice import PICTURE_KINDS
+from lanhdr_cli.media.camera_raw import WhiteBalance, read_raw, read_raw_header
+from lanhdr_cli.media.details import RAW
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.paths import complete_file
+from lanhdr_cli.media.paths import complete_file, is_camera_raw
 from lanhdr_cli.media.yuv import coding_of, to_rgb
 from model.exposure import to_ldr
 from train.data.exif import (
@@ -35,11 +39,12 @@ DAMAGED = "replace it, or remove it and pass --on-missing skip or repeat"
 
 @dataclass(frozen=True, kw_only=True)
 class PictureHeader:
-    """Size of an upright picture, and its exposure."""
+    """Size of an upright picture, its exposure, and the camera's white balance where it is raw."""
 
     width: int
     height: int
     shot: ShotExposure
+    white_balance: WhiteBalance | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -48,12 +53,15 @@ class PictureHeader:
 
 
 def read_header(path: Path) -> PictureHeader:
-    """Read the header of a PNG, TIFF, JPEG or OpenEXR file; its content decides which, not its name.
+    """Read the header of a picture; its content decides of which kind it is, not its name, except for camera raw.
 
     Raises:
         MediaError: If it is none of them, or damaged.
     """
     try:
+        if is_camera_raw(path):
+            raw = read_raw_header(path)
+            return PictureHeader(**vars(raw))
         with path.open("rb") as file:
             magic = file.read(4)
             file.seek(0)
@@ -62,7 +70,7 @@ def read_header(path: Path) -> PictureHeader:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "its header is damaged"
         raise MediaError(f"{path} can't be read as a picture ({reason}): replace or remove it") from error
     if header is None:
-        reason = "it is no PNG, TIFF, JPEG or OpenEXR" if magic else "it is empty"
+        reason = f"it is none of {PICTURE_KINDS}" if magic else "it is empty"
         raise MediaError(f"{path} can't be read as a picture ({reason}): replace or remove it")
     return header
 
@@ -75,6 +83,9 @@ def _coded_header(file: BinaryIO, *, is_tiff: bool) -> PictureHeader | None:
         width, height = int(tags[IMAGE_WIDTH]), int(tags[IMAGE_LENGTH])
     elif image := open_image(file):
         tags, (width, height) = image_tags(image), image.size
+    elif file.read(2) == b"BM":
+        file.seek(0)
+        tags, (width, height) = {}, BmpImageFile(file).size
     else:
         return None
     if width < 1 or height < 1:
@@ -111,18 +122,23 @@ class Picture:
     share_above_one: float = 0.0
 
 
-def read_picture(path: Path, *, reformatter: VideoReformatter | None = None) -> Picture:
-    """Decode a PNG, TIFF, JPEG or OpenEXR file.
+def read_picture(
+    path: Path, *, reformatter: VideoReformatter | None = None, white_balance: WhiteBalance | None = None
+) -> Picture:
+    """Decode a picture.
 
-    OpenEXR is linear already. A clip level can't be seen in it; 1.0 is taken for it, and what is below is encoded
+    OpenEXR and camera raw are linear already. In OpenEXR a clip level can't be seen in it; 1.0 is taken for it, and what is below is encoded
     with 1/2.2, as if a camera of this response had made it.
 
     Args:
         reformatter: Keeps swscale's state from picture to picture.
+        white_balance: For camera raw, None for daylight.
 
     Raises:
         MediaError: If it can't be read.
     """
+    if is_camera_raw(path):
+        return Picture(image=to_ldr(read_raw(path, white_balance), 1.0), format=f"{RAW} rgb48le")
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -16,7 +16,8 @@ from model.files import atomic_write
 EXR_SUFFIX = ".exr"
 PNG_SUFFIX = ".png"
 WEIGHTS_SUFFIX = ".safetensors"
-PICTURE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr"})
+RAW_SUFFIXES = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"})
+PICTURE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr", ".bmp", *RAW_SUFFIXES})
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of video that is written, as FFmpeg says them
 DEFAULT_DIGITS = 4
 PLACEHOLDER = re.compile(r"%0?(?P<width>\d*)d|(?P<hashes>#+)")
@@ -60,6 +61,8 @@ def _escaped(letter: str) -> str:
 def check_output(target: str) -> None:
     """Refuse an `-o` that names neither EXR frames (a name in .exr, or a folder with a slash) nor a video."""
     suffix = PurePath(target).suffix.lower()
+    if target == "-":
+        raise MediaError("-o -: can't write to standard output; pass a file, e.g. out.mp4, or out.exr for frames")
     if not target.endswith("/") and suffix != EXR_SUFFIX and suffix not in CONTAINERS:
         raise MediaError(
             f"-o {target}: can't write {suffix or 'a name without suffix'}; "
@@ -88,6 +91,11 @@ def check_weights(path: PurePath) -> None:
 def is_video(path: PurePath) -> bool:
     """Tell whether a name to write to is that of a video."""
     return path.suffix.lower() in CONTAINERS
+
+
+def is_camera_raw(path: PurePath) -> bool:
+    """Tell whether a file is a still of a camera's sensor, CinemaDNG included."""
+    return path.suffix.lower() in RAW_SUFFIXES
 
 
 def is_picture(path: PurePath) -> bool:

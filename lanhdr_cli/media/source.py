@@ -8,9 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, Self
 
+from lanhdr_cli.media.advice import unread_kind
 from lanhdr_cli.media.details import Details
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.image_sequence import ImageSequence, OnMissing, names_sequence
+from lanhdr_cli.media.stream_reader import StreamReader, names_stream
 from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo, VideoReader
 
 SAMPLE = 1 << 20  # bytes
@@ -29,7 +31,6 @@ class Source(Protocol):
     """
 
     path: Path
-    paths: tuple[Path, ...]
     folder: Path
     name: str
     info: VideoInfo
@@ -37,6 +38,14 @@ class Source(Protocol):
     faults: Faults
     numbers: tuple[int, ...] | None
     exposures: list[float] | None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Its files."""
+
+    @property
+    def video(self) -> Path | None:
+        """The file of its pictures and sound, None for an image sequence."""
 
     def __enter__(self) -> Self:
         """Open it."""
@@ -88,8 +97,12 @@ def open_source(path: Path, reading: Reading = Reading(), *, threads: int = 0) -
     Raises:
         MediaError: If an option is for the other kind of clip.
     """
-    if names_sequence(path):
+    is_stream = names_stream(path)
+    if not is_stream and names_sequence(path):
         return ImageSequence(path, fps=reading.fps, on_missing=reading.on_missing)
+    if advice := unread_kind(path):
+        raise MediaError(advice)
     if reading.fps:
         raise MediaError(f"--fps is for image sequences, {path} has times of its own: leave it out")
-    return VideoReader(path, threads=threads, hwaccel=reading.hwaccel, strict=reading.strict)
+    reader = StreamReader if is_stream else VideoReader
+    return reader(path, threads=threads, hwaccel=reading.hwaccel, strict=reading.strict)

@@ -19,6 +19,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
 
+from lanhdr_cli.media.advice import missing_file
 from lanhdr_cli.media.details import video_details
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.paths import ffmpeg_name, shell_word
@@ -34,17 +35,18 @@ LOSSLESS_CODECS = frozenset(
 )
 
 
-def open_container(path: Path, *, hwaccel: str | None = None) -> InputContainer:
+def open_container(path: Path, *, hwaccel: str | None = None, shown: Path | None = None) -> InputContainer:
     """Open a file for reading.
 
     Args:
+        shown: Its name in messages, None for the path.
         hwaccel: `auto` or FFmpeg's name of a kind of device; where it is not available, the CPU decodes.
 
     Raises:
         MediaError: If it is missing, can't be read as a video, or no such hardware decoder is known.
     """
     if not path.exists():
-        raise MediaError(f"no such file: {path}")
+        raise MediaError(missing_file(path))
     if path.is_dir():
         raise MediaError(f"{path} is a folder without pictures: pass a video file, or a folder of PNG, TIFF or JPEG")
     kinds = hwdevices_available() if hwaccel else []
@@ -62,7 +64,9 @@ def open_container(path: Path, *, hwaccel: str | None = None) -> InputContainer:
         return av.open(ffmpeg_name(path), metadata_errors="replace")
     except av.FFmpegError as error:
         reason = error.strerror or type(error).__name__
-        raise MediaError(f"{path} can't be read as video ({reason}): check that it is a complete video file") from error
+        raise MediaError(
+            f"{shown or path} can't be read as video ({reason}): check that it is a complete video file"
+        ) from error
 
 
 @dataclass(kw_only=True)
@@ -165,12 +169,17 @@ class VideoReader:
 
     def __init__(self, path: Path, *, threads: int = 0, hwaccel: str | None = None, strict: bool = False) -> None:
         self.path, self.folder, self.name = path, path.parent, path.stem
-        self.paths: tuple[Path, ...] = (path,)
+        self.video = path
         self._threads = threads
         self._hwaccel = hwaccel
         self._strict = strict
         self._reformatter = VideoReformatter()
         self._warnings: set[str] = set()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The file."""
+        return (self.video,)
 
     def __enter__(self) -> Self:
         self._open()
@@ -219,7 +228,7 @@ class VideoReader:
             raise MediaError(f"{self.path} has only {self.faults.decoded} frames, {start} is behind its end")
 
     def _open(self) -> None:
-        container = open_container(self.path, hwaccel=self._hwaccel)
+        container = open_container(self.video, hwaccel=self._hwaccel, shown=self.path)
         try:
             self._stream = video_stream(container, self.path)
         except MediaError:
