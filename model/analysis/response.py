@@ -26,6 +26,7 @@ OUTLIER = 1.5  # standard errors from which a match counts less
 USUAL_DEVIATION, LEAST_ERROR = 1.48, 0.5  # of a median; of what errors of codes are taken for
 ROUNDS, QUICK_ROUNDS = 8, 5
 SLACK, RELATIVE_SLACK = 0.1, 0.02  # stops, and of the range: so far exposures that are given may be off
+DARK_RANGE, DARK_SLACK = 5.0, 0.06  # stops, and per stop beyond: noise near black makes steps look smaller
 POWER_DEVIATION, POWER_COST, STANDARD_COST = 0.25, 1.5, 1.0  # how unusual a power other than 2.2 and a standard is
 STANDARDS = ((gamma_curve, 0.0), (srgb_curve, STANDARD_COST), (bt709_curve, STANDARD_COST))  # and how unusual
 POOR_FIT = 0.1  # stops
@@ -265,8 +266,9 @@ def _closest_standard(evidence: _Evidence, *, clip_code: float) -> tuple[Respons
     for make, extra in STANDARDS:
         curve = make(clip_code=clip_code)
         fit, factor = _fit_levels(evidence, _logs(curve))
-        slack = (factor - 1) * stops / (SLACK + RELATIVE_SLACK * stops)
-        candidates.append((curve, replace(fit, prior=extra + slack * slack)))
+        slack = SLACK + RELATIVE_SLACK * stops + DARK_SLACK * max(0.0, stops - DARK_RANGE)
+        off = (factor - 1) * stops / slack
+        candidates.append((curve, replace(fit, prior=extra + off * off)))
         if make is gamma_curve and factor > 0:
             power = GAMMA / factor
             unusual = POWER_COST + ((power - GAMMA) / POWER_DEVIATION) ** 2
