@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 from cloup import option, option_group
@@ -37,6 +37,10 @@ class FrameRange:
 
     first: int = 0
     last: int | None = None
+
+    def holds(self, index: int) -> bool:
+        """Whether a frame is one of them."""
+        return self.first <= index and (self.last is None or index <= self.last)
 
     def count(self, *, in_clip: int | None = None) -> int | None:
         """Return the number of frames, at least 1, in a clip of `in_clip` frames; None if it is not known."""
@@ -170,6 +174,7 @@ POSITIVE = TextParam("FLOAT", read_positive)
 DEVICE = TextParam("DEVICE", read_device)
 FILE = click.Path(path_type=Path)
 THREADS = option("--threads", type=click.IntRange(min=1), help="Number of threads for computing and decoding.")
+JSON = option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 OVERWRITE = option("-y", "--overwrite", is_flag=True, help="Replace existing files.")
 
 
@@ -177,17 +182,24 @@ OVERWRITE = option("-y", "--overwrite", is_flag=True, help="Replace existing fil
 class ExposureOptions:
     """The exposures as the user gives them, as a cycle or in a file; None to find them.
 
-    `slips` looks for missing and doubled frames; `deflicker` lets the frames correct given exposures.
+    `slips` looks for missing and doubled frames; `doubled` says what becomes of these; `deflicker` lets the frames
+    correct given exposures.
     """
 
     cycle: "ExposureCycle | None" = None
     file: Path | None = None
     slips: bool = True
     deflicker: bool = True
+    doubled: Literal["keep", "drop"] = "keep"
 
     @classmethod
     def given(
-        cls, exposures: "tuple[float, ...] | Path | None", *, slips: bool = True, deflicker: bool = True
+        cls,
+        exposures: "tuple[float, ...] | Path | None",
+        *,
+        slips: bool = True,
+        deflicker: bool = True,
+        doubled: Literal["keep", "drop"] = "keep",
     ) -> "ExposureOptions":
         """Take linear exposures from the first frame on, a file that lists them, or None to find them.
 
@@ -197,8 +209,9 @@ class ExposureOptions:
         from model.exposure import ExposureCycle
 
         if exposures is None or isinstance(exposures, Path):
-            return cls(file=exposures, slips=slips, deflicker=deflicker)
-        return cls(cycle=ExposureCycle.from_ratios(exposures), slips=slips, deflicker=deflicker)
+            return cls(file=exposures, slips=slips, deflicker=deflicker, doubled=doubled)
+        cycle = ExposureCycle.from_ratios(exposures)
+        return cls(cycle=cycle, slips=slips, deflicker=deflicker, doubled=doubled)
 
 
 def group(
@@ -229,11 +242,12 @@ def _exposures(
     stops: tuple[float, ...] | None,
     slips: bool = True,
     deflicker: bool = True,
+    doubled: Literal["keep", "drop"] = "keep",
 ) -> ExposureOptions:
     if exposures and stops:
         raise click.UsageError("--exposures and --stops say the same in two ways: pass one of them")
     linear = tuple(2.0**stop for stop in stops) if stops else exposures
-    return ExposureOptions.given(linear, slips=slips, deflicker=deflicker)
+    return ExposureOptions.given(linear, slips=slips, deflicker=deflicker, doubled=doubled)
 
 
 def _reading(*, fps: Fraction | None, on_missing: "OnMissing", hwaccel: str | None, strict: bool) -> "Reading":
@@ -289,6 +303,13 @@ exposure_options = group(
         default=True,
         help="Correct given exposures by what the frames show.  [default: deflicker]",
     ),
+    option(
+        "--doubled",
+        type=click.Choice(["keep", "drop"]),
+        default="keep",
+        show_default=True,
+        help="Frames that show the frame before them again, as after a change of the frame rate.",
+    ),
     build=_exposures,
 )
 checked_exposure_options = group("Exposures", "exposures", _GIVEN, _STOPS, build=_exposures)
@@ -304,7 +325,11 @@ reading_options = group(
         help="What to do if a number of an image sequence is missing.",
     ),
     option("--hwaccel", metavar="KIND", help="Hardware decoder, if there is one: auto, cuda ..."),
-    option("--strict", is_flag=True, help="Stop at damaged frames instead of concealing them."),
+    option(
+        "--strict",
+        is_flag=True,
+        help="Stop at damaged frames; exit code 3 if anything was guessed, repaired or left out.",
+    ),
     build=_reading,
 )
 camera_options = group(

@@ -1,5 +1,6 @@
 """`lanhdr convert`: a clip in, HDR video or frames out."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +13,7 @@ from lanhdr_cli.options import (
     DEVICE,
     FILE,
     FRAMES,
+    JSON,
     OVERWRITE,
     POSITIVE,
     THREADS,
@@ -22,6 +24,7 @@ from lanhdr_cli.options import (
     reading_options,
     video_options,
 )
+from model.errors import OFF, LanHdrError
 
 if TYPE_CHECKING:
     from lanhdr_cli.camera import CameraOptions
@@ -80,6 +83,7 @@ sequence keep their numbers; a given number belongs to the first frame written."
     ),
     THREADS,
     option("--progress/--no-progress", default=True, help="Report progress.  [default: progress]"),
+    JSON,
     option("-q", "--quiet", is_flag=True, help="Print errors only."),
     option("-v", "--verbose", is_flag=True, help="Print what is used."),
 )
@@ -103,6 +107,7 @@ def convert(
     precision: Literal["float32", "bf16"],
     threads: int | None,
     progress: bool,
+    as_json: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -111,10 +116,10 @@ def convert(
     1.0 is the clip level of the longest exposure; highlights rise above it, up to the ratio of the exposures. In
     video, 1.0 is shown at --white-nits, and highlights are rolled off to --peak-nits.
     """
-    from lanhdr_cli.console import set_verbosity
+    from lanhdr_cli.console import one_line, set_verbosity
     from lanhdr_cli.conversion import ConvertJob, run
 
-    set_verbosity(quiet=quiet, verbose=verbose)
+    remarks = set_verbosity(quiet=quiet, verbose=verbose)
     job = ConvertJob(
         source=source,
         output=output,
@@ -135,6 +140,15 @@ def convert(
         threads=threads,
         show_progress=progress and not quiet,
     )
-    summary = run(job)
-    if not quiet:
+    try:
+        summary = run(job)
+    except LanHdrError as error:
+        if as_json:
+            click.echo(json.dumps({"error": one_line(str(error)), "warnings": remarks.messages}, indent=1))
+        raise
+    if as_json:
+        click.echo(json.dumps(summary.record() | {"warnings": remarks.messages}, indent=1))
+    elif not quiet:
         click.echo(str(summary))
+    if reading.strict and remarks.messages:
+        click.get_current_context().exit(OFF)

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from lanhdr_cli.media.details import video_details
-from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.media.errors import DamageError, MediaError
 from lanhdr_cli.media.yuv import BT709, HLG_TRANSFER, PQ_TRANSFER, UNTAGGED, coding_of, to_rgb
 
 logger = logging.getLogger(__name__)
@@ -284,7 +284,7 @@ class VideoReader:
 
     def _refuse_faults(self) -> None:
         if self._strict and (messages := self.faults.messages()):
-            raise MediaError(f"{self.path}: {messages[0]}; leave out --strict to go on")
+            raise DamageError(f"{self.path}: {messages[0]}; leave out --strict to go on")
 
     def _image(self, frame: av.VideoFrame, index: int) -> Tensor:
         coding = coding_of(frame)
