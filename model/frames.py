@@ -137,7 +137,7 @@ def exposure_windows(items: Iterable[E], *, length: int, cycle: ExposureCycle) -
 
     A place holds the frame that stands there if it has the exposure that the cycle has there, seen from the
     center; else the nearest frame on that side that has it; else the nearest on either side; else the center itself.
-    No frame comes from farther away than the window's end and a period. Where the order does not break and no exposure
+    No frame comes from farther away than the window's end and a period, or from behind twice as far. Where the order does not break and no exposure
     comes twice in the cycle, these are the windows of `sliding_windows`. Memory does not grow with the clip.
 
     Args:
@@ -154,16 +154,25 @@ def exposure_windows(items: Iterable[E], *, length: int, cycle: ExposureCycle) -
     """
     radius = length // 2
     reach = radius + cycle.period
-    recent: deque[tuple[int, E]] = deque(maxlen=2 * reach + 1)
+    recent: deque[tuple[int, E]] = deque()
+    passed: dict[float, tuple[int, E]] = {}  # the last frame of each exposure that has left the deque
+
+    def window(center: int) -> tuple[E, ...]:
+        known = {index: item for index, item in (*passed.values(), *recent) if index >= center - 2 * reach}
+        return _exposed_window(known, center, radius=radius, cycle=cycle)
+
     count = 0
     for item in items:
+        if len(recent) > 2 * reach:
+            left = recent.popleft()
+            passed[left[1].exposure] = left
         recent.append((count, item))
         count += 1
         if count > reach:
-            yield _exposed_window(dict(recent), count - 1 - reach, radius=radius, cycle=cycle)
+            yield window(count - 1 - reach)
     _check_count(count, cycle.period)
     for center in range(max(0, count - reach), count):
-        yield _exposed_window(dict(list(recent)[center - count - reach :]), center, radius=radius, cycle=cycle)
+        yield window(center)
 
 
 def _check_count(count: int, period: int) -> None:

@@ -167,7 +167,8 @@ def test_an_exposure_that_pauses_is_taken_from_near_frames_only() -> None:
     exposures = [1.0, 8.0] * 3 + [8.0] * 30 + [1.0, 8.0]
     found = built(exposures, length=5, cycle=CYCLES[2])
     assert found[8][1] == found[8][3] == 4  # the last short frame before the pause
-    assert found[9] == (7, 9, 9, 9, 11)
+    assert found[12][1] == found[12][3] == 4
+    assert found[13] == (11, 13, 13, 13, 15)
     assert found[32][1] == found[32][3] == 36  # the first one after it
     assert len(found) == len(exposures)
     late = built([8.0] * 7 + [1.0, 8.0] * 2, length=5, cycle=ExposureCycle((8.0, 1.0)))

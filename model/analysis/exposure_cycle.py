@@ -21,6 +21,7 @@ LARGEST_OPEN_END = 0.3  # of the brightness range: a cycle ends where it began
 LEAST_SUPPORT = 0.2
 SURE_TO = 0.12  # stops of uncertainty that halve the confidence
 LARGEST_UNEVENNESS = 0.12  # stops; noise makes up to 0.08, sRGB pictures taken for gamma 2.2 have 0.16 or more
+NOISE_UNEVENNESS, NOISE_BEGINS = 0.05, 4.0  # stops more for each stop of the ratio, from so many stops on
 ODD_UNEVENNESS = 0.06  # of clips whose ratio is next to no whole, half or third stop
 PASS_EXPOSURES = "pass them, e.g. --exposures 1,8"
 SAME = 1.05  # a factor; what lies closer together counts as one exposure
@@ -66,7 +67,9 @@ class ExposureEstimate:
         """A doubt about the ratios, empty if there is none."""
         # Two weak signs count as one: cameras are seldom set in odd fractions of a stop.
         usual = all(nearest_stop(ratio) is not None for ratio in self.exposures.ratios)
-        if self.unevenness <= (LARGEST_UNEVENNESS if usual else ODD_UNEVENNESS):
+        # Darks of short frames near black are noise.
+        noise = NOISE_UNEVENNESS * max(0.0, math.log2(max(self.exposures.ratios)) - NOISE_BEGINS)
+        if self.unevenness <= (LARGEST_UNEVENNESS if usual else ODD_UNEVENNESS) + noise:
             return ""
         return (
             f"steps of brightness differ by {self.unevenness:.2f} stops between dark and bright parts: the camera "

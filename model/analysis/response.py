@@ -133,7 +133,7 @@ def response_from_frames(
 
 @one_thread()
 def response_of_pairs(
-    pairs: HistogramPairs[float], *, clip_code: float = 1.0, black: Tensor | None = None
+    pairs: HistogramPairs[float], *, clip_code: float = 1.0, black: Tensor | None = None, gamma: bool = False
 ) -> ResponseEstimate:
     """Find the response from histograms of pairs of frames, by their linear exposures.
 
@@ -144,6 +144,7 @@ def response_of_pairs(
     Args:
         clip_code: Encoded value at which the camera clips, 0..1.
         black: Black level of each channel, 0..1, (3,); None for 0.
+        gamma: Whether the curve is known to be gamma 2.2, so that only its errors are to be found.
 
     Raises:
         ResponseError: If there are fewer than two exposures, or nothing is well exposed in two of them.
@@ -159,17 +160,20 @@ def response_of_pairs(
         known.append(torch.full_like(parts[-1].short, abs(math.log(second / first))))
     steps = torch.cat(known)
     evidence = _evidence(parts, steps, steps.new_zeros(len(steps), 0), black=black)
-    fit = _solve(evidence, rounds=ROUNDS)
-    curve, standard = _closest_standard(evidence, clip_code=clip_code)
-    if standard.cost >= fit.cost:
-        curve, standard = table_curve("auto", light_of(fit.logs), clip_code=clip_code), fit
-    candidate = _Candidate(curve=curve, fit=standard, range=evidence.range, confidence=1.0)
+    if gamma:
+        candidate = _gamma(evidence, clip_code=clip_code)
+    else:
+        fit = _solve(evidence, rounds=ROUNDS)
+        curve, standard = _closest_standard(evidence, clip_code=clip_code)
+        if standard.cost >= fit.cost:
+            curve, standard = table_curve("auto", light_of(fit.logs), clip_code=clip_code), fit
+        candidate = _Candidate(curve=curve, fit=standard, range=evidence.range, confidence=1.0)
     return _estimate(evidence, candidate, tuple(exposure / exposures[0] for exposure in exposures))
 
 
 @one_thread()
 def response_and_exposures(
-    pairs: HistogramPairs[float], *, clip_code: float = 1.0, black: Tensor | None = None
+    pairs: HistogramPairs[float], *, clip_code: float = 1.0, black: Tensor | None = None, gamma: bool = False
 ) -> ResponseEstimate:
     """Find the response together with unknown exposures.
 
@@ -180,6 +184,7 @@ def response_and_exposures(
         pairs: Histograms of pairs of frames by their places in the cycle (0, 1 ...), as `paired_histograms` gives them.
         clip_code: Encoded value at which the camera clips, 0..1.
         black: Black level of each channel, 0..1, (3,); None for 0.
+        gamma: Whether the curve is known to be gamma 2.2, so that only exposures and errors are to be found.
 
     Returns:
         The response, and the exposure of each place.
@@ -205,7 +210,7 @@ def response_and_exposures(
         known.append(step[-1].expand(len(part)))
         free.append(-step[1:-1].expand(len(part), -1))
     unit = _evidence(parts, torch.cat(known), torch.cat(free), black=black)
-    best = _search(unit, clip_code=clip_code)
+    best = _gamma(unit, clip_code=clip_code) if gamma else _search(unit, clip_code=clip_code)
     levels = [0.0, *best.fit.levels.tolist(), best.range]
     exposures = tuple(math.exp(levels[order.index(place)] - min(levels)) for place in sorted(order))
     return _estimate(unit, best, exposures)
@@ -249,6 +254,12 @@ def _search(unit: _Evidence, *, clip_code: float) -> _Candidate:
             confidence = max(best.confidence, STANDARD_CONFIDENCE)
             best = _Candidate(curve=curve, fit=replace(standard, prior=extra), range=range_, confidence=confidence)
     return best
+
+
+def _gamma(evidence: _Evidence, *, clip_code: float) -> _Candidate:
+    curve = gamma_curve(clip_code=clip_code)
+    fit, range_ = _fit_levels(evidence, _logs(curve))
+    return _Candidate(curve=curve, fit=fit, range=range_, confidence=1.0)
 
 
 def _step_cost(stops: float) -> float:
