@@ -88,7 +88,7 @@ def _summed(merge: nn.Module, features: Tensor) -> Tensor:
     return total
 
 
-@pytest.mark.parametrize("design", ["lite", "lanhdr"])
+@pytest.mark.parametrize("design", ["lite", "small", "lanhdr"])
 def test_there_and_back_is_the_identity(design: str) -> None:
     torch.manual_seed(0)
     config = NetworkConfig(design=design, output="guided", channels=8, pyramid_channels=4)  # type: ignore[arg-type]
