@@ -1,6 +1,7 @@
 """`lanhdr` and `python -m lanhdr_cli`."""
 
 import importlib.util
+import io
 import os
 import sys
 from pathlib import Path
@@ -30,6 +31,8 @@ def main() -> None:
     from lanhdr_cli.console import leave_on_termination
     from lanhdr_cli.main import cli
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold letters that its encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     leave_on_termination()
     try:
         cli(prog_name="lanhdr")

@@ -11,6 +11,8 @@ from types import FrameType
 
 import click
 
+from lanhdr_cli.media.paths import printable
+
 LOGGERS = ("lanhdr_cli", "model", "train")
 MEDIA_LOGGER = "lanhdr_cli.media"
 LINE_EVERY_S = 5.0
@@ -66,8 +68,8 @@ def set_verbosity(*, quiet: bool, verbose: bool) -> Remarks:
 
 
 def one_line(message: str) -> str:
-    """Join the lines of a message."""
-    return " ".join(message.split())
+    """Show a message on one line, with escapes for line breaks and whatever else can't be shown."""
+    return printable(message.rstrip())
 
 
 def leave_on_termination() -> None:

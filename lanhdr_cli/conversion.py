@@ -13,7 +13,7 @@ import torch
 
 from lanhdr_cli.camera import Camera, CameraOptions, FirstLook, encoded_for_network, find_camera, in_rec709
 from lanhdr_cli.console import Advance, frame_progress
-from lanhdr_cli.destination import Destination, HdrWriter, clip_origin, plan_destination
+from lanhdr_cli.destination import Destination, ExrFrames, HdrWriter, clip_origin, plan_destination
 from lanhdr_cli.exposures import (
     BrightnessPass,
     agreeing_exposures,
@@ -22,9 +22,9 @@ from lanhdr_cli.exposures import (
     given_exposures,
 )
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.exr import ClipRecord
+from lanhdr_cli.media.exr import ClipRecord, refuse_other_clips
 from lanhdr_cli.media.paths import check_output, check_preview, prepare_folder, refuse_existing, refuse_sources
-from lanhdr_cli.media.source import Reading, Source, open_source
+from lanhdr_cli.media.source import Reading, Source, clip_id, open_source
 from lanhdr_cli.media.video_reader import VideoInfo
 from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import ExposureOptions, FrameRange
@@ -206,6 +206,8 @@ def _plan(job: ConvertJob, clip: Source) -> Destination:
     lowest = 0 if job.exposures.doubled == "drop" else first
     there = destination.existing(lowest, last) + [path for path in (job.preview,) if path and path.exists()]
     refuse_sources(there, clip.paths)
+    if isinstance(destination, ExrFrames):
+        refuse_other_clips(destination.existing(lowest, last), clip_id(clip.paths))
     if not job.overwrite:
         refuse_existing(there)
     return destination
@@ -227,7 +229,8 @@ def _convert(
     precision = camera.curve.precision(bits=clip.info.bits, lossy=clip.info.lossy)
     dropped = _Dropped.of(exposures, clip.info) if job.exposures.doubled == "drop" else _Dropped()
     info = dropped.retimed(clip.info)
-    record = _record(job, info, exposures, weights=network.name, response=camera.curve.name)
+    response, weights = camera.curve.name, network.name
+    record = _clip_record(job, clip, info, exposures=exposures, weights=weights, response=response)
     origin = replace(clip_origin(clip, sound=job.video.sound, cut=last is not None), info=info)
     shown = first + ((total or 1) - 1) // 2
     begin = time.monotonic()
@@ -251,8 +254,8 @@ def _convert(
         seconds=time.monotonic() - begin,
         outcome=writer.outcome,
         exposures=exposures.ratios,
-        response=camera.curve.name,
-        weights=network.name,
+        response=response,
+        weights=weights,
         doubled=tuple(index for index in sorted(exposures.doubled) if job.frames.holds(index)),
         dropped=tally.left_out,
         unmerged=tuple(tally.unmerged),
@@ -297,7 +300,9 @@ def _write(
             return
 
 
-def _record(job: ConvertJob, info: VideoInfo, exposures: FrameExposures, *, weights: str, response: str) -> ClipRecord:
+def _clip_record(
+    job: ConvertJob, clip: Source, info: VideoInfo, *, exposures: FrameExposures, weights: str, response: str
+) -> ClipRecord:
     return ClipRecord(
         rate=info.rate,
         timecode=info.timecode,
@@ -308,6 +313,8 @@ def _record(job: ConvertJob, info: VideoInfo, exposures: FrameExposures, *, weig
         version=lanhdr_version(),
         colorspace=job.colorspace,
         response=response,
+        source=clip.paths[0].name,
+        source_id=clip_id(clip.paths),
     )
 
 
@@ -316,9 +323,10 @@ def _decoded_range(wanted: FrameRange, exposures: FrameExposures, *, margin: int
 
     Windows reach farther where frames are missing, and past doubled ones.
     """
+    behind = margin if exposures.regular else 2 * margin
     margin += 0 if exposures.regular else exposures.period
     start, before = wanted.first, 0
-    while start > 0 and before < margin:
+    while start > 0 and before < behind:
         start -= 1
         before += start not in exposures.doubled
     if not exposures.doubled:

@@ -85,6 +85,10 @@ def plan_destination(
         if colorspace != "rec709":
             raise MediaError(f"--colorspace {colorspace} is for EXR frames, HDR video is in BT.2020: leave it out")
         check_encoder_options(video.encoding, path)
+        if path.is_dir():
+            raise MediaError(
+                f"-o {path} is a folder: name a file in it, or end with a slash for EXR frames: -o {path}/"
+            )
         if preview and preview.absolute() == path.absolute():
             raise MediaError(f"-o and --preview both name {path}: choose another name for the preview")
         return HdrVideo(path=path, options=video)

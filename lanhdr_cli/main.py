@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
             ctx.exit(error.exit_code)
         except KeyboardInterrupt as interrupt:
             notes = getattr(interrupt, "__notes__", [])
-            click.echo(": ".join(["Interrupted", *notes]), err=True)
+            click.echo(one_line(": ".join(["Interrupted", *notes])), err=True)
             ctx.exit(INTERRUPTED)
 
 

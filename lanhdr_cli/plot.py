@@ -2,12 +2,14 @@
 
 import io
 import math
+import warnings
 from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lanhdr_cli.inspection import BINS, BINS_PER_STOP, DARKEST_STOP, Inspection
+from lanhdr_cli.media.paths import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +30,8 @@ def draw_png(inspection: Inspection) -> bytes:
 
     figure = Figure(figsize=(12, 9), dpi=DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(_title(inspection), x=0.01, ha="left", fontsize=15, fontweight="bold")
+    title = printable(_title(inspection))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=15, fontweight="bold", parse_math=False)
     over_time, histograms = figure.subplots(2, 1)
     for axes in (over_time, histograms):
         axes.spines[["top", "right"]].set_visible(False)
@@ -37,7 +40,9 @@ def draw_png(inspection: Inspection) -> bytes:
     _draw_brightness(over_time, inspection)
     _draw_histograms(histograms, inspection)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # letters of the clip's name that the font lacks
+        figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 

@@ -1,9 +1,25 @@
 """Files that appear under their name only when they are complete."""
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+LONGEST_NAME = 255  # bytes, on most file systems
+
+
+def hidden_name(path: Path, *, purpose: str = "") -> Path:
+    """Name an unfinished file beside `path`: after it, or after its hash where that would be too long.
+
+    Args:
+        purpose: Tells several of them apart.
+    """
+    ending = f".{os.getpid()}{purpose}.tmp"
+    hidden = f".{path.name}{ending}"
+    if len(os.fsencode(hidden)) > LONGEST_NAME:
+        hidden = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}{ending}"
+    return path.with_name(hidden)
 
 
 @contextlib.contextmanager
@@ -13,7 +29,7 @@ def atomic_write(path: Path, *, to_disk: bool = False) -> Iterator[Path]:
     Args:
         to_disk: Whether the content is flushed to the disk first, so that it survives a loss of power.
     """
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    hidden = hidden_name(path)
     try:
         yield hidden
         if to_disk:

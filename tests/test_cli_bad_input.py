@@ -148,6 +148,7 @@ def test_wrong_usage(clip: Path, untouched: Path, arguments: tuple[str, ...], me
         ("o.exr", ("--preview", "p.jpg"), "--preview p.jpg: can only write PNG and video"),
         ("o.exr", ("--frames", "6-9"), "--frames begins at 6, .*clip.mp4 has only frames 0-5"),
         ("o.exr", ("--device", "cuda:99"), "--device cuda:99: .* CUDA devices were found: pass --device cpu or auto"),
+        ("folder.mp4", ("-y",), "folder.mp4 is a folder: name a file in it, or end with a slash for EXR frames"),
         ("file/o.exr", (), r"can't write to folder .*file \((Not a directory|File exists)\): choose another place"),
         ("file/sub/o.exr", (), r"can't write to folder .*file/sub \(Not a directory\): choose another place"),
     ],
@@ -156,6 +157,7 @@ def test_wishes_that_can_not_be_met(
     tmp_path: Path, clip: Path, weights: Path, untouched: Path, output: str, arguments: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "file").touch()
+    (tmp_path / "folder.mp4").mkdir()
     outcome = convert(clip, *EXPOSURES, "--weights", weights, *arguments, output=tmp_path / output)
     check_refusal(outcome, code=1, message=message)
 

@@ -77,9 +77,7 @@ class TrainConfig:
         if self.size == "base":
             return NetworkConfig(nexps=self.nexps, design="lanhdr", output=self.output)
         if self.size == "small":
-            return NetworkConfig(
-                nexps=self.nexps, design="small", output=self.output, channels=32, pyramid_channels=6
-            )
+            return NetworkConfig(nexps=self.nexps, design="small", output=self.output, channels=32, pyramid_channels=6)
         return NetworkConfig(nexps=self.nexps, design="lite", output=self.output, channels=48)
 
     def sample_recipe(self) -> SampleRecipe:

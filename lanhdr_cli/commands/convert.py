@@ -35,9 +35,11 @@ if TYPE_CHECKING:
 EPILOG = """INPUT is a video file or an image sequence: a folder, 'frames/*.png' (in quotes), shot.####.tif or
 shot.%04d.tif; PNG, TIFF, JPEG and OpenEXR are read.
 
-Names for -o: dir/ makes dir/CLIP.0001.exr and so on; out.exr makes out.0001.exr; out.####.exr and out.%05d.exr set the
-digits; out.1001.exr begins at 1001. Frame k of a video (from 0) gets number k+1, whatever the range; pictures of a
-sequence keep their numbers; a given number belongs to the first frame written."""
+Names for -o: dir/ makes dir/CLIP.0001.exr and so on; out.exr makes out.0001.exr; out.####.exr and out.%05d.exr set
+the digits; out.1001.exr begins at 1001 (three digits or more behind a dot; MVI_0042.exr makes MVI_0042.0001.exr).
+Frame k of a video (from 0) gets number k+1, whatever the range; pictures of a sequence keep their numbers; a given
+number belongs to the first frame written. -y replaces frames of the same clip, never those of another one: their
+headers say what clip they are of."""
 
 
 @cloup.command(epilog=EPILOG)
@@ -72,7 +74,9 @@ sequence keep their numbers; a given number belongs to the first frame written."
 @option_group(
     "Network and run",
     option("--weights", type=FILE, metavar="FILE", help="Weights: .safetensors or a published ckpt.pt."),
-    option("--size", type=click.Choice(["lite", "small", "base"]), help="Bundled weights.  [default: as suits the device]"),
+    option(
+        "--size", type=click.Choice(["lite", "small", "base"]), help="Bundled weights.  [default: as suits the device]"
+    ),
     option("--device", type=DEVICE, default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     option(
         "--precision",
@@ -149,6 +153,6 @@ def convert(
     if as_json:
         click.echo(json.dumps(summary.record() | {"warnings": remarks.messages}, indent=1))
     elif not quiet:
-        click.echo(str(summary))
+        click.echo(one_line(str(summary)))
     if reading.strict and remarks.messages:
         click.get_current_context().exit(OFF)

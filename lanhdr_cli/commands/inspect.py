@@ -52,7 +52,7 @@ def inspect(
 
     Every frame is read; nothing is written but the picture that --plot names.
     """
-    from lanhdr_cli.console import set_verbosity
+    from lanhdr_cli.console import one_line, set_verbosity
     from lanhdr_cli.inspection import inspect_clip
     from lanhdr_cli.inspection_report import as_record, lines
 
@@ -66,6 +66,7 @@ def inspect(
 
         with complete_file(plot) as unfinished:
             unfinished.write_bytes(draw_png(inspection))
-    click.echo(json.dumps(as_record(inspection), indent=1) if as_json else "\n".join(lines(inspection)))
+    report = (one_line(line) for line in lines(inspection))
+    click.echo(json.dumps(as_record(inspection), indent=1) if as_json else "\n".join(report))
     if reading.strict and remarks.messages:
         click.get_current_context().exit(OFF)

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
-from lanhdr_cli.media.paths import CONTAINERS
+from lanhdr_cli.media.paths import CONTAINERS, ffmpeg_name
 from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
 from lanhdr_cli.media.yuv import FORMATS, HLG_TRANSFER, PQ_TRANSFER
 
@@ -263,7 +263,7 @@ class VideoEncoder:
         os.environ.setdefault("SVT_LOG", "1")  # errors only; SVT-AV1 prints a banner else
         # ProRes is the one stream here that mp4 does not take.
         container = "mov" if self._plan.encoder.library == "prores_ks" else "mp4"
-        self._container = av.open(str(self._path), "w", format=container)
+        self._container = av.open(ffmpeg_name(self._path), "w", format=container)
         try:
             self._start()
         except BaseException:

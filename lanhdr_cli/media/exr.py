@@ -1,7 +1,8 @@
 """OpenEXR sequences: half float, ZIP, scene-linear; each file complete or absent."""
 
+import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from lanhdr_cli.media.background import Background
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.paths import FrameNames, complete_file
+from lanhdr_cli.media.paths import FrameNames, complete_file, printable
 from lanhdr_cli.media.timecode import TimeCode, advance, parse_timecode
 from model.color import ACES2065_1, ACESCG, REC709, REC2020, convert_primaries
 from model.frames import HdrFrame
@@ -30,6 +31,7 @@ COLORSPACES = {
     "acescg": (ACESCG, "lin_ap1_scene"),
     "aces2065-1": (ACES2065_1, "lin_ap0_scene"),
 }
+SOURCE, SOURCE_ID = "lanhdr/source", "lanhdr/sourceId"
 TIMECODE_FRAMES = 30  # ST 12-1 counts so far; faster video numbers pairs of frames
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,8 @@ class ClipRecord:
         scale: Factor on radiance: 1.0 in the file is radiance 1 / scale.
         exposures: The cycle, linear, the shortest is 1.
         colorspace: Colorspace of the pixels, a key of `COLORSPACES`.
+        source: Name of the file that the clip is read from, of a sequence the first.
+        source_id: What `source.clip_id` makes of its content.
     """
 
     rate: Fraction | None = None
@@ -57,6 +61,8 @@ class ClipRecord:
     version: str
     colorspace: str = "rec709"
     response: str = "gamma2.2"
+    source: str = ""
+    source_id: str = ""
 
 
 class ExrWriter(Background[tuple[int, HdrFrame, float]]):
@@ -122,14 +128,33 @@ def write_exr(path: Path, radiance: Tensor, scale: float, *, header: Mapping[str
     Raises:
         MediaError: If it can't be written.
     """
-    pixels = half_pixels(radiance, scale)
+    content = io.BytesIO()  # OpenEXR takes no names that are not UTF-8
+    with OpenEXR.File(dict(header), {"RGB": half_pixels(radiance, scale)}) as file:
+        file.write(content)
     with complete_file(path) as unfinished:
-        try:
-            with OpenEXR.File(dict(header), {"RGB": pixels}) as file:
-                file.write(str(unfinished))
-        except RuntimeError as error:
-            raise MediaError(f"can't write {path} ({error}): is the disk full or the folder gone?") from error
+        unfinished.write_bytes(content.getbuffer())
     return not bool(radiance.isnan().any())
+
+
+def refuse_other_clips(paths: Iterable[Path], source_id: str) -> None:
+    """Refuse to replace frames that were not made from this clip, whatever the user allows.
+
+    Args:
+        paths: Existing files; those that can't be read as OpenEXR are nobody's frames.
+
+    Raises:
+        MediaError: If the header of one says that it is of another clip, or does not say of which.
+    """
+    for path in paths:
+        try:
+            with path.open("rb") as file, OpenEXR.File(file, header_only=True) as picture:
+                header = picture.header()
+                owner, name = header.get(SOURCE_ID), header.get(SOURCE)
+        except (OSError, RuntimeError, ValueError):
+            continue
+        if owner != source_id:
+            other = f"a frame of another clip, {name}" if name else "a picture that was not made of this clip"
+            raise MediaError(f"{path} is {other}: choose another name for -o, or remove such files first")
 
 
 def half_pixels(radiance: Tensor, scale: float) -> NDArray[np.float16]:
@@ -164,6 +189,8 @@ def frame_header(record: ClipRecord, time: Fraction, *, index: int, number: int,
         "lanhdr/response": record.response,
         "lanhdr/weights": record.weights,
         "lanhdr/version": record.version,
+        SOURCE: printable(record.source),
+        SOURCE_ID: record.source_id,
         "imageCounter": number,
         "lanhdr/sourceFrame": index,
         "lanhdr/sourceExposure": float(exposure),

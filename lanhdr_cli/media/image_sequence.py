@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, groupby, pairwise, takewhile
+from itertools import groupby, pairwise, takewhile
 from pathlib import Path
 from typing import Literal, Self
 
@@ -16,7 +16,7 @@ from av.video.reformatter import VideoReformatter
 from lanhdr_cli.media.details import sequence_details
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.images import read_header, read_picture
-from lanhdr_cli.media.paths import PLACEHOLDER, is_picture
+from lanhdr_cli.media.paths import PLACEHOLDER, is_picture, shell_word
 from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo
 from train.data.exif import relative_exposures
 
@@ -56,7 +56,7 @@ def names_sequence(source: Path) -> bool:
     """Tell whether a path names pictures: a folder, a single picture, or a pattern that is not itself a file."""
     if source.exists():
         return source.is_dir() or is_picture(source)
-    return is_picture(source) or bool(PLACEHOLDER.search(source.name) or _WILDCARD.search(str(source)))
+    return is_picture(source) or bool(PLACEHOLDER.search(source.name)) or _has_wildcard(source)
 
 
 def find_pictures(source: Path) -> SequenceFiles:
@@ -68,14 +68,13 @@ def find_pictures(source: Path) -> SequenceFiles:
     if source.is_dir():
         files = _in_natural_order(source, [path for path in source.iterdir() if not path.name.startswith(".")])
     elif source.exists():
-        *_, last = chain([None], _DIGITS.finditer(source.stem))
-        begin, end = last.span() if last else (0, len(source.stem))
-        pattern = source.name[:begin] + ("#" * (end - begin) if last else "*") + source.name[end:]
-        raise MediaError(f"{source} is a single picture: pass its sequence, e.g. '{source.with_name(pattern)}'")
-    elif _WILDCARD.search(str(source)):
-        files = _in_natural_order(source, [Path(name) for name in glob.glob(str(source))])
-    elif template := PLACEHOLDER.search(source.name):
-        files = _by_template(source, template)
+        raise MediaError(f"{source} is a single picture: {_sequence_advice(source)}")
+    elif numbered := _by_template(source):
+        files = numbered
+    elif _has_wildcard(source) and (_matching(source) or is_picture(source)):
+        files = _in_natural_order(source, _matching(source))
+    elif is_picture(source) and PLACEHOLDER.search(source.name):
+        raise MediaError(f"no pictures match {source}: check the name and the number of digits")
     else:
         raise MediaError(f"no such file: {source}")
     if len(files.paths) == 1:
@@ -91,26 +90,64 @@ def describe_numbers(numbers: Sequence[int]) -> str:
     return ", ".join(named[:MOST_NAMED]) + (f" and {more} more ranges" if more > 0 else "")
 
 
-def _by_template(source: Path, template: re.Match[str]) -> SequenceFiles:
-    prefix, suffix = source.name[: template.start()], source.name[template.end() :]
-    if PLACEHOLDER.search(suffix):
-        raise MediaError(f"{source} has two places for a number: keep one, e.g. shot.####.png")
-    width = len(template["hashes"]) if template["hashes"] else int(template["width"] or 1)
-    width = 1 if template["hashes"] == "#" else width
-    pattern = re.compile(re.escape(prefix) + rf"(\d{{{width},}})" + re.escape(suffix))
+def _has_wildcard(source: Path) -> bool:
+    """Tell whether a path has wildcards beyond the folder that is there under just this name."""
+    return bool(_WILDCARD.search(str(source.relative_to(_existing_folder(source)))))
+
+
+def _existing_folder(source: Path) -> Path:
+    return next((parent for parent in source.parents if parent.is_dir()), Path(source.anchor))
+
+
+def _matching(source: Path) -> list[Path]:
+    """List what a pattern matches; brackets stand for themselves if that finds something."""
+    folder = _existing_folder(source)
+    rest = str(source.relative_to(folder))
+    found = glob.glob(rest.replace("[", "[[]"), root_dir=folder) or glob.glob(rest, root_dir=folder)
+    return [folder / name for name in found]
+
+
+def _by_template(source: Path) -> SequenceFiles | None:
+    """Find pictures by a name with a place for the number; other such places are letters of the name."""
     folder = source.parent
-    files = sorted(
-        (int(match[1]), folder / name)
-        for name in (os.listdir(folder) if folder.is_dir() else ())
-        if (match := pattern.fullmatch(name))
-    )
-    if not files:
-        raise MediaError(f"no pictures match {source}: check the name and the number of digits")
-    numbers, paths = zip(*files, strict=True)
-    _refuse_doubles(numbers, paths)
+    names = os.listdir(folder) if folder.is_dir() else []
+    places = list(PLACEHOLDER.finditer(source.name))
+    found = [(place, files) for place in places if (files := _numbered(source.name, place, names))]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise MediaError(f"{source} has {len(found)} places for a number: keep one, e.g. shot.####.png")
+    ((place, files),) = found
     if not is_picture(source):
         raise MediaError(f"{source}: PNG, TIFF, JPEG and OpenEXR are read as a sequence, not {source.suffix or 'this'}")
+    numbers, paths = zip(*((number, folder / name) for number, name in files), strict=True)
+    _refuse_doubles(numbers, paths)
+    prefix = source.name[: place.start()]
     return SequenceFiles(name=_sequence_name(prefix, folder), folder=folder, paths=paths, numbers=numbers)
+
+
+def _numbered(template: str, place: re.Match[str], names: Sequence[str]) -> list[tuple[int, str]]:
+    """Find the names that have a number at a place, which may be a placeholder or a number, and are else the same."""
+    digits = place.groupdict()
+    width = int(digits.get("width") or 1) if digits.get("hashes") is None else len(place[0])
+    before, after = re.escape(template[: place.start()]), re.escape(template[place.end() :])
+    pattern = re.compile(rf"{before}(\d{{{width},}}){after}")
+    return sorted((int(match[1]), name) for name in names if (match := pattern.fullmatch(name)))
+
+
+def _sequence_advice(picture: Path) -> str:
+    """Say how to pass the sequence that a picture belongs to."""
+    names = os.listdir(picture.parent)
+    places = [place for place in _DIGITS.finditer(picture.name) if place.end() <= len(picture.stem)]
+    counts = [len(_numbered(picture.name, place, names)) for place in places]
+    if max(counts, default=0) > 1:
+        place = places[counts.index(max(counts))]
+        pattern = picture.name[: place.start()] + "#" * len(place[0]) + picture.name[place.end() :]
+    elif sum(name.endswith(picture.suffix) and not name.startswith(".") for name in names) > 1:
+        pattern = f"*{picture.suffix}"
+    else:
+        return "exposures need two frames or more"
+    return f"pass its sequence, e.g. {shell_word(picture.with_name(pattern))}"
 
 
 def _in_natural_order(source: Path, paths: Sequence[Path]) -> SequenceFiles:
@@ -121,8 +158,8 @@ def _in_natural_order(source: Path, paths: Sequence[Path]) -> SequenceFiles:
     folder = pictures[0].parent
     kinds = sorted({path.suffix.lower() for path in pictures})
     if len(kinds) > 1:
-        example = f"{folder}/*{pictures[0].suffix}"
-        raise MediaError(f"{source} holds {' and '.join(kinds)} pictures: say which, e.g. '{example}'")
+        example = shell_word(folder / f"*{pictures[0].suffix}")
+        raise MediaError(f"{source} holds {' and '.join(kinds)} pictures: say which, e.g. {example}")
     # Names of other letters may take turns (1_short, 2_long); one block after another is another sequence.
     blocks = [next(block) for _, block in groupby(pictures, lambda path: (path.parent, _DIGITS.sub("#", path.name)))]
     if len(blocks) > 1 and len(blocks) == len({_DIGITS.sub("#", path.name) for path in blocks}):
@@ -140,7 +177,7 @@ def _in_natural_order(source: Path, paths: Sequence[Path]) -> SequenceFiles:
 def _natural_key(path: Path) -> tuple[str, list[tuple[int, int, str]], str]:
     """Order in which people count: a2 before a10."""
     parts = re.split(r"(\d+)", path.name.lower())
-    return str(path.parent), [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts], path.name
+    return str(path.parent), [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], path.name
 
 
 def _numbers(pictures: Sequence[Path]) -> tuple[int, ...] | None:

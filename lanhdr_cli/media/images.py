@@ -57,7 +57,7 @@ def read_header(path: Path) -> PictureHeader:
         with path.open("rb") as file:
             magic = file.read(4)
             file.seek(0)
-            header = _exr_header(path) if magic == EXR_MAGIC else _coded_header(file, is_tiff=magic in TIFF_MAGICS)
+            header = _exr_header(file) if magic == EXR_MAGIC else _coded_header(file, is_tiff=magic in TIFF_MAGICS)
     except (OSError, SyntaxError, KeyError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "its header is damaged"
         raise MediaError(f"{path} can't be read as a picture ({reason}): replace or remove it") from error
@@ -84,10 +84,10 @@ def _coded_header(file: BinaryIO, *, is_tiff: bool) -> PictureHeader | None:
     return PictureHeader(width=width, height=height, shot=shot_exposure(tags))
 
 
-def _exr_header(path: Path) -> PictureHeader:
+def _exr_header(file: BinaryIO) -> PictureHeader:
     import OpenEXR
 
-    with OpenEXR.File(str(path), header_only=True) as picture:
+    with OpenEXR.File(file, header_only=True) as picture:
         header = dict(picture.header())  # the file empties its own on closing
     lowest, highest = header["dataWindow"]
     width, height = (int(high - low) + 1 for low, high in zip(lowest, highest, strict=True))
@@ -128,7 +128,7 @@ def read_picture(path: Path, *, reformatter: VideoReformatter | None = None) -> 
     except OSError as error:
         raise MediaError(f"{path} can't be read ({error.strerror}): check the file") from error
     if data.startswith(EXR_MAGIC):
-        return _read_exr(path)
+        return _read_exr(path, data)
     # From memory: FFmpeg would read a % in a file's name as the number of a sequence.
     try:
         with av.open(io.BytesIO(data), "r") as container:
@@ -149,11 +149,11 @@ def read_picture(path: Path, *, reformatter: VideoReformatter | None = None) -> 
     return Picture(image=upright, format=f"{name} {frame.format.name}")
 
 
-def _read_exr(path: Path) -> Picture:
+def _read_exr(path: Path, data: bytes) -> Picture:
     import OpenEXR
 
     try:
-        with OpenEXR.File(str(path), separate_channels=True) as file:
+        with OpenEXR.File(io.BytesIO(data), separate_channels=True) as file:
             channels = {name: np.array(channel.pixels, np.float32) for name, channel in file.channels().items()}
             kind = next(iter(file.channels().values())).type()
     except (RuntimeError, ValueError, StopIteration) as error:

@@ -27,6 +27,7 @@ from lanhdr_cli.media.hdr10_metadata import (
     with_av1_metadata,
     with_hevc_metadata,
 )
+from lanhdr_cli.media.paths import ffmpeg_name
 from lanhdr_cli.media.video_reader import FALLBACK_RATE
 
 KEPT_SOUND_TAGS = ("language", "title", "handler_name", "creation_time")
@@ -77,8 +78,9 @@ def mux_video(pictures: Path, target: Path, *, container: str, plan: MuxPlan, me
     if metadata:
         add_light_boxes(pictures, metadata)
     with writing(target), ExitStack() as stack:
-        encoded = stack.enter_context(av.open(str(pictures)))
-        output = stack.enter_context(av.open(str(target), "w", format=container, options=CONTAINER_OPTIONS[container]))
+        encoded = stack.enter_context(av.open(ffmpeg_name(pictures)))
+        options = CONTAINER_OPTIONS[container]
+        output = stack.enter_context(av.open(ffmpeg_name(target), "w", format=container, options=options))
         # Opaque: light and color of the stream are copied as well, and no encoder is looked for.
         video = output.add_stream_from_template(encoded.streams.video[0], opaque=True)
         video.codec_context.framerate = plan.rate or FALLBACK_RATE  # time codes count with it
@@ -101,7 +103,7 @@ def mux_video(pictures: Path, target: Path, *, container: str, plan: MuxPlan, me
 
 def _open_sound(path: Path) -> InputContainer:
     try:
-        return av.open(str(path), metadata_errors="replace")
+        return av.open(ffmpeg_name(path), metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise MediaError(f"{path} can't be read again for its sound: pass --no-audio, or convert it again") from error
 

@@ -1,12 +1,14 @@
-"""Names of numbered frames, and files that appear under their name only when complete."""
+"""Names of numbered frames, paths in advice, and files that appear under their name only when complete."""
 
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from unicodedata import category
 
 from lanhdr_cli.media.errors import MediaError
 from model.files import atomic_write
@@ -18,7 +20,41 @@ PICTURE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr"})
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of video that is written, as FFmpeg says them
 DEFAULT_DIGITS = 4
 PLACEHOLDER = re.compile(r"%0?(?P<width>\d*)d|(?P<hashes>#+)")
-_NUMBERED = re.compile(rf"(?P<prefix>.*[._])(?P<number>\d{{3,}})(?P<suffix>{re.escape(EXR_SUFFIX)})", re.IGNORECASE)
+_NUMBERED = re.compile(
+    rf"(?P<prefix>.*\.)(?P<number>\d{{3,}})(?P<suffix>{re.escape(EXR_SUFFIX)})", re.IGNORECASE | re.DOTALL
+)
+_BEFORE_A_WORD = re.compile(r"(#|%d)[^\W_]", re.DOTALL)  # take #2, 100%done: no place for a number
+
+
+def ffmpeg_name(path: PurePath) -> str:
+    """Name a file to FFmpeg, which takes what is before a colon for a protocol."""
+    return f"file:{path}"
+
+
+def shell_word(path: PurePath, *, for_ffmpeg: bool = False) -> str:
+    """Quote a path for a shell, so that a command of an advice can be pasted.
+
+    Args:
+        for_ffmpeg: Whether FFmpeg reads it, to which a colon and a leading dash mean something.
+    """
+    text = str(path)
+    if text.startswith("-") or (for_ffmpeg and ":" in text):
+        text = ffmpeg_name(path) if for_ffmpeg else f"./{path}"
+    if printable(text) == text:
+        return shlex.quote(text)
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{printable(escaped)}'"
+
+
+def printable(text: str) -> str:
+    """Show control characters, and bytes of names that are no text, as $'...' of a shell takes them, e.g. \\xe9."""
+    hidden = ("Cc", "Cs", "Zl", "Zp")
+    return "".join(_escaped(letter) if category(letter) in hidden else letter for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    byte = ord(letter) - 0xDC00  # of a name that is not UTF-8, as os.fsdecode has it
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else letter.encode("unicode_escape").decode("ascii")
 
 
 def check_output(target: str) -> None:
@@ -114,7 +150,7 @@ def frame_names(
 
     Without any number given, frames keep the numbers that they have, and frame k of a clip without numbers becomes
     number k + 1, so that ranges converted apart fit together; a number that is given belongs to the first frame of
-    the range.
+    the range. Only three digits or more behind a dot are such a number: `MVI_0042.exr` becomes `MVI_0042.0001.exr`.
 
     Args:
         target: The option as typed.
@@ -128,9 +164,11 @@ def frame_names(
         MediaError: If there are two placeholders, or two start numbers.
     """
     folder, name = Path(target).parent, Path(target).name
-    if target.endswith("/") or Path(target).is_dir():
-        folder, name = Path(target), f"{stem}.%0{DEFAULT_DIGITS}d{EXR_SUFFIX}"
-    placeholders = list(PLACEHOLDER.finditer(name))
+    in_folder = target.endswith("/") or Path(target).is_dir()
+    if in_folder:
+        folder, name = Path(target), stem + EXR_SUFFIX  # nothing in a clip's own name is a place for a number
+    places = () if in_folder else PLACEHOLDER.finditer(name)
+    placeholders = [place for place in places if not _BEFORE_A_WORD.match(name, place.start())]
     if len(placeholders) > 1:
         raise MediaError(f"-o {name} has {len(placeholders)} places for a number: keep one, e.g. out.####{EXR_SUFFIX}")
     given = start_number
@@ -141,15 +179,15 @@ def frame_names(
         digits = len(placeholder["hashes"] or "") or int(placeholder["width"] or 1)
         if placeholder["hashes"] == "#":  # a single # is four digits, as oiiotool has it
             digits = DEFAULT_DIGITS
-    elif numbered := _NUMBERED.fullmatch(name):
+    elif not in_folder and (numbered := _NUMBERED.fullmatch(name)):
         prefix, suffix, digits = numbered["prefix"], numbered["suffix"], len(numbered["number"])
         given = int(numbered["number"])
         if start_number is not None:
             raise MediaError(f"-o {target} already starts at {given}: leave out --start-number {start_number}")
     else:
         prefix, suffix = os.path.splitext(name)
-        digits = None if single else DEFAULT_DIGITS
-        prefix += "" if single else "."
+        digits = None if single and not in_folder else DEFAULT_DIGITS
+        prefix += "" if digits is None else "."
     return FrameNames(
         folder=folder,
         prefix=prefix,

@@ -1,6 +1,8 @@
 """The source of a clip's frames: a video file or an image sequence."""
 
-from collections.abc import Iterator
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +12,8 @@ from lanhdr_cli.media.details import Details
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.image_sequence import ImageSequence, OnMissing, names_sequence
 from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo, VideoReader
+
+SAMPLE = 1 << 20  # bytes
 
 
 class Source(Protocol):
@@ -59,6 +63,19 @@ class Reading:
     on_missing: OnMissing = "error"
     hwaccel: str | None = None
     strict: bool = False
+
+
+def clip_id(paths: Sequence[Path]) -> str:
+    """Tell clips apart by the first and the last of their files: size, beginning and end, whatever their names."""
+    digest = hashlib.sha256()
+    for path in dict.fromkeys((paths[0], paths[-1])):
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            digest.update(size.to_bytes(8, "big"))
+            for position in (0, max(0, size - SAMPLE)):
+                file.seek(position)
+                digest.update(file.read(SAMPLE))
+    return digest.hexdigest()[:16]
 
 
 def open_source(path: Path, reading: Reading = Reading(), *, threads: int = 0) -> Source:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from lanhdr_cli.media.details import video_details
 from lanhdr_cli.media.errors import DamageError, MediaError
+from lanhdr_cli.media.paths import ffmpeg_name, shell_word
 from lanhdr_cli.media.yuv import BT709, HLG_TRANSFER, PQ_TRANSFER, UNTAGGED, coding_of, to_rgb
 
 logger = logging.getLogger(__name__)
@@ -54,11 +55,11 @@ def open_container(path: Path, *, hwaccel: str | None = None) -> InputContainer:
     for kind in kinds:
         try:  # frames come back to the CPU's memory by themselves
             decoder = HWAccel(kind, allow_software_fallback=True)
-            return av.open(str(path), metadata_errors="replace", hwaccel=decoder)
+            return av.open(ffmpeg_name(path), metadata_errors="replace", hwaccel=decoder)
         except (av.FFmpegError, RuntimeError) as error:
             logger.debug("no hardware decoder %s (%s): the CPU decodes", kind, error)
     try:
-        return av.open(str(path), metadata_errors="replace")
+        return av.open(ffmpeg_name(path), metadata_errors="replace")
     except av.FFmpegError as error:
         reason = error.strerror or type(error).__name__
         raise MediaError(f"{path} can't be read as video ({reason}): check that it is a complete video file") from error
@@ -277,9 +278,11 @@ class VideoReader:
 
     def _refuse_interlaced(self, frame: av.VideoFrame) -> None:
         if frame.interlaced_frame:
+            source = shell_word(self.path, for_ffmpeg=True)
+            target = shell_word(self.path.with_name(f"{self.path.stem}.progressive.mkv"), for_ffmpeg=True)
             raise MediaError(
                 f"{self.path}: frame {self.faults.decoded} is interlaced: deinterlace it first, "
-                f"ffmpeg -i {self.path.name} -vf {DEINTERLACE} -c:v ffv1 -c:a copy {self.path.stem}.mkv"
+                f"ffmpeg -i {source} -vf {DEINTERLACE} -c:v ffv1 -c:a copy {target}"
             )
 
     def _refuse_faults(self) -> None:

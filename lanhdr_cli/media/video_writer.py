@@ -1,7 +1,6 @@
 """Writers of HDR video and SDR previews: encoded beside other work, complete or absent."""
 
 import logging
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -21,6 +20,7 @@ from lanhdr_cli.media.paths import CONTAINERS, complete_file
 from lanhdr_cli.media.timecode import advance, parse_timecode
 from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
 from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSFER, to_frame
+from model.files import hidden_name
 from model.frames import HdrFrame
 
 QUEUE_DEPTH = 2  # frames that are being encoded or wait for it
@@ -68,7 +68,7 @@ class VideoFile:
 
     def __enter__(self) -> Self:
         with ExitStack() as outer, ExitStack() as inner:
-            self._hidden = self._path.with_name(f".{self._path.name}.{os.getpid()}.pictures.tmp")
+            self._hidden = hidden_name(self._path, purpose=".pictures")
             outer.callback(self._hidden.unlink, missing_ok=True)
             self._encoder = inner.enter_context(VideoEncoder(self._hidden, self._plan, measure=self._measure))
             self._work = inner.enter_context(Background(self._encode, depth=QUEUE_DEPTH, name="video"))

@@ -120,7 +120,7 @@ def open_video(path: Path) -> "av.container.InputContainer":
     except ImportError as error:
         raise DatasetError(f"{path} needs the package av, which is not installed: pip install av") from error
     try:
-        container = av.open(str(path))
+        container = av.open(f"file:{path}")  # FFmpeg takes what is before a colon for a protocol
     except (av.FFmpegError, OSError) as error:
         raise DatasetError(f"{path} cannot be opened as a video ({error}): repair it or take it out") from error
     if not container.streams.video:
