@@ -23,18 +23,41 @@ from model.analysis.camera import NO_BLACK, Black, CameraEstimate, Shot, estimat
 from model.color import ACES2065_1, ACESCG, P3_D65, REC709, REC2020, Primaries, convert_primaries
 from model.errors import ResponseError
 from model.exposure import FrameExposures
-from model.response import ResponseCurve, bt709_curve, gamma_curve, srgb_curve, table_curve
+from model.response import (
+    ResponseCurve,
+    bt709_curve,
+    gamma_curve,
+    linear_curve,
+    power_curve,
+    srgb_curve,
+    table_curve,
+)
 from train.data.response_curve import read_curve
 
 AUTO = "auto"
 SAMPLES = 1 << 14  # a logarithm over 14 stops is met to 1e-7 between them
+# By names without capitals and punctuation, as users type them.
 FORMULAS: dict[str, Callable[..., ResponseCurve]] = {
-    "gamma2.2": gamma_curve,
+    "linear": linear_curve,
+    "lin": linear_curve,
+    "scenelinear": linear_curve,
+    "linearlight": linear_curve,
+    "none": linear_curve,
+    "raw": linear_curve,
+    "identity": linear_curve,
     "srgb": srgb_curve,
     "bt709": bt709_curve,
     "rec709": bt709_curve,
+    "709": bt709_curve,
+    "bt601": bt709_curve,
+    "rec601": bt709_curve,
+    "bt2020": bt709_curve,
+    "rec2020": bt709_curve,
     "generic": generic_curve,
 }
+LISTED_FORMULAS = ("linear", "gamma2.2", "srgb", "bt709", "generic")
+_POWER = re.compile(r"(?P<word>gamma|power)?(?P<whole>\d)(?P<part>\d*)")
+POWERS = (1.0, 3.0)  # from encoded values to light
 # Names of colour-science begin with a maker that users may leave out.
 MAKERS = ("arri", "blackmagic", "davinci", "dji", "itur", "venice")
 GAMUTS = {
@@ -97,15 +120,15 @@ def named_response(text: str, *, full_range: bool, clip_code: float = 1.0) -> Re
     Raises:
         ResponseError: If there is no such curve, with names near to it; if it does not rise, or a file can't be read.
     """
-    if formula := FORMULAS.get(text.lower().replace(" ", "")):
-        return formula(clip_code=clip_code)
+    if formula := _formula(text, clip_code=clip_code):
+        return formula
     if Path(text).is_file():
         return table_curve(Path(text).name, read_curve(Path(text)), clip_code=clip_code)
     if re.search(r"[/\\]|\.(mat|csv|txt|cube)$", text.lower()):
         raise ResponseError(f"--response {text}: no such file; pass a file, or the name of a curve, e.g. S-Log3")
     colour = _colour()
     decodings = {**colour.models.OETF_INVERSES, **colour.LOG_DECODINGS}
-    name = _matching(text, decodings, option="--response", others=(*FORMULAS, AUTO))
+    name = _matching(text, decodings, option="--response", others=(*LISTED_FORMULAS, AUTO))
     decoding = decodings[name]
     parameters = inspect.signature(getattr(decoding, "func", decoding)).parameters
     # Without this, colour-science expects the signal from black to white and adds the footroom itself.
@@ -113,6 +136,23 @@ def named_response(text: str, *, full_range: bool, clip_code: float = 1.0) -> Re
     with np.errstate(all="ignore"):  # curves of several pieces compute each of them everywhere
         light = decoding(np.linspace(0, 1, SAMPLES), **of_codes)
     return table_curve(name, torch.from_numpy(np.asarray(light, np.float64)), clip_code=clip_code)
+
+
+def _formula(text: str, *, clip_code: float) -> ResponseCurve | None:
+    """Find a formula by its name, or a pure power: gamma2.4, gamma24 and 2.4 are the same."""
+    name = _plain(text)
+    if formula := FORMULAS.get(name):
+        return formula(clip_code=clip_code)
+    match = _POWER.fullmatch(name)
+    if match is None or not re.fullmatch(r"[\w .-]+", text) or (match["word"] is None and Path(text).is_file()):
+        return None
+    power = float(f"{match['whole']}.{match['part'] or 0}")
+    low, high = POWERS
+    if low <= power <= high:
+        return power_curve(power, clip_code=clip_code)
+    raise ResponseError(
+        f"--response {text}: a power leads from codes to light and is {low:g} (linear) to {high:g}; pass e.g. gamma2.2"
+    )
 
 
 def named_gamut(text: str) -> Primaries:
@@ -230,8 +270,8 @@ def find_camera(source: Source, options: CameraOptions, *, exposures: FrameExpos
         curve = named_response(options.response, full_range=source.info.full_range, clip_code=options.clip_code)
         black = options.black_code
         if black is None:  # a curve that was measured or is a maker's includes its black
-            display = options.response.lower().replace(" ", "") in FORMULAS
-            black = find_black(look.shots, exposures=exposures) if display else NO_BLACK
+            formula = _formula(options.response, clip_code=options.clip_code) is not None
+            black = find_black(look.shots, exposures=exposures) if formula else NO_BLACK
         camera = Camera(curve=replace(curve, black_code=black), gamut=gamut)
     logger.debug("camera response %s, primaries %s", camera.curve.name, gamut.chromaticities)
     if camera.black_level and options.black_code is None:

@@ -315,8 +315,9 @@ camera_options = group(
         default="auto",
         show_default=True,
         metavar="auto|NAME|FILE",
-        help="Camera response: found in the clip (auto; gamma2.2 where that fits), srgb, bt709, generic (a contrasty "
-        "JPEG curve), a camera's curve (S-Log3, LogC4 ...), or a .mat, .csv or 1-D .cube file.",
+        help="Camera response: found in the clip (auto; gamma2.2 where that fits), linear, gamma2.4 (any power from 1 "
+        "to 3), srgb, bt709, generic (a contrasty JPEG curve), a camera's curve (S-Log3, LogC4 ...), or a .mat, .csv "
+        "or 1-D .cube file.",
     ),
     option("--gamut", metavar="NAME", help="Camera primaries, e.g. S-Gamut3.Cine.  [default: as tagged, or Rec.709]"),
     option(

@@ -200,7 +200,8 @@ class ImageSequence:
         positions = self.numbers or tuple(range(count))
         self.times = [(position - positions[0]) / rate for position in positions]  # a skipped number leaves a gap
         self.faults = Faults(promised=count)
-        kind = read_picture(self.paths[0], reformatter=self._reformatter).format
+        first_picture = read_picture(self.paths[0], reformatter=self._reformatter)
+        kind = first_picture.format
         self.info = VideoInfo(
             width=first.width,
             height=first.height,
@@ -208,6 +209,7 @@ class ImageSequence:
             time_base=1 / rate,
             frames=count,
             description=f"{kind} {size}",
+            bits=first_picture.bits,
             lossy=kind.startswith("mjpeg"),
         )
         self.details = sequence_details(*kind.split(), duration_s=float(count / rate))
