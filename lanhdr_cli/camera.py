@@ -15,6 +15,9 @@ from types import ModuleType
 import numpy as np
 import torch
 
+from lanhdr_cli.media.code_bits import CONTAINER_BITS
+from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.media.mosaic import is_gray, shows_mosaic
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.media.video_reader import DecodedFrame
 from lanhdr_cli.pipeline import ResultFrame
@@ -75,6 +78,7 @@ P3_DCI = Primaries(P3_D65.red, P3_D65.green, P3_D65.blue, (0.314, 0.351))
 TAGGED_PRIMARIES = {9: REC2020, 11: P3_DCI, 12: P3_D65}
 NEAR_NAMES = 4
 FRAMES = 120  # at the beginning of a clip, which are looked at
+MOSAIC_FRAMES, MOSAIC_SHARE = 12, 0.2  # gray ones at the beginning, and how many of them show a mosaic if it is one
 logger = logging.getLogger(__name__)
 
 
@@ -82,12 +86,27 @@ class FirstLook:
     """Reads the first frames of an open clip when asked for them, keeps them, and goes on from there."""
 
     def __init__(self, clip: Source) -> None:
-        self._running = map(_shrunk, clip.frames())
+        self._path = clip.path
+        self._mosaics: list[bool] = []  # of the first gray frames
+        self._running = map(self._shrunk, clip.frames())
 
     @cached_property
     def frames(self) -> list[DecodedFrame]:
         """The first 120 frames, or all if there are fewer."""
         return list(islice(self._running, FRAMES))
+
+    def refuse_mosaics(self) -> None:
+        """Refuse gray pictures that are mosaics of color filters.
+
+        Raises:
+            MediaError: If they are.
+        """
+        # Short frames may be too dark to show their filters.
+        if self.frames and sum(self._mosaics) > MOSAIC_SHARE * len(self._mosaics):
+            raise MediaError(
+                f"{self._path} is a mosaic of color filters: pass --bayer RGGB, BGGR, GRBG or GBRG, as the camera's "
+                "manual has it, or --bayer none if it is none"
+            )
 
     @property
     def shots(self) -> list[Shot]:
@@ -100,10 +119,11 @@ class FirstLook:
         if len(self.frames) == FRAMES and (stop is None or stop > FRAMES):
             yield from self._running if stop is None else islice(self._running, stop - FRAMES)
 
-
-def _shrunk(frame: DecodedFrame) -> DecodedFrame:
-    """Keep as many samples as the analysis needs, in half precision, which holds codes of 10 bits."""
-    return replace(frame, image=sampled(frame.image).to(torch.float16))
+    def _shrunk(self, frame: DecodedFrame) -> DecodedFrame:
+        """Keep as many samples as the analysis needs, in half precision, which holds codes of 10 bits."""
+        if len(self._mosaics) < MOSAIC_FRAMES and is_gray(frame.image):
+            self._mosaics.append(shows_mosaic(frame.image[0]))
+        return replace(frame, image=sampled(frame.image).to(torch.float16))
 
 
 def named_response(text: str, *, full_range: bool, clip_code: float = 1.0) -> ResponseCurve:
@@ -261,10 +281,18 @@ def find_camera(source: Source, options: CameraOptions, *, exposures: FrameExpos
         if options.response != AUTO:
             raise ResponseError(f"{source.path} holds OpenEXR, which is linear already: leave out --response")
         return Camera(curve=gamma_curve(clip_code=options.clip_code), gamut=gamut)
+    _refuse_clip_code(source, options.clip_code)
     if options.response == AUTO:
         estimate = estimate_camera(
             look.shots, exposures=exposures, clip_code=options.clip_code, black=options.black_code
         )
+        if source.info.of_sensor and (exposures is None or estimate.response is None):
+            estimate = CameraEstimate(
+                replace(linear_curve(clip_code=options.clip_code), black_code=estimate.curve.black_code)
+            )
+            logger.warning(
+                "%s: codes are taken as linear, as sensors have them: pass --response if they are not", source.path
+            )
         camera = Camera(curve=estimate.curve, gamut=gamut, estimate=estimate)
     else:
         curve = named_response(options.response, full_range=source.info.full_range, clip_code=options.clip_code)
@@ -279,6 +307,15 @@ def find_camera(source: Source, options: CameraOptions, *, exposures: FrameExpos
     if camera.estimate is not None:
         _log_response(camera, camera.estimate)
     return camera
+
+
+def _refuse_clip_code(source: Source, clip_code: float) -> None:
+    """Refuse a clip level that was counted over 16 bits, where codes have fewer."""
+    bits = source.info.bits
+    if source.info.of_sensor and 8 < bits < CONTAINER_BITS and clip_code <= 2.0 ** (bits - CONTAINER_BITS):
+        raise ResponseError(
+            f"--clip-code {clip_code:g} is counted over 16 bits, codes of {source.path} over {bits}: leave it out"
+        )
 
 
 def _log_response(camera: Camera, estimate: CameraEstimate) -> None:

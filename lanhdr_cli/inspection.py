@@ -211,7 +211,10 @@ def inspect_clip(
                 refuse_existing(existing)
             prepare_folder(plot.parent)
         given = given_exposures(clip, exposures)
-        found_camera = find_camera(clip, camera, exposures=given, look=FirstLook(clip))
+        look = FirstLook(clip)
+        if reading.bayer is None:
+            look.refuse_mosaics()
+        found_camera = find_camera(clip, camera, exposures=given, look=look)
         frames = measure_frames(encoded_for_network(clip.frames(), found_camera.curve))
     known = _known_exposures(clip, frames, exposures, given=given, camera=found_camera.estimate)
     groups = group_by_exposure(frames, [known.exposures[frame.index] if known.exposures else 1.0 for frame in frames])
