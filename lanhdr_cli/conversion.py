@@ -164,6 +164,8 @@ def run(job: ConvertJob, *, load: Callable[[ConvertJob, FrameExposures], ReadyNe
         logger.debug("%s: %s", job.source, clip.info.description)
         destination = _plan(job, clip)
         look = FirstLook(clip)
+        if job.reading.bayer is None:
+            look.refuse_mosaics()
         given = given_exposures(clip, job.exposures)
         given = given and agreeing_exposures(given, clip, look=look, options=job.exposures)
         camera = find_camera(clip, job.camera, exposures=given, look=look)

@@ -214,6 +214,8 @@ def inspect_clip(
             prepare_folder(plot.parent)
         given = given_exposures(clip, exposures)
         look = FirstLook(clip)
+        if reading.bayer is None:
+            look.refuse_mosaics()
         given = given and agreeing_exposures(given, clip, look=look, options=exposures)
         found_camera = find_camera(clip, camera, exposures=given, look=look)
         frames = measure_frames(encoded_for_network(clip.frames(), found_camera.curve))

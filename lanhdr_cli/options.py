@@ -16,6 +16,7 @@ from cloup import option, option_group
 if TYPE_CHECKING:
     from lanhdr_cli.camera import CameraOptions
     from lanhdr_cli.media.image_sequence import OnMissing
+    from lanhdr_cli.media.mosaic import Bayer
     from lanhdr_cli.media.source import Reading
     from lanhdr_cli.media.video_writer import VideoOptions
     from model.exposure import ExposureCycle
@@ -25,6 +26,7 @@ LARGEST_STOP = 24.0
 HIGHEST_RATE = 100_000
 _RANGE = re.compile(r"(?P<first>\d+)(?:(?P<dash>-)(?P<last>\d+)?)?")
 CODECS = ("hevc", "av1", "prores-4444", "prores-422hq", "ffv1", "hevc_nvenc", "av1_nvenc")
+BAYER_PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
 COLORSPACES = ("rec709", "rec2020", "acescg", "aces2065-1")
 
 Value = TypeVar("Value")
@@ -250,10 +252,18 @@ def _exposures(
     return ExposureOptions.given(linear, slips=slips, deflicker=deflicker, doubled=doubled)
 
 
-def _reading(*, fps: Fraction | None, on_missing: "OnMissing", hwaccel: str | None, strict: bool) -> "Reading":
+def _reading(
+    *,
+    fps: Fraction | None,
+    on_missing: "OnMissing",
+    hwaccel: str | None,
+    strict: bool,
+    bits: int | None,
+    bayer: "Bayer | None",
+) -> "Reading":
     from lanhdr_cli.media.source import Reading
 
-    return Reading(fps=fps, on_missing=on_missing, hwaccel=hwaccel, strict=strict)
+    return Reading(fps=fps, on_missing=on_missing, hwaccel=hwaccel, strict=strict, bits=bits, bayer=bayer)
 
 
 def _camera(
@@ -324,6 +334,16 @@ reading_options = group(
         show_default=True,
         help="What to do if a number of an image sequence is missing.",
     ),
+    option(
+        "--bits",
+        type=click.IntRange(8, 16),
+        help="Bits of the codes in 16-bit pictures, e.g. 12 for 0..4095.  [default: found]",
+    ),
+    option(
+        "--bayer",
+        type=click.Choice([*BAYER_PATTERNS, "none"], case_sensitive=False),
+        help="Color filters of gray pictures that are a mosaic: colors of the first two samples, then of those below.",
+    ),
     option("--hwaccel", metavar="KIND", help="Hardware decoder, if there is one: auto, cuda ..."),
     option(
         "--strict",
@@ -340,8 +360,9 @@ camera_options = group(
         default="auto",
         show_default=True,
         metavar="auto|NAME|FILE",
-        help="Camera response: found in the clip (auto; gamma2.2 where that fits), srgb, bt709, generic (a contrasty "
-        "JPEG curve), a camera's curve (S-Log3, LogC4 ...), or a .mat, .csv or 1-D .cube file.",
+        help="Camera response: found in the clip (auto; gamma2.2 where that fits), linear, gamma2.4 (any power from 1 "
+        "to 3), srgb, bt709, generic (a contrasty JPEG curve), a camera's curve (S-Log3, LogC4 ...), or a .mat, .csv "
+        "or 1-D .cube file.",
     ),
     option("--gamut", metavar="NAME", help="Camera primaries, e.g. S-Gamut3.Cine.  [default: as tagged, or Rec.709]"),
     option(

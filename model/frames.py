@@ -137,8 +137,9 @@ def exposure_windows(items: Iterable[E], *, length: int, cycle: ExposureCycle) -
 
     A place holds the frame that stands there if it has the exposure that the cycle has there, seen from the
     center; else the nearest frame on that side that has it; else the nearest on either side; else the center itself.
-    No frame comes from farther away than the window's end and a period, or from behind twice as far. Where the order does not break and no exposure
-    comes twice in the cycle, these are the windows of `sliding_windows`. Memory does not grow with the clip.
+    No frame comes from farther away than the window's end and a period, or from behind twice as far. Where the order
+    does not break and no exposure comes twice in the cycle, these are the windows of `sliding_windows`. Memory does
+    not grow with the clip.
 
     Args:
         items: Frames in order of time, with the exposures of the cycle.

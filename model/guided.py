@@ -63,7 +63,7 @@ class GuidedLanHdr(nn.Module):
 class SmallLanHdr(GuidedLanHdr):
     """LAN-HDR's parts, narrow and at half size, that see all aligned frames and correct the start within its deviation.
 
-    Four pixels are stacked in the channels of each place; alignment finds its matches at 1/32 of the frame all the same.
+    Four pixels are stacked in the channels of each place; alignment finds its matches at 1/32 of the frame as before.
 
     Args:
         config: Number of exposures and widths; its design is `small`, its output `guided`.

@@ -13,9 +13,11 @@ from typing import Literal, Self
 
 from av.video.reformatter import VideoReformatter
 
+from lanhdr_cli.media.code_bits import CONTAINER_BITS, CodeBits, find_code_bits
 from lanhdr_cli.media.details import sequence_details
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.images import read_header, read_picture
+from lanhdr_cli.media.images import Picture, read_header, read_picture
+from lanhdr_cli.media.mosaic import Pattern, demosaiced
 from lanhdr_cli.media.paths import PLACEHOLDER, is_picture, shell_word
 from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo
 from train.data.exif import relative_exposures
@@ -23,6 +25,8 @@ from train.data.exif import relative_exposures
 _DIGITS = re.compile(r"\d+")
 _WILDCARD = re.compile(r"[*?\[]")
 _SEPARATORS = "._- "
+LOOKS, LOOK_LENGTH = 10, 3  # runs of pictures that are looked at for the bits of their codes; they hold every exposure
+SENSOR_BITS = range(9, CONTAINER_BITS)
 MOST_NAMED = 5  # ranges of missing numbers that an error lists
 OnMissing = Literal["error", "skip", "repeat"]
 DEFAULT_FPS = Fraction(24)
@@ -209,13 +213,27 @@ class ImageSequence:
         path: A folder, a pattern (`frames/*.png`), or a name with a place for the number (`shot.####.tif`).
         fps: Frames per second; None for 24, which is logged.
         on_missing: Where a number is left out: refuse, go on at the next one's time, or repeat the picture before.
+        bits: Bits of the codes in 16-bit pictures; None to find them.
+        bayer: Pattern of the color filters in front of a gray picture's samples; None if there are none.
+        bits: Bits of the codes in 16-bit pictures; None to find them.
+        bayer: Pattern of the color filters in front of a gray picture's samples; None if there are none.
 
     Raises:
         MediaError: On entering, if there is no such sequence, numbers are missing, or sizes differ.
     """
 
-    def __init__(self, path: Path, *, fps: Fraction | None = None, on_missing: OnMissing = "error") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        fps: Fraction | None = None,
+        on_missing: OnMissing = "error",
+        bits: int | None = None,
+        bayer: Pattern | None = None,
+    ) -> None:
         self.path = path
+        self._bits = bits
+        self._bayer = bayer
         self._fps = fps
         self._on_missing = on_missing
         self._reformatter = VideoReformatter()
@@ -237,7 +255,9 @@ class ImageSequence:
         positions = self.numbers or tuple(range(count))
         self.times = [(position - positions[0]) / rate for position in positions]  # a skipped number leaves a gap
         self.faults = Faults(promised=count)
-        kind = read_picture(self.paths[0], reformatter=self._reformatter).format
+        picture = self._read(self.paths[0])
+        kind = picture.format
+        self._code_bits = self._find_bits(picture)
         self.info = VideoInfo(
             width=first.width,
             height=first.height,
@@ -245,7 +265,9 @@ class ImageSequence:
             time_base=1 / rate,
             frames=count,
             description=f"{kind} {size}",
+            bits=self._code_bits.bits if picture.bits == CONTAINER_BITS else picture.bits,
             lossy=kind.startswith("mjpeg"),
+            of_sensor=self._code_bits.bits in SENSOR_BITS or self._bayer is not None,
         )
         self.details = sequence_details(*kind.split(), duration_s=float(count / rate))
         if self._fps is None:
@@ -275,14 +297,48 @@ class ImageSequence:
         for index in range(start, count if stop is None else min(stop, count)):
             self.faults.decoded += 1
             path = self.paths[index]
-            picture = read_picture(path, reformatter=self._reformatter)
+            picture = self._read(path)
             height, width = picture.image.shape[1:]
             if (width, height) != (self.info.width, self.info.height):
                 raise MediaError(f"{path} is {width}x{height}, its header says otherwise: replace it")
             if picture.share_above_one > 0:
                 self._above_one.add(path)
-            yield DecodedFrame(index=index, image=picture.image, time=self.times[index])
+            try:
+                image = self._code_bits.scaled(picture.image)
+            except MediaError as error:
+                raise MediaError(f"{path}: {error}") from error
+            if self._bayer:
+                image = demosaiced(image, self._bayer)
+            yield DecodedFrame(index=index, image=image, time=self.times[index])
         self.faults.finished = stop is None or stop >= count
+
+    def _read(self, path: Path) -> Picture:
+        return read_picture(path, reformatter=self._reformatter)
+
+    def _find_bits(self, first: Picture) -> CodeBits:
+        """Look for the bits of the codes in pictures from all over the clip."""
+        if first.bits != CONTAINER_BITS:
+            if self._bits not in (None, first.bits):
+                raise MediaError(f"--bits is for 16-bit pictures, those of {self.path} have {first.bits}: leave it out")
+            return CodeBits()
+        last = max(0, len(self.paths) - LOOK_LENGTH)
+        begins = [round(last * number / (LOOKS - 1)) for number in range(LOOKS)]
+        looked_at = sorted(
+            {begin + step for begin in begins for step in range(LOOK_LENGTH)} & set(range(len(self.paths)))
+        )
+        try:
+            found = find_code_bits((self._read(self.paths[index]).image for index in looked_at), given=self._bits)
+        except MediaError as error:
+            raise MediaError(f"{self.path}: {error}") from error
+        if found.scales and self._bits is None:
+            logger.warning(
+                "%s: no code is above %d, so they are taken as of %d bits: --bits %d (or 16) says it for certain",
+                self.path,
+                found.highest,
+                found.bits,
+                found.bits,
+            )
+        return found
 
     def _frame_files(self, files: SequenceFiles) -> tuple[tuple[Path, ...], tuple[int, ...] | None]:
         """File and number of each frame, as numbers that are missing are treated."""

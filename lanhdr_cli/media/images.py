@@ -103,11 +103,13 @@ class Picture:
     Args:
         image: Encoded R, G, B, 0..1, upright, float32, (3, H, W).
         format: Codec and layout of the samples in words.
+        bits: Bits of a code.
         share_above_one: Share of linear values above 1.0, which are clipped here; 0 for encoded pictures.
     """
 
     image: Tensor
     format: str
+    bits: int = 8
     share_above_one: float = 0.0
 
 
@@ -141,12 +143,13 @@ def read_picture(path: Path, *, reformatter: VideoReformatter | None = None) -> 
     except (av.FFmpegError, IndexError, StopIteration) as error:
         raise MediaError(f"{path} is damaged or of an unknown kind: {DAMAGED}") from error
     try:
-        image = to_rgb(frame, coding_of(frame), reformatter=reformatter or VideoReformatter())
+        coding = coding_of(frame)
+        image = to_rgb(frame, coding, reformatter=reformatter or VideoReformatter())
     except MediaError as error:
         raise MediaError(f"{path}: {error}") from error
     turns = round(frame.rotation / 90) % 4
     upright = torch.rot90(image, turns, (1, 2)).contiguous() if turns else image
-    return Picture(image=upright, format=f"{name} {frame.format.name}")
+    return Picture(image=upright, format=f"{name} {frame.format.name}", bits=max(8, coding.bits))
 
 
 def _read_exr(path: Path, data: bytes) -> Picture:

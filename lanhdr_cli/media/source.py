@@ -11,6 +11,7 @@ from typing import Protocol, Self
 from lanhdr_cli.media.details import Details
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.image_sequence import ImageSequence, OnMissing, names_sequence
+from lanhdr_cli.media.mosaic import Bayer, Pattern, require_opencv
 from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo, VideoReader
 
 SAMPLE = 1 << 20  # bytes
@@ -57,12 +58,21 @@ class Reading:
         on_missing: Treatment of a number that a sequence leaves out.
         hwaccel: Hardware decoder of a video: `auto`, or FFmpeg's name of it; None for none.
         strict: Whether damage is an error.
+        bits: Bits of the codes in 16-bit pictures, 8 to 16; None to find them.
+        bayer: Pattern of the color filters of gray pictures, `none` if there are none; None to look for them.
     """
 
     fps: Fraction | None = None
     on_missing: OnMissing = "error"
     hwaccel: str | None = None
     strict: bool = False
+    bits: int | None = None
+    bayer: Bayer | None = None
+
+    @property
+    def filters(self) -> Pattern | None:
+        """The pattern of the color filters, if one is given."""
+        return None if self.bayer == "none" else self.bayer
 
 
 def clip_id(paths: Sequence[Path]) -> str:
@@ -86,10 +96,16 @@ def open_source(path: Path, reading: Reading = Reading(), *, threads: int = 0) -
         threads: Threads of a video decoder, 0 for its own choice.
 
     Raises:
-        MediaError: If an option is for the other kind of clip.
+        MediaError: If an option is for the other kind of clip, or needs a package that is not installed.
     """
+    if reading.filters:
+        require_opencv()
     if names_sequence(path):
-        return ImageSequence(path, fps=reading.fps, on_missing=reading.on_missing)
+        return ImageSequence(
+            path, fps=reading.fps, on_missing=reading.on_missing, bits=reading.bits, bayer=reading.filters
+        )
     if reading.fps:
         raise MediaError(f"--fps is for image sequences, {path} has times of its own: leave it out")
-    return VideoReader(path, threads=threads, hwaccel=reading.hwaccel, strict=reading.strict)
+    if reading.bits:
+        raise MediaError(f"--bits is for 16-bit pictures, {path} says how many it has: leave it out")
+    return VideoReader(path, threads=threads, hwaccel=reading.hwaccel, strict=reading.strict, bayer=reading.filters)

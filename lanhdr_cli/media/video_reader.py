@@ -21,6 +21,7 @@ from torch import Tensor
 
 from lanhdr_cli.media.details import video_details
 from lanhdr_cli.media.errors import DamageError, MediaError
+from lanhdr_cli.media.mosaic import Pattern, demosaiced
 from lanhdr_cli.media.paths import ffmpeg_name, shell_word
 from lanhdr_cli.media.yuv import BT709, HLG_TRANSFER, PQ_TRANSFER, UNTAGGED, coding_of, to_rgb
 
@@ -130,7 +131,9 @@ class VideoInfo:
         quarter_turns: Turns of 90 degrees, counter-clockwise, that make a stored picture upright.
         full_range: Whether black and white are the extreme codes.
         primaries: Code of ITU-T H.273 table 2, 2 if untagged.
+        bits: Of a code.
         lossy: Whether compression altered the codes.
+        of_sensor: Whether codes seem to be a sensor's own: they have fewer bits than their files, or are a mosaic.
     """
 
     width: int
@@ -146,6 +149,7 @@ class VideoInfo:
     primaries: int = UNTAGGED
     bits: int = 8
     lossy: bool = False
+    of_sensor: bool = False
 
 
 class VideoReader:
@@ -155,6 +159,7 @@ class VideoReader:
         threads: Threads of the decoder, 0 for its own choice.
         hwaccel: Hardware decoder to try, `auto` or FFmpeg's name of its kind; None for none.
         strict: Whether damage is an error.
+        bayer: Pattern of the color filters in front of a gray picture's samples; None if there are none.
 
     Raises:
         MediaError: On entering, if the file is missing, is no video, or no picture of it can be decoded.
@@ -163,12 +168,21 @@ class VideoReader:
     numbers: tuple[int, ...] | None = None
     exposures: list[float] | None = None
 
-    def __init__(self, path: Path, *, threads: int = 0, hwaccel: str | None = None, strict: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int = 0,
+        hwaccel: str | None = None,
+        strict: bool = False,
+        bayer: Pattern | None = None,
+    ) -> None:
         self.path, self.folder, self.name = path, path.parent, path.stem
         self.paths: tuple[Path, ...] = (path,)
         self._threads = threads
         self._hwaccel = hwaccel
         self._strict = strict
+        self._bayer = bayer
         self._reformatter = VideoReformatter()
         self._warnings: set[str] = set()
 
@@ -179,7 +193,7 @@ class VideoReader:
             if self._first is None:
                 raise MediaError(f"{self.path}: not one frame can be decoded: check that the file is complete")
             self._refuse_interlaced(self._first)
-            self.info = _describe(self._container, self._stream, self._first)
+            self.info = _describe(self._container, self._stream, self._first, of_sensor=self._bayer is not None)
             self.details = video_details(self._container, self._stream, self._first)
         except BaseException:
             self._container.close()
@@ -297,6 +311,8 @@ class VideoReader:
         if frame.color_trc in (PQ_TRANSFER, HLG_TRANSFER):
             self._warn_once("the stream is tagged as HDR (PQ or HLG) but is taken as gamma 2.2")
         image = to_rgb(frame, coding, reformatter=self._reformatter)
+        if self._bayer:
+            image = demosaiced(image, self._bayer)
         if self.info.quarter_turns:
             image = torch.rot90(image, self.info.quarter_turns, (1, 2)).contiguous()
         height, width = image.shape[1:]
@@ -333,7 +349,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     return moving[0]
 
 
-def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> VideoInfo:
+def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFrame, *, of_sensor: bool) -> VideoInfo:
     rate = stream.guessed_rate or stream.average_rate
     duration = None if container.duration is None else Fraction(container.duration, av.time_base)
     if stream.duration is not None and stream.time_base is not None:
@@ -356,4 +372,5 @@ def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFra
         primaries=int(first.color_primaries),
         bits=max(component.bits for component in first.format.components),
         lossy=stream.codec_context.name not in LOSSLESS_CODECS,
+        of_sensor=of_sensor,
     )

@@ -14,7 +14,7 @@ from model.analysis.camera_curves import CODES, COMPONENTS, LOWEST, family, ligh
 from model.analysis.code_matches import BINS, CodeMatches, HistogramPairs, match_codes, paired_histograms
 from model.errors import ResponseError
 from model.exposure import GAMMA
-from model.response import ResponseCurve, bt709_curve, gamma_curve, power_curve, srgb_curve, table_curve
+from model.response import ResponseCurve, bt709_curve, gamma_curve, linear_curve, power_curve, srgb_curve, table_curve
 
 KNOTS = 32  # of what a curve has beside the family's components
 KNOT_DEVIATION, BEND_DEVIATION = 0.25, 0.1  # of slopes of log light over log code
@@ -28,6 +28,7 @@ ROUNDS, QUICK_ROUNDS = 8, 5
 SLACK, RELATIVE_SLACK = 0.1, 0.02  # stops, and of the range: so far exposures that are given may be off
 DARK_RANGE, DARK_SLACK = 5.0, 0.06  # stops, and per stop beyond: noise near black makes steps look smaller
 POWER_DEVIATION, POWER_COST, STANDARD_COST = 0.25, 1.5, 1.0  # how unusual a power other than 2.2 and a standard is
+LINEAR_COST = 3.0  # and codes of a sensor
 STANDARDS = ((gamma_curve, 0.0), (srgb_curve, STANDARD_COST), (bt709_curve, STANDARD_COST))  # and how unusual
 POOR_FIT = 0.1  # stops
 STOPS_TRIED = (0.75, 7.0, 1 / 8)  # from, to, by
@@ -274,7 +275,8 @@ def _closest_standard(evidence: _Evidence, *, clip_code: float) -> tuple[Respons
     """Fit curves of standards and a pure power to known exposures that may be slightly off; return the likeliest."""
     candidates = []
     stops = evidence.range / math.log(2)
-    for make, extra in STANDARDS:
+    # Where exposures are not known, linear codes can't be told from any other power.
+    for make, extra in (*STANDARDS, (linear_curve, LINEAR_COST)):
         curve = make(clip_code=clip_code)
         fit, factor = _fit_levels(evidence, _logs(curve))
         slack = SLACK + RELATIVE_SLACK * stops + DARK_SLACK * max(0.0, stops - DARK_RANGE)
