@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 LARGEST_FRAME_STEP = Fraction(3, 2)  # in frame periods; beyond it a frame is missing
 FALLBACK_RATE = Fraction(25)
 FALLBACK_TIME_BASE = Fraction(1, 90000)
+STILLS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 DEINTERLACE = "bwdif=mode=send_frame"
 LOSSLESS_CODECS = frozenset(
     {"ffv1", "rawvideo", "v210", "v410", "r210", "huffyuv", "ffvhuff", "utvideo", "png", "tiff"}
@@ -69,7 +70,7 @@ class Faults:
     """Counts of faults in a clip; filled while it is read, complete when it has been read to its end.
 
     Args:
-        promised: Number of frames that the file's header names, None if it names none.
+        promised: Number of frames that the file's header names and shows, None if it names none.
     """
 
     promised: int | None = None
@@ -124,6 +125,7 @@ class VideoInfo:
         rate: Frames per second, None if unknown.
         time_base: Unit of times in seconds.
         frames: Number of frames, an estimate unless the header names it, None if unknown.
+        start: Time in seconds that a video made of the clip begins with.
         timecode: Time code of the first frame, None if there is none.
         pixel_aspect: Width of an upright picture's pixel over its height.
         quarter_turns: Turns of 90 degrees, counter-clockwise, that make a stored picture upright.
@@ -137,6 +139,7 @@ class VideoInfo:
     rate: Fraction | None
     time_base: Fraction
     frames: int | None
+    start: Fraction = Fraction(0)
     timecode: str | None = None
     pixel_aspect: Fraction = Fraction(1)
     quarter_turns: int = 0
@@ -178,6 +181,7 @@ class VideoReader:
             if self._first is None:
                 raise MediaError(f"{self.path}: not one frame can be decoded: check that the file is complete")
             self._refuse_interlaced(self._first)
+            self._tell_other_streams()
             self.info = _describe(self._container, self._stream, self._first)
             self.details = video_details(self._container, self._stream, self._first)
         except BaseException:
@@ -230,6 +234,12 @@ class VideoReader:
         self._beginning: tuple[int | None, ...] = ()
         self._decoding = self._decoded(container.demux(self._stream))
 
+    def _tell_other_streams(self) -> None:
+        moving = [stream for stream in self._container.streams.video if not stream.disposition & STILLS]
+        if len(moving) > 1:
+            chosen = f"stream {self._stream.index} ({self._stream.codec_context.name})"
+            self._warn_once(f"the file holds {len(moving)} streams of pictures: {chosen} is converted")
+
     def _rewind(self) -> None:
         """Go back to the first packet, by opening the file once more where seeking leads elsewhere."""
         pts, dts, *_ = self._beginning
@@ -245,14 +255,14 @@ class VideoReader:
             self._open()
 
     def _decoded(self, packets: "Iterable[Packet[VideoStream]]") -> Iterator[av.VideoFrame]:
-        self.faults = Faults(promised=self._stream.frames or None)
+        self.faults = Faults(promised=_promised_frames(self._container, self._stream))
         try:
             for packet in packets:
                 self._beginning = self._beginning or _identity(packet)
                 try:
                     frames = packet.decode()
                 except av.FFmpegError:
-                    self.faults.undecodable += 1
+                    self.faults.undecodable += not packet.is_discard
                     continue
                 yield from frames
         except av.FFmpegError as error:
@@ -315,19 +325,40 @@ def _identity(packet: "Packet[VideoStream]") -> tuple[int | None, ...]:
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Find the moving pictures in an open file.
+    """Find the moving pictures in an open file: no cover, no thumbnail, and the main ones if there are several.
 
     Raises:
         MediaError: If there are none, or no decoder for them.
     """
-    moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    moving = [stream for stream in container.streams.video if not stream.disposition & STILLS]
     if not moving:
         kinds = ", ".join(sorted({stream.type for stream in container.streams}))
         content = f"only {kinds}" if kinds else "nothing at all"
         raise MediaError(f"{path} holds no video ({content}): pass a file with pictures")
-    if moving[0].codec_context is None:
+    decodable = [stream for stream in moving if stream.codec_context is not None]
+    if not decodable:
         raise MediaError(f"{path}: there is no decoder for its video: convert it to H.264, HEVC or ProRes first")
-    return moving[0]
+    candidates = [stream for stream in decodable if stream.frames != 1] or decodable
+    best = container.streams.best("video")
+    return next((stream for stream in candidates if best is not None and stream.index == best.index), candidates[0])
+
+
+def _promised_frames(container: InputContainer, stream: VideoStream) -> int | None:
+    """Count the frames that the header names, less those that edit lists of mp4 and mov hide; None if it names none."""
+    if stream.frames and "mov" in container.format.name.split(","):
+        return sum(not entry.is_discard for entry in stream.index_entries) or stream.frames
+    return stream.frames or None
+
+
+def _start(container: InputContainer, first: av.VideoFrame) -> Fraction:
+    """Find the time that becomes 0: that of the first picture, unless pictures or sound begin at 0 or wait for it."""
+    time = Fraction(0) if first.pts is None or first.time_base is None else first.pts * first.time_base
+    sounds = [
+        stream.start_time * stream.time_base
+        for stream in container.streams.audio
+        if stream.start_time is not None and stream.time_base is not None
+    ]
+    return time if time < 0 or min([time, *sounds]) > 0 else Fraction(0)
 
 
 def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> VideoInfo:
@@ -335,6 +366,7 @@ def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFra
     duration = None if container.duration is None else Fraction(container.duration, av.time_base)
     if stream.duration is not None and stream.time_base is not None:
         duration = stream.duration * stream.time_base
+    frames = _promised_frames(container, stream)
     tags = [stream.metadata, container.metadata, *(other.metadata for other in container.streams)]
     aspect = stream.sample_aspect_ratio or Fraction(1)
     quarter_turns = round(first.rotation / 90) % 4
@@ -344,7 +376,8 @@ def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFra
         height=first.width if lying else first.height,
         rate=rate,
         time_base=stream.time_base or FALLBACK_TIME_BASE,
-        frames=stream.frames or (None if rate is None or duration is None else round(duration * rate)),
+        frames=frames or (None if rate is None or duration is None else round(duration * rate)),
+        start=_start(container, first),
         timecode=next((tag["timecode"] for tag in tags if "timecode" in tag), None),
         pixel_aspect=1 / aspect if lying else aspect,
         quarter_turns=quarter_turns,
