@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lanhdr_cli.camera import CameraOptions
     from lanhdr_cli.media.image_sequence import OnMissing
     from lanhdr_cli.media.source import Reading
+    from lanhdr_cli.media.video_reader import FieldOrder
     from lanhdr_cli.media.video_writer import VideoOptions
     from model.exposure import ExposureCycle
 
@@ -236,10 +237,17 @@ def _exposures(
     return ExposureOptions.given(linear, slips=slips, deflicker=deflicker)
 
 
-def _reading(*, fps: Fraction | None, on_missing: "OnMissing", hwaccel: str | None, strict: bool) -> "Reading":
+def _reading(
+    *,
+    fps: Fraction | None,
+    on_missing: "OnMissing",
+    hwaccel: str | None,
+    field_order: "FieldOrder",
+    strict: bool,
+) -> "Reading":
     from lanhdr_cli.media.source import Reading
 
-    return Reading(fps=fps, on_missing=on_missing, hwaccel=hwaccel, strict=strict)
+    return Reading(fps=fps, on_missing=on_missing, hwaccel=hwaccel, field_order=field_order, strict=strict)
 
 
 def _camera(
@@ -304,6 +312,13 @@ reading_options = group(
         help="What to do if a number of an image sequence is missing.",
     ),
     option("--hwaccel", metavar="KIND", help="Hardware decoder, if there is one: auto, cuda ..."),
+    option(
+        "--field-order",
+        type=click.Choice(["auto", "progressive"]),
+        default="auto",
+        show_default=True,
+        help="What frames are that a video flags as interlaced: found (auto), or progressive.",
+    ),
     option("--strict", is_flag=True, help="Stop at damaged frames instead of concealing them."),
     build=_reading,
 )

@@ -173,14 +173,16 @@ def with_cover(path: Path) -> Path:
 
 def reorder(path: Path, rank: Callable[[bytes], int]) -> None:
     """Sort the boxes of an mp4's header, which lies at its end."""
-    data = path.read_bytes()
+    data = bytes(path.read_bytes())
     start = data.rindex(b"moov") - 4
-    boxes, at = [], start + 8
+    boxes: list[bytes] = []
+    at = start + 8
     while at < len(data):
-        (size,) = struct.unpack_from(">I", data, at)
+        size = int.from_bytes(data[at : at + 4])
         boxes.append(data[at : at + size])
         at += size
-    path.write_bytes(data[: start + 8] + b"".join(sorted(boxes, key=lambda box: rank(box[4:8]))))
+    boxes.sort(key=lambda box: rank(box[4:8]))
+    path.write_bytes(data[: start + 8] + b"".join(boxes))
 
 
 def test_a_cover_before_the_pictures_tells_nothing_of_them(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 from lanhdr_cli.media.details import Details
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.image_sequence import ImageSequence, OnMissing, names_sequence
-from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo, VideoReader
+from lanhdr_cli.media.video_reader import DecodedFrame, Faults, FieldOrder, VideoInfo, VideoReader
 
 
 class Source(Protocol):
@@ -52,12 +52,14 @@ class Reading:
         fps: Frames per second of an image sequence, None for 24.
         on_missing: Treatment of a number that a sequence leaves out.
         hwaccel: Hardware decoder of a video: `auto`, or FFmpeg's name of it; None for none.
+        field_order: `progressive` if a video flagged as interlaced is progressive; `auto` to find out.
         strict: Whether damage is an error.
     """
 
     fps: Fraction | None = None
     on_missing: OnMissing = "error"
     hwaccel: str | None = None
+    field_order: FieldOrder = "auto"
     strict: bool = False
 
 
@@ -75,4 +77,6 @@ def open_source(path: Path, reading: Reading = Reading(), *, threads: int = 0) -
         return ImageSequence(path, fps=reading.fps, on_missing=reading.on_missing)
     if reading.fps:
         raise MediaError(f"--fps is for image sequences, {path} has times of its own: leave it out")
-    return VideoReader(path, threads=threads, hwaccel=reading.hwaccel, strict=reading.strict)
+    return VideoReader(
+        path, threads=threads, hwaccel=reading.hwaccel, field_order=reading.field_order, strict=reading.strict
+    )

@@ -1,13 +1,14 @@
 """Decoding of a video file to encoded pictures with their exact times."""
 
 import logging
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import av
 import torch
@@ -21,14 +22,19 @@ from torch import Tensor
 
 from lanhdr_cli.media.details import video_details
 from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.media.fields import is_combed
 from lanhdr_cli.media.yuv import BT709, HLG_TRANSFER, PQ_TRANSFER, UNTAGGED, coding_of, to_rgb
+
+FieldOrder = Literal["auto", "progressive"]
 
 logger = logging.getLogger(__name__)
 LARGEST_FRAME_STEP = Fraction(3, 2)  # in frame periods; beyond it a frame is missing
 FALLBACK_RATE = Fraction(25)
 FALLBACK_TIME_BASE = Fraction(1, 90000)
 STILLS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-DEINTERLACE = "bwdif=mode=send_frame"
+DEINTERLACE = "estdif=mode=frame"  # within each frame: its neighbors have other exposures
+COMBED_FRAMES = 2  # one alone may be damaged
+FIELDS_LOOKED_AT = 12  # frames, before their fields are said to agree
 LOSSLESS_CODECS = frozenset(
     {"ffv1", "rawvideo", "v210", "v410", "r210", "huffyuv", "ffvhuff", "utvideo", "png", "tiff"}
 )
@@ -71,11 +77,15 @@ class Faults:
 
     Args:
         promised: Number of frames that the file's header names and shows, None if it names none.
+        interlaced: Number of frames that are flagged as interlaced.
+        combed: Number of those whose fields differ.
     """
 
     promised: int | None = None
     decoded: int = 0
     corrupt: int = 0
+    interlaced: int = 0
+    combed: int = 0
     undecodable: int = 0
     gaps: int = 0
     first_gap: int = 0
@@ -156,6 +166,7 @@ class VideoReader:
     Args:
         threads: Threads of the decoder, 0 for its own choice.
         hwaccel: Hardware decoder to try, `auto` or FFmpeg's name of its kind; None for none.
+        field_order: `auto` to look for combs where frames are flagged as interlaced, or `progressive`.
         strict: Whether damage is an error.
 
     Raises:
@@ -165,11 +176,20 @@ class VideoReader:
     numbers: tuple[int, ...] | None = None
     exposures: list[float] | None = None
 
-    def __init__(self, path: Path, *, threads: int = 0, hwaccel: str | None = None, strict: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int = 0,
+        hwaccel: str | None = None,
+        field_order: FieldOrder = "auto",
+        strict: bool = False,
+    ) -> None:
         self.path, self.folder, self.name = path, path.parent, path.stem
         self.paths: tuple[Path, ...] = (path,)
         self._threads = threads
         self._hwaccel = hwaccel
+        self._field_order = field_order
         self._strict = strict
         self._reformatter = VideoReformatter()
         self._warnings: set[str] = set()
@@ -180,7 +200,6 @@ class VideoReader:
             self._first = next(self._decoding, None)
             if self._first is None:
                 raise MediaError(f"{self.path}: not one frame can be decoded: check that the file is complete")
-            self._refuse_interlaced(self._first)
             self._tell_other_streams()
             self.info = _describe(self._container, self._stream, self._first)
             self.details = video_details(self._container, self._stream, self._first)
@@ -210,6 +229,7 @@ class VideoReader:
         for index, frame in enumerate(chain(filter(None, [first]), decoding)):
             first = None
             if stop is not None and index >= stop:
+                self._tell_fields()
                 return
             time = self._note(frame)
             if index >= start:
@@ -217,6 +237,7 @@ class VideoReader:
             if decoding is not self._decoding:  # another pass has begun
                 return
         self.faults.finished = True
+        self._tell_fields()
         self._refuse_faults()
         if start >= self.faults.decoded:
             raise MediaError(f"{self.path} has only {self.faults.decoded} frames, {start} is behind its end")
@@ -281,16 +302,29 @@ class VideoReader:
         faults.last_time = time
         faults.decoded += 1
         faults.corrupt += frame.is_corrupt
-        self._refuse_interlaced(frame)
+        if frame.interlaced_frame and self._field_order == "auto":
+            self._compare_fields(frame)
         self._refuse_faults()
         return time
 
-    def _refuse_interlaced(self, frame: av.VideoFrame) -> None:
-        if frame.interlaced_frame:
+    def _compare_fields(self, frame: av.VideoFrame) -> None:
+        """Refuse pictures of two fields; those of one moment, as 25PsF has them, pass."""
+        faults = self.faults
+        faults.interlaced += 1
+        faults.combed += is_combed(frame)
+        if faults.combed == COMBED_FRAMES:
+            target = self.path.with_name(f"{self.path.stem}.progressive.mkv")
+            files = f"{shlex.quote(str(self.path))} -vf {DEINTERLACE} -c:v ffv1 -c:a copy {shlex.quote(str(target))}"
             raise MediaError(
-                f"{self.path}: frame {self.faults.decoded} is interlaced: deinterlace it first, "
-                f"ffmpeg -i {self.path.name} -vf {DEINTERLACE} -c:v ffv1 -c:a copy {self.path.stem}.mkv"
+                f"{self.path}: frame {faults.decoded - 1} is interlaced, its fields differ: deinterlace it first, "
+                f"ffmpeg -i {files}, or pass --field-order progressive if they are of one moment"
             )
+        if faults.interlaced == FIELDS_LOOKED_AT:
+            self._tell_fields()
+
+    def _tell_fields(self) -> None:
+        if self.faults.interlaced:
+            self._warn_once("the stream is flagged as interlaced, but its fields agree: it is taken as progressive")
 
     def _refuse_faults(self) -> None:
         if self._strict and (messages := self.faults.messages()):
