@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lanhdr_cli.media.image_sequence import OnMissing
     from lanhdr_cli.media.mosaic import Bayer
     from lanhdr_cli.media.source import Reading
+    from lanhdr_cli.media.video_reader import FieldOrder
     from lanhdr_cli.media.video_writer import VideoOptions
     from model.exposure import ExposureCycle
 
@@ -257,13 +258,22 @@ def _reading(
     fps: Fraction | None,
     on_missing: "OnMissing",
     hwaccel: str | None,
+    field_order: "FieldOrder",
     strict: bool,
     bits: int | None,
     bayer: "Bayer | None",
 ) -> "Reading":
     from lanhdr_cli.media.source import Reading
 
-    return Reading(fps=fps, on_missing=on_missing, hwaccel=hwaccel, strict=strict, bits=bits, bayer=bayer)
+    return Reading(
+        fps=fps,
+        on_missing=on_missing,
+        hwaccel=hwaccel,
+        field_order=field_order,
+        strict=strict,
+        bits=bits,
+        bayer=bayer,
+    )
 
 
 def _camera(
@@ -345,6 +355,13 @@ reading_options = group(
         help="Color filters of gray pictures that are a mosaic: colors of the first two samples, then of those below.",
     ),
     option("--hwaccel", metavar="KIND", help="Hardware decoder, if there is one: auto, cuda ..."),
+    option(
+        "--field-order",
+        type=click.Choice(["auto", "progressive"]),
+        default="auto",
+        show_default=True,
+        help="What frames are that a video flags as interlaced: found (auto), or progressive.",
+    ),
     option(
         "--strict",
         is_flag=True,

@@ -12,7 +12,7 @@ from lanhdr_cli.media.details import Details
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.image_sequence import ImageSequence, OnMissing, names_sequence
 from lanhdr_cli.media.mosaic import Bayer, Pattern, require_opencv
-from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo, VideoReader
+from lanhdr_cli.media.video_reader import DecodedFrame, Faults, FieldOrder, VideoInfo, VideoReader
 
 SAMPLE = 1 << 20  # bytes
 
@@ -57,6 +57,7 @@ class Reading:
         fps: Frames per second of an image sequence, None for 24.
         on_missing: Treatment of a number that a sequence leaves out.
         hwaccel: Hardware decoder of a video: `auto`, or FFmpeg's name of it; None for none.
+        field_order: `progressive` if a video flagged as interlaced is progressive; `auto` to find out.
         strict: Whether damage is an error.
         bits: Bits of the codes in 16-bit pictures, 8 to 16; None to find them.
         bayer: Pattern of the color filters of gray pictures, `none` if there are none; None to look for them.
@@ -65,6 +66,7 @@ class Reading:
     fps: Fraction | None = None
     on_missing: OnMissing = "error"
     hwaccel: str | None = None
+    field_order: FieldOrder = "auto"
     strict: bool = False
     bits: int | None = None
     bayer: Bayer | None = None
@@ -108,4 +110,11 @@ def open_source(path: Path, reading: Reading = Reading(), *, threads: int = 0) -
         raise MediaError(f"--fps is for image sequences, {path} has times of its own: leave it out")
     if reading.bits:
         raise MediaError(f"--bits is for 16-bit pictures, {path} says how many it has: leave it out")
-    return VideoReader(path, threads=threads, hwaccel=reading.hwaccel, strict=reading.strict, bayer=reading.filters)
+    return VideoReader(
+        path,
+        threads=threads,
+        hwaccel=reading.hwaccel,
+        field_order=reading.field_order,
+        strict=reading.strict,
+        bayer=reading.filters,
+    )
