@@ -83,12 +83,19 @@ class ExposureEstimate:
         listed = ", ".join(f"{ratio:.3g}" for ratio in ratios)
         stops = ", ".join(f"{math.log2(ratio):.2f}" for ratio in ratios)
         message = f"exposures {listed} (stops {stops}) from the first frame on, confidence {self.confidence:.2f}"
-        if not self.slips:
-            return message
-        count = "1 break" if len(self.slips) == 1 else f"{len(self.slips)} breaks"
-        shown = ", ".join(str(slip) for slip in self.slips[:SLIPS_SHOWN])
-        more = f" and {len(self.slips) - SLIPS_SHOWN} more" if len(self.slips) > SLIPS_SHOWN else ""
-        return f"{message}; {count} in their order: {shown}{more}"
+        doubled = [str(slip.index) for slip in self.slips if slip.kind == "doubled"]
+        breaks = [str(slip) for slip in self.slips if slip.kind != "doubled" or len(doubled) == 1]
+        if breaks:
+            count = "1 break" if len(breaks) == 1 else f"{len(breaks)} breaks"
+            message += f"; {count} in their order: {_first_of(breaks)}"
+        if len(doubled) > 1:
+            message += f"; {len(doubled)} frames show the frame before them again: {_first_of(doubled)}"
+        return message
+
+
+def _first_of(items: Sequence[str]) -> str:
+    more = f" and {len(items) - SLIPS_SHOWN} more" if len(items) > SLIPS_SHOWN else ""
+    return ", ".join(items[:SLIPS_SHOWN]) + more
 
 
 def estimate_exposures(frames: Sequence[FrameLight]) -> ExposureEstimate:
