@@ -24,7 +24,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import model.lite
+import model.correction
 import model.neighbors
 from model.color import mu_law
 from model.physical_merge import Candidate, MergedStart, merge_by_variance
@@ -101,7 +101,8 @@ CLEAN = {"dropped_share": 0.0, "blurred_share": 0.0, "noisy_share": 0.0, "jpeg_s
 VARIANTS = {
     "recipe": Variant("the recipe"),
     "start-reference": Variant(
-        "start from the reference alone", inside=lambda: patch.object(model.lite, "merge_by_variance", _reference_alone)
+        "start from the reference alone",
+        inside=lambda: patch.object(model.correction, "merge_by_variance", _reference_alone),
     ),
     "start-unaligned": Variant(
         "neighbors not aligned", inside=lambda: patch.object(model.neighbors, "search_motion", _no_motion)

@@ -27,6 +27,7 @@ from model.reconstruct import Reconstructor
 
 CONFIGS = {
     "lite": {"design": "lite", "output": "guided", "channels": 48},
+    "small": {"design": "small", "output": "guided", "channels": 32, "pyramid_channels": 6},
     "base": {"design": "lanhdr", "output": "guided"},
     "published": {"design": "lanhdr", "output": "direct"},
 }

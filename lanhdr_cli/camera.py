@@ -15,6 +15,9 @@ from types import ModuleType
 import numpy as np
 import torch
 
+from lanhdr_cli.media.code_bits import CONTAINER_BITS
+from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.media.mosaic import is_gray, shows_mosaic
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.media.video_reader import DecodedFrame
 from lanhdr_cli.pipeline import ResultFrame
@@ -23,18 +26,41 @@ from model.analysis.camera import NO_BLACK, Black, CameraEstimate, Shot, estimat
 from model.color import ACES2065_1, ACESCG, P3_D65, REC709, REC2020, Primaries, convert_primaries
 from model.errors import ResponseError
 from model.exposure import FrameExposures
-from model.response import ResponseCurve, bt709_curve, gamma_curve, srgb_curve, table_curve
+from model.response import (
+    ResponseCurve,
+    bt709_curve,
+    gamma_curve,
+    linear_curve,
+    power_curve,
+    srgb_curve,
+    table_curve,
+)
 from train.data.response_curve import read_curve
 
 AUTO = "auto"
 SAMPLES = 1 << 14  # a logarithm over 14 stops is met to 1e-7 between them
+# By names without capitals and punctuation, as users type them.
 FORMULAS: dict[str, Callable[..., ResponseCurve]] = {
-    "gamma2.2": gamma_curve,
+    "linear": linear_curve,
+    "lin": linear_curve,
+    "scenelinear": linear_curve,
+    "linearlight": linear_curve,
+    "none": linear_curve,
+    "raw": linear_curve,
+    "identity": linear_curve,
     "srgb": srgb_curve,
     "bt709": bt709_curve,
     "rec709": bt709_curve,
+    "709": bt709_curve,
+    "bt601": bt709_curve,
+    "rec601": bt709_curve,
+    "bt2020": bt709_curve,
+    "rec2020": bt709_curve,
     "generic": generic_curve,
 }
+LISTED_FORMULAS = ("linear", "gamma2.2", "srgb", "bt709", "generic")
+_POWER = re.compile(r"(?P<word>gamma|power)?(?P<whole>\d)(?P<part>\d*)")
+POWERS = (1.0, 3.0)  # from encoded values to light
 # Names of colour-science begin with a maker that users may leave out.
 MAKERS = ("arri", "blackmagic", "davinci", "dji", "itur", "venice")
 GAMUTS = {
@@ -52,6 +78,7 @@ P3_DCI = Primaries(P3_D65.red, P3_D65.green, P3_D65.blue, (0.314, 0.351))
 TAGGED_PRIMARIES = {9: REC2020, 11: P3_DCI, 12: P3_D65}
 NEAR_NAMES = 4
 FRAMES = 120  # at the beginning of a clip, which are looked at
+MOSAIC_FRAMES, MOSAIC_SHARE = 12, 0.2  # gray ones at the beginning, and how many of them show a mosaic if it is one
 logger = logging.getLogger(__name__)
 
 
@@ -59,12 +86,27 @@ class FirstLook:
     """Reads the first frames of an open clip when asked for them, keeps them, and goes on from there."""
 
     def __init__(self, clip: Source) -> None:
-        self._running = map(_shrunk, clip.frames())
+        self._path = clip.path
+        self._mosaics: list[bool] = []  # of the first gray frames
+        self._running = map(self._shrunk, clip.frames())
 
     @cached_property
     def frames(self) -> list[DecodedFrame]:
         """The first 120 frames, or all if there are fewer."""
         return list(islice(self._running, FRAMES))
+
+    def refuse_mosaics(self) -> None:
+        """Refuse gray pictures that are mosaics of color filters.
+
+        Raises:
+            MediaError: If they are.
+        """
+        # Short frames may be too dark to show their filters.
+        if self.frames and sum(self._mosaics) > MOSAIC_SHARE * len(self._mosaics):
+            raise MediaError(
+                f"{self._path} is a mosaic of color filters: pass --bayer RGGB, BGGR, GRBG or GBRG, as the camera's "
+                "manual has it, or --bayer none if it is none"
+            )
 
     @property
     def shots(self) -> list[Shot]:
@@ -77,10 +119,11 @@ class FirstLook:
         if len(self.frames) == FRAMES and (stop is None or stop > FRAMES):
             yield from self._running if stop is None else islice(self._running, stop - FRAMES)
 
-
-def _shrunk(frame: DecodedFrame) -> DecodedFrame:
-    """Keep as many samples as the analysis needs, in half precision, which holds codes of 10 bits."""
-    return replace(frame, image=sampled(frame.image).to(torch.float16))
+    def _shrunk(self, frame: DecodedFrame) -> DecodedFrame:
+        """Keep as many samples as the analysis needs, in half precision, which holds codes of 10 bits."""
+        if len(self._mosaics) < MOSAIC_FRAMES and is_gray(frame.image):
+            self._mosaics.append(shows_mosaic(frame.image[0]))
+        return replace(frame, image=sampled(frame.image).to(torch.float16))
 
 
 def named_response(text: str, *, full_range: bool, clip_code: float = 1.0) -> ResponseCurve:
@@ -97,15 +140,15 @@ def named_response(text: str, *, full_range: bool, clip_code: float = 1.0) -> Re
     Raises:
         ResponseError: If there is no such curve, with names near to it; if it does not rise, or a file can't be read.
     """
-    if formula := FORMULAS.get(text.lower().replace(" ", "")):
-        return formula(clip_code=clip_code)
+    if formula := _formula(text, clip_code=clip_code):
+        return formula
     if Path(text).is_file():
         return table_curve(Path(text).name, read_curve(Path(text)), clip_code=clip_code)
     if re.search(r"[/\\]|\.(mat|csv|txt|cube)$", text.lower()):
         raise ResponseError(f"--response {text}: no such file; pass a file, or the name of a curve, e.g. S-Log3")
     colour = _colour()
     decodings = {**colour.models.OETF_INVERSES, **colour.LOG_DECODINGS}
-    name = _matching(text, decodings, option="--response", others=(*FORMULAS, AUTO))
+    name = _matching(text, decodings, option="--response", others=(*LISTED_FORMULAS, AUTO))
     decoding = decodings[name]
     parameters = inspect.signature(getattr(decoding, "func", decoding)).parameters
     # Without this, colour-science expects the signal from black to white and adds the footroom itself.
@@ -113,6 +156,23 @@ def named_response(text: str, *, full_range: bool, clip_code: float = 1.0) -> Re
     with np.errstate(all="ignore"):  # curves of several pieces compute each of them everywhere
         light = decoding(np.linspace(0, 1, SAMPLES), **of_codes)
     return table_curve(name, torch.from_numpy(np.asarray(light, np.float64)), clip_code=clip_code)
+
+
+def _formula(text: str, *, clip_code: float) -> ResponseCurve | None:
+    """Find a formula by its name, or a pure power: gamma2.4, gamma24 and 2.4 are the same."""
+    name = _plain(text)
+    if formula := FORMULAS.get(name):
+        return formula(clip_code=clip_code)
+    match = _POWER.fullmatch(name)
+    if match is None or not re.fullmatch(r"[\w .-]+", text) or (match["word"] is None and Path(text).is_file()):
+        return None
+    power = float(f"{match['whole']}.{match['part'] or 0}")
+    low, high = POWERS
+    if low <= power <= high:
+        return power_curve(power, clip_code=clip_code)
+    raise ResponseError(
+        f"--response {text}: a power leads from codes to light and is {low:g} (linear) to {high:g}; pass e.g. gamma2.2"
+    )
 
 
 def named_gamut(text: str) -> Primaries:
@@ -221,17 +281,25 @@ def find_camera(source: Source, options: CameraOptions, *, exposures: FrameExpos
         if options.response != AUTO:
             raise ResponseError(f"{source.path} holds OpenEXR, which is linear already: leave out --response")
         return Camera(curve=gamma_curve(clip_code=options.clip_code), gamut=gamut)
+    _refuse_clip_code(source, options.clip_code)
     if options.response == AUTO:
         estimate = estimate_camera(
             look.shots, exposures=exposures, clip_code=options.clip_code, black=options.black_code
         )
+        if source.info.of_sensor and (exposures is None or estimate.response is None):
+            estimate = CameraEstimate(
+                replace(linear_curve(clip_code=options.clip_code), black_code=estimate.curve.black_code)
+            )
+            logger.warning(
+                "%s: codes are taken as linear, as sensors have them: pass --response if they are not", source.path
+            )
         camera = Camera(curve=estimate.curve, gamut=gamut, estimate=estimate)
     else:
         curve = named_response(options.response, full_range=source.info.full_range, clip_code=options.clip_code)
         black = options.black_code
         if black is None:  # a curve that was measured or is a maker's includes its black
-            display = options.response.lower().replace(" ", "") in FORMULAS
-            black = find_black(look.shots, exposures=exposures) if display else NO_BLACK
+            formula = _formula(options.response, clip_code=options.clip_code) is not None
+            black = find_black(look.shots, exposures=exposures) if formula else NO_BLACK
         camera = Camera(curve=replace(curve, black_code=black), gamut=gamut)
     logger.debug("camera response %s, primaries %s", camera.curve.name, gamut.chromaticities)
     if camera.black_level and options.black_code is None:
@@ -239,6 +307,15 @@ def find_camera(source: Source, options: CameraOptions, *, exposures: FrameExpos
     if camera.estimate is not None:
         _log_response(camera, camera.estimate)
     return camera
+
+
+def _refuse_clip_code(source: Source, clip_code: float) -> None:
+    """Refuse a clip level that was counted over 16 bits, where codes have fewer."""
+    bits = source.info.bits
+    if source.info.of_sensor and 8 < bits < CONTAINER_BITS and clip_code <= 2.0 ** (bits - CONTAINER_BITS):
+        raise ResponseError(
+            f"--clip-code {clip_code:g} is counted over 16 bits, codes of {source.path} over {bits}: leave it out"
+        )
 
 
 def _log_response(camera: Camera, estimate: CameraEstimate) -> None:

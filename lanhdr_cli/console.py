@@ -37,14 +37,34 @@ class StderrHandler(logging.Handler):
         self._told.add(line)
 
 
-def set_verbosity(*, quiet: bool, verbose: bool) -> None:
-    """Choose what is told: errors only, warnings as well, or everything."""
-    level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
+class Remarks(logging.Handler):
+    """Keeps all warnings, each once: what was guessed, repaired or left out, whether it is printed or not."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one record."""
+        line = one_line(record.getMessage())
+        if line not in self.messages:
+            self.messages.append(line)
+
+
+def set_verbosity(*, quiet: bool, verbose: bool) -> Remarks:
+    """Choose what is told: errors only, warnings as well, or everything.
+
+    Returns:
+        What keeps the warnings from now on.
+    """
+    printed, remarks = StderrHandler(), Remarks()
+    printed.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
     for name in LOGGERS:
         logger = logging.getLogger(name)
-        logger.handlers = [StderrHandler()]
+        logger.handlers = [printed, remarks]
         logger.propagate = False
-        logger.setLevel(level)
+        logger.setLevel(min(printed.level, remarks.level))
+    return remarks
 
 
 def one_line(message: str) -> str:

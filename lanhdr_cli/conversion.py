@@ -2,34 +2,46 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from lanhdr_cli.camera import Camera, CameraOptions, FirstLook, encoded_for_network, find_camera, in_rec709
-from lanhdr_cli.console import frame_progress
+from lanhdr_cli.console import Advance, frame_progress
 from lanhdr_cli.destination import Destination, ExrFrames, HdrWriter, clip_origin, plan_destination
-from lanhdr_cli.exposures import BrightnessPass, checked_exposures, estimated_exposures, given_exposures
+from lanhdr_cli.exposures import (
+    BrightnessPass,
+    agreeing_exposures,
+    checked_exposures,
+    estimated_exposures,
+    given_exposures,
+    keep_three,
+)
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord, refuse_other_clips
 from lanhdr_cli.media.paths import check_output, check_preview, prepare_folder, refuse_existing, refuse_sources
-from lanhdr_cli.media.source import Reading, Source, clip_id, open_source
+from lanhdr_cli.media.source import Reading, Source, open_source
+from lanhdr_cli.media.video_reader import VideoInfo
 from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import ExposureOptions, FrameRange
-from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, reconstructed
-from lanhdr_cli.preview import open_preview
+from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, ResultFrame, reconstructed
+from lanhdr_cli.preview import PicturePreview, VideoPreview, open_preview
+from model.analysis.doubled_frames import true_rate
 from model.device import resolve_device
-from model.errors import DeviceError, WeightsError
+from model.errors import DeviceError, ExposureError, WeightsError
 from model.exposure import FrameExposures
 from model.pretrained import Size, bundled_path, check_size, load_network
 from model.reconstruct import Reconstructor
 from train.environment import lanhdr_version
 
 DECODED_AHEAD = 2  # frames
+MOST_EXPOSURES = 3  # that weights are made for
+TICKS = 1000  # of a clock, per frame
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 logger = logging.getLogger(__name__)
@@ -87,6 +99,12 @@ class Summary:
         exposures: Linear exposures of one cycle from the first frame on, the shortest 1.
         response: Name of the camera response.
         weights: Name of the weights.
+        doubled: Frames that show the frame before them again.
+        dropped: Number of these that were left out.
+        unmerged: Frames that were converted from themselves alone.
+        decoded: Number of frames read for the result.
+        concealed: Number of them that were damaged.
+        rate: Frames per second of the result.
     """
 
     frames: int
@@ -95,6 +113,16 @@ class Summary:
     exposures: tuple[float, ...]
     response: str
     weights: str
+    doubled: tuple[int, ...] = ()
+    dropped: int = 0
+    unmerged: tuple[int, ...] = ()
+    decoded: int = 0
+    concealed: int = 0
+    rate: Fraction | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return the whole outcome as values that JSON knows."""
+        return asdict(self) | {"rate": str(self.rate) if self.rate else None}
 
     def __str__(self) -> str:
         fps = self.frames / max(self.seconds, 1e-9)
@@ -110,6 +138,8 @@ def load_network_for(job: ConvertJob, exposures: FrameExposures) -> ReadyNetwork
     """
     device = resolve_device(job.device)
     nexps = len(set(exposures.cycle.ratios))
+    if nexps > MOST_EXPOSURES and not job.weights:
+        raise ExposureError(keep_three(exposures, job.source))
     path = job.weights or bundled_path(nexps=nexps, size=job.size, on_gpu=device.type != "cpu")
     pretrained = load_network(path, nexps=nexps)
     logger.debug("weights %s on %s", pretrained.name, device)
@@ -138,7 +168,10 @@ def run(job: ConvertJob, *, load: Callable[[ConvertJob, FrameExposures], ReadyNe
         logger.debug("%s: %s", job.source, clip.info.description)
         destination = _plan(job, clip)
         look = FirstLook(clip)
+        if job.reading.bayer is None:
+            look.refuse_mosaics()
         given = given_exposures(clip, job.exposures)
+        given = given and agreeing_exposures(given, clip, look=look, options=job.exposures)
         camera = find_camera(clip, job.camera, exposures=given, look=look)
         brightness = BrightnessPass(
             look=look,
@@ -175,10 +208,12 @@ def _plan(job: ConvertJob, clip: Source) -> Destination:
         colorspace=job.colorspace,
         preview=job.preview,
     )
-    there = destination.existing(first, last) + [path for path in (job.preview,) if path and path.exists()]
+    # Without doubled frames, results have lower numbers than the frames asked for.
+    lowest = 0 if job.exposures.doubled == "drop" else first
+    there = destination.existing(lowest, last) + [path for path in (job.preview,) if path and path.exists()]
     refuse_sources(there, clip.paths)
     if isinstance(destination, ExrFrames):
-        refuse_other_clips(destination.existing(first, last), clip_id(clip.paths))
+        refuse_other_clips(destination.existing(lowest, last), clip.id)
     if not job.overwrite:
         refuse_existing(there)
     return destination
@@ -195,17 +230,18 @@ def _convert(
 ) -> Summary:
     first, last = job.frames.first, job.frames.last
     total = job.frames.count(in_clip=clip.info.frames)
-    # Frames around the range are decoded as well, from the start of an exposure period on. Windows reach farther where
-    # frames are missing.
-    margin = network.margin + (0 if exposures.regular else exposures.period)
-    start = max(0, first - margin) // exposures.period * exposures.period
-    decoded = clip.frames(start=start, stop=None if last is None else last + 1 + margin)
+    start, stop = _decoded_range(job.frames, exposures, margin=network.margin)
+    decoded = clip.frames(start=start, stop=stop)
     precision = camera.curve.precision(bits=clip.info.bits, lossy=clip.info.lossy)
-    record = _clip_record(job, clip, network, exposures=exposures, camera=camera)
-    origin = clip_origin(clip, sound=job.video.sound, cut=last is not None)
+    dropped = _Dropped.of(exposures, clip.info) if job.exposures.doubled == "drop" else _Dropped()
+    info = dropped.retimed(clip.info)
+    response, weights = camera.curve.name, network.name
+    record = _clip_record(job, clip, info, exposures=exposures, weights=weights, response=response)
+    origin = replace(clip_origin(clip, sound=job.video.sound, cut=last is not None), info=info)
     shown = first + ((total or 1) - 1) // 2
     begin = time.monotonic()
-    writer = destination.writer(record, clip)
+    writer = destination.writer(record, origin)
+    tally = _Tally(wanted=job.frames, dropped=dropped)
     try:
         with (
             Prefetch(encoded_for_network(decoded, camera.curve), depth=DECODED_AHEAD) as frames,
@@ -214,51 +250,150 @@ def _convert(
             writer,
             closing(reconstructed(frames, network.reconstructor, exposures=exposures, precision=precision)) as results,
         ):
-            for result in in_rec709(results, camera.gamut):
-                if result.index >= first:
-                    writer.write(result.hdr, index=result.index, exposure=result.ldr.exposure)
-                    if preview:
-                        preview.consider(result)
-                    advance()
-                if result.index == last:
-                    break
+            _write(in_rec709(results, camera.gamut), tally, writer=writer, preview=preview, advance=advance)
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(writer.left_behind)
         raise
-    _warn(job, clip, writer)
+    _warn(job, clip, writer, tally)
     return Summary(
         frames=writer.written,
         seconds=time.monotonic() - begin,
         outcome=writer.outcome,
         exposures=exposures.ratios,
-        response=camera.curve.name,
-        weights=network.name,
+        response=response,
+        weights=weights,
+        doubled=tuple(index for index in sorted(exposures.doubled) if job.frames.holds(index)),
+        dropped=tally.left_out,
+        unmerged=tuple(tally.unmerged),
+        decoded=clip.faults.decoded,
+        concealed=clip.faults.corrupt,
+        rate=info.rate,
     )
+
+
+@dataclass(kw_only=True)
+class _Tally:
+    """Frames that are wanted, those of them that are dropped, and what has become of all so far."""
+
+    wanted: FrameRange
+    dropped: "_Dropped"
+    left_out: int = 0
+    unmerged: list[int] = field(default_factory=list)
+
+
+def _write(
+    results: Iterable[ResultFrame],
+    tally: _Tally,
+    *,
+    writer: HdrWriter,
+    preview: PicturePreview | VideoPreview | None,
+    advance: Advance,
+) -> None:
+    """Write the frames that are wanted, and go no farther."""
+    for result in results:
+        if tally.wanted.holds(result.index):
+            advance()
+            if result.index in tally.dropped.frames:
+                tally.left_out += 1
+            else:
+                kept = tally.dropped.moved(result)
+                writer.write(kept.hdr, index=kept.index, exposure=kept.ldr.exposure)
+                if not kept.hdr.merged:
+                    tally.unmerged.append(result.index)
+                if preview:
+                    preview.consider(kept)
+        if result.index == tally.wanted.last:
+            return
 
 
 def _clip_record(
-    job: ConvertJob, clip: Source, network: ReadyNetwork, *, exposures: FrameExposures, camera: Camera
+    job: ConvertJob, clip: Source, info: VideoInfo, *, exposures: FrameExposures, weights: str, response: str
 ) -> ClipRecord:
     return ClipRecord(
-        rate=clip.info.rate,
-        timecode=clip.info.timecode,
-        pixel_aspect=clip.info.pixel_aspect,
+        rate=info.rate,
+        timecode=info.timecode,
+        pixel_aspect=info.pixel_aspect,
         scale=job.scale or max(exposures.cycle.ratios),
         exposures=exposures.cycle.ratios,
-        weights=network.name,
+        weights=weights,
         version=lanhdr_version(),
         colorspace=job.colorspace,
-        response=camera.curve.name,
+        response=response,
         source=clip.paths[0].name,
-        source_id=clip_id(clip.paths),
+        source_id=clip.id,
     )
 
 
-def _warn(job: ConvertJob, clip: Source, writer: HdrWriter) -> None:
+def _decoded_range(wanted: FrameRange, exposures: FrameExposures, *, margin: int) -> tuple[int, int | None]:
+    """Choose the frames to decode around those wanted, from the start of an exposure period on.
+
+    Windows reach farther where frames are missing, and past doubled ones.
+    """
+    behind = margin if exposures.regular else 2 * margin
+    margin += 0 if exposures.regular else exposures.period
+    start, before = wanted.first, 0
+    while start > 0 and before < behind:
+        start -= 1
+        before += start not in exposures.doubled
+    if not exposures.doubled:
+        start -= start % exposures.period
+    if wanted.last is None:
+        return start, None
+    stop, after = wanted.last + 1, 0
+    while after < margin:
+        after += stop not in exposures.doubled
+        stop += 1
+    return start, stop
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Dropped:
+    """Frames that are left out since they show others again, and the rate of those that stay, None to keep times."""
+
+    frames: frozenset[int] = frozenset()
+    rate: Fraction | None = None
+
+    @classmethod
+    def of(cls, exposures: FrameExposures, info: VideoInfo) -> "_Dropped":
+        if not exposures.doubled:
+            return cls()
+        rate = info.rate and true_rate(info.rate, exposures.doubled, count=len(exposures.phases))
+        if rate:
+            logger.info("%g frames per second without doubled frames", float(rate))
+        else:
+            logger.warning("frames are doubled at no steady rate: the others keep their times")
+        return cls(frames=exposures.doubled, rate=rate)
+
+    def retimed(self, info: VideoInfo) -> VideoInfo:
+        """Describe a clip without these frames."""
+        return replace(info, rate=self.rate, time_base=1 / (self.rate * TICKS)) if self.rate else info
+
+    def moved(self, result: ResultFrame) -> ResultFrame:
+        """Number a frame that stays, and time it, as if the others had never been there."""
+        if not self.frames:
+            return result
+        index = result.index - sum(place < result.index for place in self.frames)
+        hdr = replace(result.hdr, time=index / self.rate) if self.rate else result.hdr
+        return replace(result, index=index, hdr=hdr)
+
+
+def _warn(job: ConvertJob, clip: Source, writer: HdrWriter, tally: _Tally) -> None:
     for message in clip.faults.messages():
         logger.warning("%s: %s", job.source.name, message)
     if writer.nan_frames:
         logger.warning("%d frames contained NaN, which is written as 0", writer.nan_frames)
-    last = job.frames.first + writer.written - 1
+    if tally.left_out:
+        logger.warning("%d frames that show the frame before them again are left out", tally.left_out)
+    if tally.unmerged:
+        where = f"frame{'s' if len(tally.unmerged) > 1 else ''} {in_ranges(tally.unmerged)}"
+        logger.warning("%s: converted alone, no frame of another exposure is near", where)
+    last = job.frames.first + writer.written + tally.left_out - 1
     if job.frames.last is not None and last < job.frames.last:
         logger.warning("--frames asks for frames up to %d, the clip ends with %d", job.frames.last, last)
+
+
+def in_ranges(frames: Sequence[int]) -> str:
+    """Write ascending numbers in short, e.g. `0-3, 7`."""
+    ends = [place for place, index in enumerate(frames) if place == 0 or index > frames[place - 1] + 1]
+    ranges = zip(ends, [*ends[1:], len(frames)], strict=True)
+    return ", ".join(str(frames[a]) if b - a == 1 else f"{frames[a]}-{frames[b - 1]}" for a, b in ranges)

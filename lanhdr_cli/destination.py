@@ -29,18 +29,17 @@ class ExrFrames:
         """List existing files with the names of frames `first` to `last`, None for any after `first`."""
         return self.names.existing(first, last)
 
-    def writer(self, record: ClipRecord, source: Source) -> ExrWriter:
+    def writer(self, record: ClipRecord, origin: ClipOrigin) -> ExrWriter:
         """Make the writer of the files."""
         return ExrWriter(self.names, record)
 
 
 @dataclass(frozen=True, kw_only=True)
 class HdrVideo:
-    """One HDR video; `cut` if the end of the clip may be missing."""
+    """One HDR video."""
 
     path: Path
     options: VideoOptions
-    cut: bool
 
     @property
     def folder(self) -> Path:
@@ -51,9 +50,8 @@ class HdrVideo:
         """List the file if it exists."""
         return [self.path] if self.path.exists() else []
 
-    def writer(self, record: ClipRecord, source: Source) -> VideoWriter:
+    def writer(self, record: ClipRecord, origin: ClipOrigin) -> VideoWriter:
         """Make the writer of the file."""
-        origin = clip_origin(source, sound=self.options.sound, cut=self.cut)
         return VideoWriter(self.path, self.options, scale=record.scale, origin=origin)
 
 
@@ -92,7 +90,7 @@ def plan_destination(
             )
         if preview and preview.absolute() == path.absolute():
             raise MediaError(f"-o and --preview both name {path}: choose another name for the preview")
-        return HdrVideo(path=path, options=video, cut=frames.last is not None)
+        return HdrVideo(path=path, options=video)
     if video != VideoOptions(encoding=EncoderOptions(threads=video.encoding.threads), sound=video.sound):
         raise MediaError(
             f"-o {output} means EXR frames, options of video (--codec, --crf, --peak-nits ...) do not fit: "

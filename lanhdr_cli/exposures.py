@@ -1,20 +1,23 @@
 """The exposures of a clip: given by the user, a list or the files themselves, or estimated from brightness."""
 
-import csv
 import logging
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lanhdr_cli.camera import FRAMES, FirstLook, encoded_for_network
 from lanhdr_cli.console import frame_progress
-from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.exposure_list import find_list, read_exposures
+from lanhdr_cli.media.image_sequence import names_sequence
+from lanhdr_cli.media.paths import shell_word
 from lanhdr_cli.media.source import Source
+from lanhdr_cli.media.stream_reader import names_stream
 from lanhdr_cli.options import ExposureOptions
 from model.analysis.brightness import FrameLight, LightMeter
 from model.analysis.camera import CameraEstimate, exposures_of_camera
-from model.analysis.exposure_cycle import follow_exposures, follow_list
+from model.analysis.exposure_check import check_exposures
+from model.analysis.exposure_cycle import ExposureEstimate, follow_exposures, follow_list, judge_exposures
 from model.analysis.flicker import measure_correction
 from model.errors import ExposureError
 from model.exposure import ExposureCycle, FrameExposures
@@ -22,14 +25,10 @@ from model.response import ResponseCurve
 
 FRAMES_COMPARED = 96  # from the first on, whatever part is converted, so that parts fit together
 WORTH_TELLING = 0.03  # stops
-LONGEST_CYCLE = 6  # numbers; a longer list is one per frame
-LARGEST_FILE = 1 << 24
-NAMES = ("{}.exposures.txt", "{}.exposures.csv", "Exposures.txt", "exposures.csv")
-FORMS = "stops of one cycle, e.g. 0 3, or a CSV with a column exposure, stops, time, iso or f_number"
-TIMES, SENSITIVITIES, APERTURES = ("time", "exposure_time", "shutter"), ("iso", "gain_iso"), ("f_number", "aperture")
 LOOK_BEHIND = 12  # frames after the last one wanted that its window may need
 CLEAR = 0.75  # confidence below which exposures found together with a response are a warning
 FEWEST_STEPS = 6  # steps of brightness that can contradict given exposures
+FRAMES_SHOWN = 5
 
 logger = logging.getLogger(__name__)
 
@@ -51,67 +50,7 @@ def deflickered(light: Sequence[FrameLight], exposures: FrameExposures) -> Frame
     level = logging.INFO if largest >= WORTH_TELLING else logging.DEBUG
     message = "exposures %s look like %s in the frames and are taken so (--no-deflicker: as given)"
     logger.log(level, message, given, shown)
-    return FrameExposures(cycle, exposures.phases)
-
-
-def find_list(folder: Path, name: str) -> Path | None:
-    """Look in a clip's folder for a list of its exposures; `name` is that of the clip without suffix."""
-    candidates = (folder / form.format(name) for form in NAMES)
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def read_exposures(path: Path) -> FrameExposures:
-    """Read a list of exposures: stops of one cycle, stops of all frames, or CSV with a row per frame.
-
-    Columns of CSV are recognized by their names: `exposure` (linear), `stops`, or how the camera was set: `time`
-    (seconds, also as 1/50), `iso`, `f_number`. The first row belongs to the first frame.
-
-    Raises:
-        MediaError: If the file can't be read or understood.
-    """
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            text = file.read(LARGEST_FILE)
-    except (OSError, UnicodeDecodeError) as error:
-        raise MediaError(f"{path} can't be read as text ({error}): pass a list of exposures") from error
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    if not lines:
-        raise MediaError(f"{path} holds no exposures: it should hold {FORMS}")
-    try:
-        if any(letter.isalpha() for letter in lines[0].lower().replace("e", "")):
-            return follow_list(_columns(lines))
-        stops = [float(word) for line in lines for word in line.replace(",", " ").replace(";", " ").split()]
-        if len(stops) <= LONGEST_CYCLE:
-            return FrameExposures(ExposureCycle.from_stops(stops))
-        return follow_list([2.0**stop for stop in stops])
-    except (ValueError, OverflowError, ZeroDivisionError) as error:
-        raise MediaError(f"{path} can't be understood ({error}): it should hold {FORMS}") from error
-    except ExposureError as error:
-        raise MediaError(f"{path}: {error}") from error
-
-
-def _columns(lines: list[str]) -> list[float]:
-    """Multiply the columns of a CSV that say something of the exposure, row by row."""
-    rows = csv.reader(lines, delimiter=next((mark for mark in ";\t" if mark in lines[0]), ","))
-    names = [name.strip().lower().replace(" ", "_") for name in next(rows)]
-    effects = {column: effect for column, name in enumerate(names) if (effect := _effect(name))}
-    if not effects:
-        raise ValueError(f"its columns are {', '.join(names)}")
-    return [math.prod(effect(_number(row[column])) for column, effect in effects.items()) for row in rows]
-
-
-def _effect(name: str) -> Callable[[float], float] | None:
-    """Choose how a column's number affects the exposure."""
-    if name in ("exposure", *TIMES, *SENSITIVITIES):
-        return lambda value: value
-    if name in APERTURES:
-        return lambda value: value**-2.0
-    return (lambda value: 2.0**value) if name in ("stop", "stops", "ev") else None
-
-
-def _number(word: str) -> float:
-    numerator, _, denominator = word.strip().partition("/")
-    return float(numerator) / float(denominator or 1)
+    return replace(exposures, cycle=cycle)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,39 +131,121 @@ def estimated_exposures(
             estimate.message,
         )
     else:
-        logger.info(estimate.message)
+        logger.log(logging.WARNING if estimate.slips else logging.INFO, estimate.message)
     if estimate.warning and not with_response:
         logger.warning(estimate.warning)
+    _warn_of_unexplained(estimate)
     return estimate.exposures if slips else FrameExposures(estimate.exposures.cycle)
+
+
+def agreeing_exposures(
+    given: FrameExposures, clip: Source, *, look: FirstLook, options: ExposureOptions
+) -> FrameExposures | None:
+    """Hold given exposures against the first frames, before anything is concluded from them.
+
+    A list that comes some frames too early or late is shifted; one that leaves out part of the exposure (the gain, for
+    instance) is dropped. What the user typed stays, with a warning.
+
+    Returns:
+        The exposures, None if the frames have to say them.
+    """
+    check = check_exposures(look.shots, given, linear=clip.info.bits > 8 or not clip.info.lossy)
+    listed = len(given.phases) > 1
+    if check.shift and listed:
+        count = "1 frame" if abs(check.shift) == 1 else f"{abs(check.shift)} frames"
+        found = f"the listed exposures are those of {count} {'earlier' if check.shift > 0 else 'later'}"
+        if options.slips:
+            logger.warning("%s: they are moved (--no-slips: as listed)", found)
+            given = given.of_frames(check.shift, len(given.phases))
+        else:
+            logger.warning("%s: they are taken as listed", found)
+    if check.shown:
+        words = f"exposures {_listed(given)} are not those that the frames show: {_listed(check.shown)}"
+        if listed and options.deflicker:
+            logger.warning("%s, which are taken (--no-deflicker: as listed)", words)
+            return None
+        logger.warning("%s; they are taken as given", words)
+    return given
 
 
 def checked_exposures(
     brightness: BrightnessPass, exposures: FrameExposures, *, options: ExposureOptions
 ) -> FrameExposures:
-    """Look for missing and doubled frames where each frame's place in the cycle is not known, and correct the cycle.
+    """Look for missing and doubled frames, and correct the cycle, by the light of all frames.
 
-    Where brightness contradicts the cycle altogether, it is taken as strictly repeating.
+    Each frame's place in the cycle is the one that brightness shows, unless a list says it. Where brightness
+    contradicts the cycle altogether, it is taken as strictly repeating.
     """
-    look_for_slips = options.slips and len(exposures.phases) == 1
-    if not options.deflicker and not look_for_slips:
+    if not (options.deflicker or options.slips):
         return exposures
     light = brightness.measure()
-    if look_for_slips:
-        estimate = follow_exposures(light, exposures.cycle)
-        if estimate.sure:
-            if estimate.exposures.ratios != exposures.ratios:
-                logger.warning("the first frame is not as given: %s", estimate.message)
-            elif estimate.slips:
-                logger.warning("%s", estimate.message)
-            exposures = estimate.exposures
-        elif estimate.seen >= FEWEST_STEPS and estimate.explained < 0.5:
+    if options.slips:
+        estimate = followed(light, exposures)
+        if contradicts(estimate):
             logger.warning(
                 "brightness does not follow the exposures %s (%d%% of its steps agree); they are taken as given",
                 _listed(exposures),
                 round(100 * estimate.explained),
             )
+        else:
+            if estimate.exposures[0] != exposures[0]:
+                logger.warning("the first frame is not as given: %s", estimate.message)
+            elif estimate.slips and not (len(exposures.phases) > 1 and estimate.exposures.regular):
+                logger.warning("%s", estimate.message)
+            _warn_of_unexplained(estimate)
+            exposures = estimate.exposures
     return deflickered(light, exposures) if options.deflicker else exposures
 
 
+def followed(light: Sequence[FrameLight], given: FrameExposures) -> ExposureEstimate:
+    """Find each frame's place in a given cycle by brightness, or judge the places that a list says.
+
+    Where brightness does not show a better order, the cycle repeats strictly.
+    """
+    as_given = judge_exposures(light, given)
+    if len(given.phases) > 1:
+        return as_given
+    estimate = follow_exposures(light, given.cycle)
+    if not estimate.sure and estimate.explained <= as_given.explained:
+        estimate = as_given
+        # A cycle may count doubled frames.
+        ratios = given.cycle.ratios
+        once = [ratio for place, ratio in enumerate(ratios) if ratio != ratios[place - 1]]
+        if estimate.exposures.doubled and len(once) < len(ratios):
+            estimate = follow_exposures(light, ExposureCycle.from_ratios(once))
+    return as_given if estimate.alternating < min(FEWEST_STEPS, (estimate.seen + 1) // 2) else estimate
+
+
+def contradicts(estimate: ExposureEstimate) -> bool:
+    """Whether brightness says altogether other exposures."""
+    return estimate.seen >= FEWEST_STEPS and estimate.explained < 0.5
+
+
+def _warn_of_unexplained(estimate: ExposureEstimate) -> None:
+    if (frames := estimate.unexplained) and estimate.seen >= FEWEST_STEPS:
+        shown = ", ".join(str(index) for index in frames[:FRAMES_SHOWN])
+        more = f" and {len(frames) - FRAMES_SHOWN} more" if len(frames) > FRAMES_SHOWN else ""
+        logger.warning("brightness at frames %s%s is not explained by their exposures", shown, more)
+
+
 def _listed(exposures: FrameExposures) -> str:
-    return ", ".join(f"{ratio:g}" for ratio in exposures.ratios)
+    return ", ".join(f"{ratio:.4g}" for ratio in exposures.ratios)
+
+
+def keep_three(exposures: FrameExposures, source: Path) -> str:
+    """Say how to leave frames out of a clip until there are three exposures, those in the middle first."""
+    ratios = sorted(set(exposures.cycle.ratios))
+    middle = min(ratios[1:-1], key=lambda ratio: abs(math.log(ratio**2 / (ratios[0] * ratios[-1]))))
+    kept = [place for place, ratio in enumerate(exposures.ratios) if ratio in (ratios[0], middle, ratios[-1])]
+    count = f"no weights for {len(ratios)} exposures ({_listed(exposures)})"
+    said = f"{count}: weights are for two or three; keep three of them"
+    left = ",".join(f"{exposures.ratios[place]:g}" for place in kept)
+    if names_sequence(source):
+        return f"{said}: pass a folder of the pictures of {left}"
+    source = Path("saved.mkv") if names_stream(source) else source
+    select = "+".join(f"eq(mod(n,{exposures.period}),{place})" for place in kept)
+    pace = f"{len(kept)}/{exposures.period}"
+    filters = f"select='{select}',settb=AVTB,setpts=N/({pace})/FRAME_RATE/TB,fps=source_fps*{pace}"
+    target = source.with_name(f"{source.stem}.three.mkv")
+    command = f'ffmpeg -i {shell_word(source, for_ffmpeg=True)} -an -vf "{filters}" -c:v ffv1'
+    return f"{said}: {command} {shell_word(target, for_ffmpeg=True)}, and pass that with --exposures {left}"

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from lanhdr_cli.camera import Camera, CameraOptions, FirstLook, encoded_for_network, find_camera
-from lanhdr_cli.exposures import find_list, given_exposures
+from lanhdr_cli.exposure_list import find_list
+from lanhdr_cli.exposures import agreeing_exposures, contradicts, followed, given_exposures
 from lanhdr_cli.media.details import Details
 from lanhdr_cli.media.paths import check_plot, prepare_folder, refuse_existing, refuse_sources
 from lanhdr_cli.media.source import Reading, Source, open_source
@@ -19,7 +20,7 @@ from lanhdr_cli.media.video_reader import DecodedFrame
 from lanhdr_cli.options import ExposureOptions
 from model.analysis.brightness import FrameLight, LightMeter
 from model.analysis.camera import CameraEstimate, exposures_of_camera
-from model.analysis.exposure_cycle import ExposureEstimate, follow_exposures
+from model.analysis.exposure_cycle import ExposureEstimate
 from model.errors import ExposureError
 from model.exposure import FrameExposures, to_radiance
 from model.physical_merge import noise_level
@@ -165,11 +166,12 @@ class Inspection:
     @property
     def slips(self) -> list[tuple[int, str]]:
         """Frames where the order of exposures breaks, and how."""
-        if self.known.estimate:
-            return [(slip.index, str(slip).partition(": ")[2]) for slip in self.known.estimate.slips]
-        phases, period = (self.known.exposures.phases, self.known.exposures.period) if self.known.exposures else ((), 1)
-        steps = enumerate(pairwise(phases[: len(self.frames)]), 1)
-        return [(index, "out of order") for index, (before, after) in steps if (after - before - 1) % period]
+        estimate = self.known.estimate
+        if estimate is None:
+            return []
+        breaks = {index: "its brightness is not that of its exposure" for index in estimate.unexplained}
+        breaks |= {slip.index: str(slip).partition(": ")[2] for slip in estimate.slips}
+        return sorted(breaks.items())
 
     @property
     def has_varying_rate(self) -> bool:
@@ -211,7 +213,11 @@ def inspect_clip(
                 refuse_existing(existing)
             prepare_folder(plot.parent)
         given = given_exposures(clip, exposures)
-        found_camera = find_camera(clip, camera, exposures=given, look=FirstLook(clip))
+        look = FirstLook(clip)
+        if reading.bayer is None:
+            look.refuse_mosaics()
+        given = given and agreeing_exposures(given, clip, look=look, options=exposures)
+        found_camera = find_camera(clip, camera, exposures=given, look=look)
         frames = measure_frames(encoded_for_network(clip.frames(), found_camera.curve))
     known = _known_exposures(clip, frames, exposures, given=given, camera=found_camera.estimate)
     groups = group_by_exposure(frames, [known.exposures[frame.index] if known.exposures else 1.0 for frame in frames])
@@ -229,17 +235,15 @@ def _known_exposures(
     """Take the given exposures, and let brightness decide what they leave open."""
     listed = options.file or find_list(clip.folder, clip.name)
     origin = "brightness" if given is None else "options" if options.cycle else "list" if listed else "pictures"
-    if given is not None and len(given.phases) > 1:  # each frame's own
-        return KnownExposures(origin=origin, exposures=given)
     light = [frame.light for frame in frames]
     try:
         if given:
-            estimate = follow_exposures(light, given.cycle)
+            estimate = followed(light, given)
         else:
             estimate, _ = exposures_of_camera(light, camera or CameraEstimate(gamma_curve()))
     except ExposureError as error:
         return KnownExposures(origin=origin, exposures=given, trouble="" if given else str(error))
-    exposures = given if given and not estimate.sure else estimate.exposures
+    exposures = given if given and contradicts(estimate) else estimate.exposures
     return KnownExposures(origin=origin, exposures=exposures, estimate=estimate)
 
 
@@ -280,9 +284,9 @@ def _exposure_warnings(inspection: Inspection) -> Iterator[str]:
     # An estimated curve explains the steps as well as the frames allow, and says how well.
     if estimate and estimate.sure and estimate.warning and not (camera and camera.response):
         yield estimate.warning
-    elif estimate and not estimate.sure and inspection.known.origin != "brightness":
+    elif estimate and contradicts(estimate) and inspection.known.origin != "brightness":
         yield f"brightness does not follow these exposures ({estimate.explained:.0%} of its steps agree)"
-    elif estimate and not estimate.sure:
+    elif estimate and not estimate.sure and inspection.known.origin == "brightness":
         yield f"the exposures are uncertain (confidence {estimate.confidence:.2f}): pass --exposures if you know them"
     if count not in TRAINED_RATIOS:
         yield f"there are {count} exposures; weights are for two or three"

@@ -46,7 +46,7 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except LanHdrError as error:
             click.echo(f"Error: {one_line(str(error))}", err=True)
-            ctx.exit(1)
+            ctx.exit(error.exit_code)
         except KeyboardInterrupt as interrupt:
             notes = getattr(interrupt, "__notes__", [])
             click.echo(one_line(": ".join(["Interrupted", *notes])), err=True)

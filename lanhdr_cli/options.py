@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 from cloup import option, option_group
@@ -16,7 +16,9 @@ from cloup import option, option_group
 if TYPE_CHECKING:
     from lanhdr_cli.camera import CameraOptions
     from lanhdr_cli.media.image_sequence import OnMissing
+    from lanhdr_cli.media.mosaic import Bayer
     from lanhdr_cli.media.source import Reading
+    from lanhdr_cli.media.video_reader import FieldOrder
     from lanhdr_cli.media.video_writer import VideoOptions
     from model.exposure import ExposureCycle
 
@@ -25,6 +27,7 @@ LARGEST_STOP = 24.0
 HIGHEST_RATE = 100_000
 _RANGE = re.compile(r"(?P<first>\d+)(?:(?P<dash>-)(?P<last>\d+)?)?")
 CODECS = ("hevc", "av1", "prores-4444", "prores-422hq", "ffv1", "hevc_nvenc", "av1_nvenc")
+BAYER_PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
 COLORSPACES = ("rec709", "rec2020", "acescg", "aces2065-1")
 
 Value = TypeVar("Value")
@@ -37,6 +40,10 @@ class FrameRange:
 
     first: int = 0
     last: int | None = None
+
+    def holds(self, index: int) -> bool:
+        """Whether a frame is one of them."""
+        return self.first <= index and (self.last is None or index <= self.last)
 
     def count(self, *, in_clip: int | None = None) -> int | None:
         """Return the number of frames, at least 1, in a clip of `in_clip` frames; None if it is not known."""
@@ -170,6 +177,7 @@ POSITIVE = TextParam("FLOAT", read_positive)
 DEVICE = TextParam("DEVICE", read_device)
 FILE = click.Path(path_type=Path)
 THREADS = option("--threads", type=click.IntRange(min=1), help="Number of threads for computing and decoding.")
+JSON = option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 OVERWRITE = option("-y", "--overwrite", is_flag=True, help="Replace existing files.")
 
 
@@ -177,17 +185,24 @@ OVERWRITE = option("-y", "--overwrite", is_flag=True, help="Replace existing fil
 class ExposureOptions:
     """The exposures as the user gives them, as a cycle or in a file; None to find them.
 
-    `slips` looks for missing and doubled frames; `deflicker` lets the frames correct given exposures.
+    `slips` looks for missing and doubled frames; `doubled` says what becomes of these; `deflicker` lets the frames
+    correct given exposures.
     """
 
     cycle: "ExposureCycle | None" = None
     file: Path | None = None
     slips: bool = True
     deflicker: bool = True
+    doubled: Literal["keep", "drop"] = "keep"
 
     @classmethod
     def given(
-        cls, exposures: "tuple[float, ...] | Path | None", *, slips: bool = True, deflicker: bool = True
+        cls,
+        exposures: "tuple[float, ...] | Path | None",
+        *,
+        slips: bool = True,
+        deflicker: bool = True,
+        doubled: Literal["keep", "drop"] = "keep",
     ) -> "ExposureOptions":
         """Take linear exposures from the first frame on, a file that lists them, or None to find them.
 
@@ -197,8 +212,9 @@ class ExposureOptions:
         from model.exposure import ExposureCycle
 
         if exposures is None or isinstance(exposures, Path):
-            return cls(file=exposures, slips=slips, deflicker=deflicker)
-        return cls(cycle=ExposureCycle.from_ratios(exposures), slips=slips, deflicker=deflicker)
+            return cls(file=exposures, slips=slips, deflicker=deflicker, doubled=doubled)
+        cycle = ExposureCycle.from_ratios(exposures)
+        return cls(cycle=cycle, slips=slips, deflicker=deflicker, doubled=doubled)
 
 
 def group(
@@ -229,17 +245,37 @@ def _exposures(
     stops: tuple[float, ...] | None,
     slips: bool = True,
     deflicker: bool = True,
+    doubled: Literal["keep", "drop"] = "keep",
 ) -> ExposureOptions:
     if exposures and stops:
         raise click.UsageError("--exposures and --stops say the same in two ways: pass one of them")
     linear = tuple(2.0**stop for stop in stops) if stops else exposures
-    return ExposureOptions.given(linear, slips=slips, deflicker=deflicker)
+    return ExposureOptions.given(linear, slips=slips, deflicker=deflicker, doubled=doubled)
 
 
-def _reading(*, fps: Fraction | None, on_missing: "OnMissing", hwaccel: str | None, strict: bool) -> "Reading":
+def _reading(
+    *,
+    fps: Fraction | None,
+    on_missing: "OnMissing",
+    hwaccel: str | None,
+    field_order: "FieldOrder",
+    strict: bool,
+    bits: int | None,
+    bayer: "Bayer | None",
+    interleave: tuple[Path, ...],
+) -> "Reading":
     from lanhdr_cli.media.source import Reading
 
-    return Reading(fps=fps, on_missing=on_missing, hwaccel=hwaccel, strict=strict)
+    return Reading(
+        fps=fps,
+        on_missing=on_missing,
+        hwaccel=hwaccel,
+        field_order=field_order,
+        strict=strict,
+        bits=bits,
+        bayer=bayer,
+        interleave=interleave,
+    )
 
 
 def _camera(
@@ -289,6 +325,13 @@ exposure_options = group(
         default=True,
         help="Correct given exposures by what the frames show.  [default: deflicker]",
     ),
+    option(
+        "--doubled",
+        type=click.Choice(["keep", "drop"]),
+        default="keep",
+        show_default=True,
+        help="Frames that show the frame before them again, as after a change of the frame rate.",
+    ),
     build=_exposures,
 )
 checked_exposure_options = group("Exposures", "exposures", _GIVEN, _STOPS, build=_exposures)
@@ -303,8 +346,36 @@ reading_options = group(
         show_default=True,
         help="What to do if a number of an image sequence is missing.",
     ),
+    option(
+        "--bits",
+        type=click.IntRange(8, 16),
+        help="Bits of the codes in 16-bit pictures, e.g. 12 for 0..4095.  [default: found]",
+    ),
+    option(
+        "--bayer",
+        type=click.Choice([*BAYER_PATTERNS, "none"], case_sensitive=False),
+        help="Color filters of gray pictures that are a mosaic: colors of the first two samples, then of those below.",
+    ),
     option("--hwaccel", metavar="KIND", help="Hardware decoder, if there is one: auto, cuda ..."),
-    option("--strict", is_flag=True, help="Stop at damaged frames instead of concealing them."),
+    option(
+        "--field-order",
+        type=click.Choice(["auto", "progressive"]),
+        default="auto",
+        show_default=True,
+        help="What frames are that a video flags as interlaced: found (auto), or progressive.",
+    ),
+    option(
+        "--strict",
+        is_flag=True,
+        help="Stop at damaged frames; exit code 3 if anything was guessed, repaired or left out.",
+    ),
+    option(
+        "--interleave",
+        type=FILE,
+        multiple=True,
+        metavar="FOLDER",
+        help="Take a picture of INPUT and one of this folder or pattern in turn; repeatable.",
+    ),
     build=_reading,
 )
 camera_options = group(
@@ -315,8 +386,9 @@ camera_options = group(
         default="auto",
         show_default=True,
         metavar="auto|NAME|FILE",
-        help="Camera response: found in the clip (auto; gamma2.2 where that fits), srgb, bt709, generic (a contrasty "
-        "JPEG curve), a camera's curve (S-Log3, LogC4 ...), or a .mat, .csv or 1-D .cube file.",
+        help="Camera response: found in the clip (auto; gamma2.2 where that fits), linear, gamma2.4 (any power from 1 "
+        "to 3), srgb, bt709, generic (a contrasty JPEG curve), a camera's curve (S-Log3, LogC4 ...), or a .mat, .csv "
+        "or 1-D .cube file.",
     ),
     option("--gamut", metavar="NAME", help="Camera primaries, e.g. S-Gamut3.Cine.  [default: as tagged, or Rec.709]"),
     option(

@@ -4,7 +4,8 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -27,12 +28,16 @@ class FrameReconstructor(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ResultFrame:
-    """One HDR frame, its position in the clip, and the LDR frames in memory around it, its own included."""
+    """One HDR frame, its position in the clip, and the LDR frames in memory around it, its own included.
+
+    `repeated` if it is the result of the frame before, which the clip shows again.
+    """
 
     index: int
     ldr: LdrFrame
     hdr: HdrFrame
     nearby: tuple[LdrFrame, ...]
+    repeated: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,24 +108,43 @@ def reconstructed(
 ) -> Generator[ResultFrame, None, None]:
     """Send decoded frames through the network, each with its exposure, and yield one result per frame.
 
+    A frame that shows its predecessor again takes over its result: to the network it would be a neighbor that adds
+    nothing.
+
     Args:
         frames: In order; the first need not be the first of the clip.
         exposures: Exposures from the clip's first frame on.
     """
-    pending: deque[tuple[int, LdrFrame]] = deque()
+    pending: deque[_Pending] = deque()
     passed: deque[LdrFrame] = deque(maxlen=exposures.period - 1)
 
     def exposed() -> Iterator[LdrFrame]:
         for frame in frames:
+            if pending and frame.index in exposures.doubled:
+                pending[-1].repeats.append((frame.index, frame.time))
+                continue
             ldr = LdrFrame(frame.image, exposures[frame.index], frame.time, precision)
-            pending.append((frame.index, ldr))
+            pending.append(_Pending(frame.index, ldr))
             yield ldr
 
     order = None if exposures.regular else exposures.cycle
     for hdr in reconstructor.reconstruct(exposed(), period=exposures.period, cycle=order):
-        index, ldr = pending.popleft()
-        if hdr.time != ldr.time:
-            raise RuntimeError(f"the result for frame {index} is of time {hdr.time}, not {ldr.time}")
-        nearby = (*passed, ldr, *(other for _, other in pending))
-        yield ResultFrame(index=index, ldr=ldr, hdr=hdr, nearby=nearby)
-        passed.append(ldr)
+        done = pending.popleft()
+        if hdr.time != done.ldr.time:
+            raise RuntimeError(f"the result for frame {done.index} is of time {hdr.time}, not {done.ldr.time}")
+        result = ResultFrame(
+            index=done.index, ldr=done.ldr, hdr=hdr, nearby=(*passed, done.ldr, *(other.ldr for other in pending))
+        )
+        yield result
+        for index, time in done.repeats:
+            yield replace(result, index=index, hdr=replace(hdr, time=time), repeated=True)
+        passed.append(done.ldr)
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A frame whose result is awaited, and the frames that show it again: positions and times."""
+
+    index: int
+    ldr: LdrFrame
+    repeats: list[tuple[int, Fraction]] = field(default_factory=list)

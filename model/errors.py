@@ -1,8 +1,13 @@
 """Errors that a user can cause; all others keep their traceback."""
 
+REFUSED = 1  # exit code of a command that can't do what it is asked
+OFF = 3  # exit code of a command that has to be strict where something was guessed, repaired or left out
+
 
 class LanHdrError(Exception):
     """A problem that the user can mend; the message names the thing, the value found and the next step."""
+
+    exit_code = REFUSED
 
 
 class FrameError(LanHdrError):

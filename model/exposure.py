@@ -153,10 +153,12 @@ class FrameExposures:
     Args:
         cycle: The exposures that repeat; its first is that of place 0.
         phases: Place of each frame in the cycle; frames behind the last one go on regularly.
+        doubled: Frames that show the frame before them again, and have its exposure.
     """
 
     cycle: ExposureCycle
     phases: tuple[int, ...] = (0,)
+    doubled: frozenset[int] = frozenset()
 
     @classmethod
     def from_phases(cls, cycle: ExposureCycle, phases: Sequence[int]) -> "FrameExposures":
@@ -175,10 +177,18 @@ class FrameExposures:
         """Exposures of one cycle, from the first frame's on."""
         return tuple(self.cycle[self.phases[0] + step] for step in range(self.period))
 
+    def of_frames(self, first: int, count: int) -> "FrameExposures":
+        """Take the exposures of `count` frames from `first` on, which may lie before the clip; the cycle goes on."""
+        last = len(self.phases) - 1
+        places = range(first, first + count)
+        phases = [self.phases[min(max(place, 0), last)] + min(place, 0) + max(place - last, 0) for place in places]
+        return FrameExposures(self.cycle, tuple(phase % self.period for phase in phases))
+
     @property
     def regular(self) -> bool:
-        """Whether the cycle runs through the clip without a break."""
-        return all((after - before - 1) % self.period == 0 for before, after in pairwise(self.phases))
+        """Whether the cycle runs through the clip without a break, but for doubled frames."""
+        places = (phase for index, phase in enumerate(self.phases) if index not in self.doubled)
+        return all((after - before - 1) % self.period == 0 for before, after in pairwise(places))
 
     def __getitem__(self, index: int) -> float:
         """Exposure of frame `index`, counted from the first frame of the clip."""

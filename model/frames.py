@@ -55,10 +55,12 @@ class HdrFrame:
     Args:
         radiance: Linear Rec.709 radiance, 1.0 = clip level of the shortest exposure, float32, (3, H, W).
         time: Presentation time in seconds.
+        merged: Whether frames of other exposures were near; if not, it is the captured picture alone.
     """
 
     radiance: Tensor
     time: Fraction
+    merged: bool = True
 
 
 class Exposed(Protocol):
@@ -134,9 +136,10 @@ def exposure_windows(items: Iterable[E], *, length: int, cycle: ExposureCycle) -
     """Yield one window per item, centered on it, built from exposures where their order breaks.
 
     A place holds the frame that stands there if it has the exposure that the cycle has there, seen from the
-    center; else the nearest frame on that side that has it; else the nearest on either side. Where the order does not
-    break and no exposure comes twice in the cycle, these are the windows of `sliding_windows`. Memory does not grow
-    with the clip.
+    center; else the nearest frame on that side that has it; else the nearest on either side; else the center itself.
+    No frame comes from farther away than the window's end and a period, or from behind twice as far. Where the order
+    does not break and no exposure comes twice in the cycle, these are the windows of `sliding_windows`. Memory does
+    not grow with the clip.
 
     Args:
         items: Frames in order of time, with the exposures of the cycle.
@@ -154,6 +157,11 @@ def exposure_windows(items: Iterable[E], *, length: int, cycle: ExposureCycle) -
     reach = radius + cycle.period
     recent: deque[tuple[int, E]] = deque()
     passed: dict[float, tuple[int, E]] = {}  # the last frame of each exposure that has left the deque
+
+    def window(center: int) -> tuple[E, ...]:
+        known = {index: item for index, item in (*passed.values(), *recent) if index >= center - 2 * reach}
+        return _exposed_window(known, center, radius=radius, cycle=cycle)
+
     count = 0
     for item in items:
         if len(recent) > 2 * reach:
@@ -162,10 +170,10 @@ def exposure_windows(items: Iterable[E], *, length: int, cycle: ExposureCycle) -
         recent.append((count, item))
         count += 1
         if count > reach:
-            yield _exposed_window(dict([*passed.values(), *recent]), count - 1 - reach, radius=radius, cycle=cycle)
+            yield window(count - 1 - reach)
     _check_count(count, cycle.period)
     for center in range(max(0, count - reach), count):
-        yield _exposed_window(dict([*passed.values(), *recent]), center, radius=radius, cycle=cycle)
+        yield window(center)
 
 
 def _check_count(count: int, period: int) -> None:
@@ -192,7 +200,6 @@ def _nearest(known: Mapping[int, E], center: int, *, offset: int, exposure: floa
     fitting = [index for index, item in known.items() if item.exposure == exposure]
     beside = [index for index in fitting if (index - center) * offset > 0]
     time = known[center].time
-    # Without any such frame the center itself stands there; whether that will do is for the network to say.
     return known[
         min(beside or fitting or [center], key=lambda index: (abs(index - place), abs(known[index].time - time)))
     ]

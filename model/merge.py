@@ -43,16 +43,18 @@ class Merge(nn.Module):
     Args:
         channels: C, the width of the features.
         frames: N, the length of the window.
-        guided: Whether a merged start is seen and corrected (`correct`) or radiance predicted by itself (`forward`).
+        guide: Channels that are seen beside the features, of a merged start to correct (`correct`, `decode`); 0 where
+            radiance is predicted by itself (`forward`).
+        outputs: Channels of the result.
     """
 
-    def __init__(self, channels: int, *, frames: int, guided: bool) -> None:
+    def __init__(self, channels: int, *, frames: int, guide: int = 0, outputs: int = 3) -> None:
         super().__init__()
         self.frames = frames
-        self.head = WindowConv(channels, frames=frames, extra=GUIDE_CHANNELS * guided)
+        self.head = WindowConv(channels, frames=frames, extra=guide)
         self.body = nn.Sequential(*(SpectralBlock(channels) for _ in range(5)))
-        self.tail = conv3x3(channels, 3)
-        if guided:
+        self.tail = conv3x3(channels, outputs)
+        if guide:
             nn.init.zeros_(self.tail.weight)
             nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
 
@@ -73,7 +75,11 @@ class Merge(nn.Module):
         """
         compressed = mu_law(start)
         guide = torch.cat([compressed, mu_law(reference)], dim=1)  # (B, 6, H, W)
-        return mu_law_inverse(compressed + self._decode(self.head.add(guide, total, place=self.frames)))
+        return mu_law_inverse(compressed + self.decode(total, guide=guide))
+
+    def decode(self, total: Tensor, *, guide: Tensor) -> Tensor:
+        """Predict the result's channels from the sum of all features, which is changed, and the guide beside it."""
+        return self._decode(self.head.add(guide, total, place=self.frames))
 
     def _decode(self, total: Tensor) -> Tensor:
         out: Tensor = self.tail(self.body(F.relu(total, inplace=True)))

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, Self, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.alignment import AlignedDecoder, LuminanceAttention, Values
 from model.blocks import GatedConv, PyramidEncoder, resize_like
 from model.color import luma
+from model.correction import FULL_SIZE_MULTIPLE, correction_channels, guide_channels, padded
 from model.errors import WeightsError
 from model.exposure import match_exposure, to_radiance
 from model.frames import FrameBatch
 from model.hallucination import Hallucination
-from model.merge import Merge
+from model.merge import GUIDE_CHANNELS, Merge
 
 State = TypeVar("State")
 
@@ -25,14 +27,14 @@ class NetworkConfig:
 
     Args:
         nexps: Number of exposures in the cycle, 2 or 3.
-        design: `lanhdr` is the published network, `lite` the one for CPUs and real time.
+        design: `lanhdr` is the published network, `small` its parts at half size, `lite` the one for real time.
         output: `direct` predicts radiance by itself, `guided` corrects a physically merged start.
         channels: Width of full-size features (C of the paper's code).
         pyramid_channels: Width of the finest pyramid level (T of the paper's code).
     """
 
     nexps: int = 2
-    design: Literal["lanhdr", "lite"] = "lanhdr"
+    design: Literal["lanhdr", "small", "lite"] = "lanhdr"
     output: Literal["direct", "guided"] = "direct"
     channels: int = 64
     pyramid_channels: int = 16
@@ -131,12 +133,17 @@ class LanHdr(nn.Module):
         super().__init__()
         self.config = config
         channels, width = config.channels, config.pyramid_channels
-        self.neighbor_encoder = PyramidEncoder(7, width, conv=GatedConv)
-        self.reference_encoder = PyramidEncoder(7, width, conv=GatedConv)
+        self.shrink = 2 if config.design == "small" else 1
+        inputs = 7 * self.shrink**2
+        self.neighbor_encoder = PyramidEncoder(inputs, width, conv=GatedConv)
+        self.reference_encoder = PyramidEncoder(inputs, width, conv=GatedConv)
         self.attention = LuminanceAttention(width)
         self.aligned_decoder = AlignedDecoder(width, channels)
         self.hallucination = Hallucination(width, channels)
-        self.merge = Merge(channels, frames=config.window_length, guided=config.output == "guided")
+        guide, outputs = {"direct": 0, "guided": GUIDE_CHANNELS}[config.output], 3
+        if config.design == "small":
+            guide, outputs = len(guide_channels(config.nexps)), len(correction_channels(config.nexps))
+        self.merge = Merge(channels, frames=config.window_length, guide=guide, outputs=outputs)
 
     def forward(
         self, ldr: Tensor, exposures: Tensor, precision: Tensor | None = None, *, start: Tensor | None = None
@@ -169,9 +176,9 @@ class LanHdr(nn.Module):
             image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
             exposure: Linear exposure relative to the shortest, (B,).
         """
-        stacked = frame_input(image, exposure.to(image).view(-1, 1, 1, 1))
-        pyramid = self.neighbor_encoder(stacked)
-        small = resize_like(stacked, pyramid[2]).detach()  # (B, 7, H / 4, W / 4)
+        stacked = self._padded(frame_input(image, exposure.to(image).view(-1, 1, 1, 1)))
+        pyramid = self.neighbor_encoder(self._shrunk(stacked))
+        small = resize_like(stacked, self._quarter(pyramid)).detach()  # (B, 7, H / 4, W / 4)
         luminance = torch.cat([small[:, 6:], small[:, 3:6]], dim=1)
         values = self.attention.offer(luminance, small[:, :6])
         return FrameState(image, tuple(exposure.tolist()), pyramid, values)
@@ -189,11 +196,27 @@ class LanHdr(nn.Module):
         Raises:
             ValueError: If a guided network gets no start, or the window has another length.
         """
+        total, gates = self.blend(window)
+        return Prediction(self._merge(total, window[len(window) // 2], start=start), gates)
+
+    def blend(self, window: tuple[FrameState, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Align every frame to the middle one, hallucinate and blend.
+
+        Args:
+            window: States in order of time, as many as the window is long.
+
+        Returns:
+            The sum that the merge's `head` makes of all features, (B, C, H, W), and the gates of the window's frames.
+
+        Raises:
+            ValueError: If the window has another length.
+        """
         if len(window) != self.config.window_length:
             raise ValueError(f"the window has {len(window)} frames, the network takes {self.config.window_length}")
         reference = window[len(window) // 2]
-        features = self.reference_encoder(frame_input(reference.image, reference.exposure))
-        queries = self._queries(window, reference, size_like=features[2])
+        stacked = self._padded(frame_input(reference.image, reference.exposure))
+        features = self.reference_encoder(self._shrunk(stacked))
+        queries = self._queries(window, reference, size_like=self._quarter(features))
         total: Tensor | None = None
         gates = []
         for place, state in enumerate(window):
@@ -202,7 +225,7 @@ class LanHdr(nn.Module):
             total = self.merge.head.add(blended, total, place=place)
             gates.append(gate)
         assert total is not None
-        return Prediction(self._merge(total, reference, start=start), tuple(gates))
+        return total, tuple(gates)
 
     def align(self, query: Tensor, values: Values) -> Tensor:
         """Align a frame's features to the reference's query, (B, C, H / 4, W / 4)."""
@@ -218,9 +241,18 @@ class LanHdr(nn.Module):
         for state in window:
             if state.exposures not in queries:
                 image = match_exposure(reference.image, reference.exposure, target=state.exposure)
-                small = resize_like(luminance_input(image, state.exposure), size_like).detach()
+                small = resize_like(self._padded(luminance_input(image, state.exposure)), size_like).detach()
                 queries[state.exposures] = self.attention.embed(small)
         return queries
+
+    def _padded(self, full: Tensor) -> Tensor:
+        return padded(full, FULL_SIZE_MULTIPLE) if self.shrink > 1 else full
+
+    def _shrunk(self, full: Tensor) -> Tensor:
+        return F.pixel_unshuffle(full, self.shrink) if self.shrink > 1 else full
+
+    def _quarter(self, pyramid: tuple[Tensor, ...]) -> Tensor:
+        return pyramid[1 if self.shrink > 1 else 2]
 
     def _merge(self, total: Tensor, reference: FrameState, *, start: Tensor | None) -> Tensor:
         if self.config.output == "direct":

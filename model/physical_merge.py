@@ -58,7 +58,8 @@ class NoiseModel:
     def unclipped(self, linear: Tensor) -> Tensor:
         """Degree to which a code is more than a bound, "at least this", 0..1, shape of `linear`."""
         _, _, begins, ends, *_ = self.limits
-        return ((ends - linear) / (ends - begins)).clamp(0, 1)
+        # A curve may be flat below the clip level.
+        return ((ends - linear) / (ends - begins).clamp_min(1e-6)).clamp(0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import safetensors.torch
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from model.device import resolve_device
 from model.errors import WeightsError
 from model.files import atomic_write
-from model.guided import GuidedLanHdr
+from model.guided import GuidedLanHdr, SmallLanHdr
 from model.lite import LiteNet
 from model.network import LanHdr, NetworkConfig
 from model.reconstruct import Reconstructor
@@ -23,6 +23,7 @@ Network = LanHdr | GuidedLanHdr | LiteNet
 DESIGNS: dict[tuple[str, str], type[Network]] = {
     ("lanhdr", "direct"): LanHdr,
     ("lanhdr", "guided"): GuidedLanHdr,
+    ("small", "guided"): SmallLanHdr,
     ("lite", "guided"): LiteNet,
 }
 NUMBER_WORDS = {2: "two", 3: "three"}
@@ -73,7 +74,7 @@ PUBLISHED_PREFIXES = (
     (".downsample.", ".shortcut."),
 )
 
-Size = Literal["lite", "base"]
+Size = Literal["lite", "small", "base"]
 FOLDER = Path(__file__).parent / "weights"
 
 
@@ -251,7 +252,7 @@ def bundled_path(*, nexps: int, size: Size | None = None, on_gpu: bool = False) 
     """
     path = _path(nexps, size or ("base" if on_gpu and _path(nexps, "base").is_file() else "lite"))
     if not path.is_file():
-        others = [name for name in ("lite", "base") if _path(nexps, name).is_file()]
+        others = [name for name in get_args(Size) if _path(nexps, name).is_file()]
         instead = f"pass --size {others[0]}, --weights FILE" if others else "pass --weights FILE"
         raise WeightsError(
             f"no weights for {exposures_in_words(nexps)} are bundled yet in size {path.stem.split('_')[0]}: "

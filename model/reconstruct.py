@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from model.errors import ExposureError, FrameError
-from model.exposure import ExposureCycle
+from model.exposure import ExposureCycle, to_radiance
 from model.frames import FrameBatch, HdrFrame, LdrFrame, exposure_windows, sliding_windows
 from model.network import Prediction, StreamingNetwork
 from model.response import ResponseCurve, gamma_curve
@@ -33,9 +33,13 @@ Pictures = TypeVar("Pictures", bound=Tensor | SupportsArray)
 
 @dataclass(frozen=True)
 class PreparedFrame:
-    """The network's state of a frame, its linear exposure relative to the shortest, and its time in seconds."""
+    """The network's state of a frame, the frame, its linear exposure relative to the shortest, and its time in seconds.
+
+    The image is encoded with 1/2.2, 0..1, (3, H, W).
+    """
 
     state: Any
+    image: Tensor
     exposure: float
     time: Fraction
 
@@ -75,11 +79,17 @@ class Reconstructor:
 
         Raises:
             FrameError: If a frame differs in size from the first, or there are fewer frames than one period.
-            ExposureError: If the frames of a window have another number of exposures than the network is made for.
+            ExposureError: If the frames have another number of exposures than the network is made for.
         """
         for window in self.windows(frames, period=period, cycle=cycle):
-            prediction = self.predict(window)
-            yield HdrFrame(in_file_range(prediction.radiance[0]), window[len(window) // 2].time)
+            middle = window[len(window) // 2]
+            if self._complete(window):
+                yield HdrFrame(in_file_range(self.predict(window).radiance[0]), middle.time)
+            else:
+                yield HdrFrame(in_file_range(to_radiance(middle.image, middle.exposure)), middle.time, merged=False)
+
+    def _complete(self, window: tuple[PreparedFrame, ...]) -> bool:
+        return len({frame.exposure for frame in window}) == self.network.config.nexps
 
     def reconstruct_array(
         self,
@@ -157,17 +167,22 @@ class Reconstructor:
     def windows(
         self, frames: Iterable[LdrFrame], *, period: int, cycle: ExposureCycle | None = None
     ) -> Iterator[tuple[PreparedFrame, ...]]:
-        """Yield the window around each frame, for `predict`; arguments and errors as of `reconstruct`."""
-        length, states = self.network.config.window_length, self._states(frames)
+        """Yield the window around each frame, for `predict`; arguments and errors as of `reconstruct`.
+
+        With a `cycle`, a window whose exposures are not all there lies where frames of one are too far away.
+        """
+        length, states, nexps = self.network.config.window_length, self._states(frames), self.network.config.nexps
+        if cycle is not None and len(set(cycle.ratios)) != nexps:
+            listed = ", ".join(f"{ratio:g}" for ratio in sorted(set(cycle.ratios)))
+            raise ExposureError(f"the exposures are {listed}, the weights are for {nexps}: pass other weights")
         windows = (
             sliding_windows(states, length=length, period=period)
             if cycle is None
             else exposure_windows(states, length=length, cycle=cycle)
         )
-        nexps = self.network.config.nexps
         for window in windows:
-            exposures = sorted({frame.exposure for frame in window})
-            if len(exposures) != nexps:
+            if cycle is None and not self._complete(window):
+                exposures = sorted({frame.exposure for frame in window})
                 listed = ", ".join(f"{exposure:g}" for exposure in exposures)
                 time_s = float(window[len(window) // 2].time)
                 raise ExposureError(
@@ -188,7 +203,7 @@ class Reconstructor:
                     "frames of one clip must have one size"
                 )
             recent.append(self._prepare(frame, recent=tuple(recent)))
-            yield PreparedFrame(recent[-1], frame.exposure, frame.time)
+            yield PreparedFrame(recent[-1], frame.image, frame.exposure, frame.time)
 
     # Inference mode is held per call: around a yield it would leak into the caller's code.
     @torch.inference_mode()

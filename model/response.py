@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ Conversion = Callable[[Tensor], Tensor]
 
 LARGEST_DIP = 1e-3  # of a measured table's range: falls smaller than this are noise
 TABLE_SIZES = (2, 1 << 20)
-BLACK_CODE = 1.5 / 255  # encoded, as all below; this and lower codes hold black
+BLACK_CODE = 1.5 / 255  # encoded, as all below; this and lower codes of 8 bits hold black
 # Where codes were compressed, more of them hold black, the more so where the camera's curve is not known; and what
 # they stand for may have had so much light.
 CURVED_BLACK_CODE, LOSSY_BLACK_CODE, LOSSY_MOST = 4 / 255, 8 / 255, 0.01
@@ -39,6 +40,7 @@ class ResponseCurve:
         clip_code: Encoded value at which the sensor clips, above 0 up to 1; brighter ones count as clipped.
         black_code: Encoded value of no light in R, G and B; its light is taken off, and what is left stretched, so that
             the clip level stays.
+        power: Exponent from encoded values to light where the curve is a pure power, None elsewhere.
     """
 
     name: str
@@ -46,6 +48,7 @@ class ResponseCurve:
     to_code: Conversion
     clip_code: float = 1.0
     black_code: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    power: float | None = None
 
     def linearize(self, encoded: Tensor) -> Tensor:
         """Turn encoded values into light.
@@ -87,7 +90,7 @@ class ResponseCurve:
         Returns:
             Encoded with 1/2.2, 0..1, 1.0 = clip level, same shape.
         """
-        if self.to_light is _power_to_light and self.clip_code == 1.0 and not any(self.black_code):
+        if self.power == GAMMA and self.clip_code == 1.0 and not any(self.black_code):
             return encoded
         return self.linearize(encoded).pow_(1 / GAMMA)
 
@@ -99,7 +102,7 @@ class ResponseCurve:
             lossy: Whether codes were compressed with losses. Cameras with a tone curve compress, and their darks are
                 off by more than a code; so any curve but a pure power counts as such.
         """
-        plain = self.to_light is _power_to_light
+        plain = self.power is not None
         lossy = lossy or not plain
         dark_error, code_error = LOSSY_ERRORS if lossy else (ROUNDING, ROUNDING)
         steps = 2**bits - 1
@@ -111,7 +114,7 @@ class ResponseCurve:
         floor = float((step - slope * signal)[between < DARK_CODES].clamp(min=0).mean())
         if lossy:
             floor = max(floor, float(step[between < DARK_CODES].mean()))
-        black_code = (LOSSY_BLACK_CODE if plain else CURVED_BLACK_CODE) if lossy else BLACK_CODE
+        black_code = (LOSSY_BLACK_CODE if plain else CURVED_BLACK_CODE) if lossy else BLACK_CODE * 255 / steps
         begins, ends = (float(light[round(code * steps)]) for code in CLIP_CODES)
         above_floor = (
             codes.new_tensor(self.black_code).view(3, 1, 1) + round(black_code * steps) / steps * self.clip_code
@@ -137,13 +140,18 @@ class ResponseCurve:
 
 def gamma_curve(*, clip_code: float = 1.0) -> ResponseCurve:
     """A pure power of 2.2."""
-    return ResponseCurve("gamma2.2", _power_to_light, _power_to_code, clip_code)
+    return power_curve(GAMMA, clip_code=clip_code)
+
+
+def linear_curve(*, clip_code: float = 1.0) -> ResponseCurve:
+    """Codes in proportion to light, as sensors have them."""
+    return power_curve(1.0, clip_code=clip_code)
 
 
 def power_curve(power: float, *, clip_code: float = 1.0) -> ResponseCurve:
-    """A pure power."""
-    name = f"gamma{power:.3g}"
-    return ResponseCurve(name, lambda codes: codes.pow(power), lambda light: light.pow(1 / power), clip_code)
+    """A pure power, from encoded values to light; a power of 1 is called linear."""
+    to_light, to_code = _raising(power), _raising(1 / power)
+    return ResponseCurve("linear" if power == 1 else f"gamma{power:.3g}", to_light, to_code, clip_code, power=power)
 
 
 def srgb_curve(*, clip_code: float = 1.0) -> ResponseCurve:
@@ -223,9 +231,7 @@ def _find_in(row: Tensor, light: Tensor) -> Tensor:
     return above - 1 + ((values - low) / (high - low).clamp(min=torch.finfo(row.dtype).tiny)).clamp(0, 1)
 
 
-def _power_to_light(codes: Tensor) -> Tensor:
-    return codes.pow(GAMMA)
-
-
-def _power_to_code(light: Tensor) -> Tensor:
-    return light.pow(1 / GAMMA)
+@cache
+def _raising(power: float) -> Conversion:
+    """The same function each time, so that equal curves are equal."""
+    return lambda values: values.pow(power)

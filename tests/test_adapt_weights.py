@@ -8,6 +8,7 @@ from support.recipes import guided_samples
 from torch import Tensor, nn
 
 from model.color import mu_law
+from model.correction import stack_guide, unstack_correction
 from model.lite import LiteNet
 from model.merge import Merge
 from model.neighbors import candidate_keys
@@ -49,7 +50,9 @@ def test_lite_sees_and_corrects_the_same_where_frames_of_one_role_are_equal() ->
     for network, keys in ((two, list(candidate_keys(2))), (three, roles)):
         full = torch.cat([shared, *(views[key] for key in keys)], dim=1)
         with torch.no_grad():
-            correction, gates = network._predict(full, torch.cat([evidence, *(agreement[key] for key in keys)], dim=1))
+            guide = stack_guide(full, torch.cat([evidence, *(agreement[key] for key in keys)], dim=1))
+            output = network.tail(network.body(network.stem(guide)))
+            correction, gates = unstack_correction(output, (16, 24))
         blended = sum(gates[:, 3 + place, None] * views[key] for place, key in enumerate(keys))
         answers.append((correction, gates[:, :3], blended))
     for ours, theirs in zip(*answers, strict=True):
@@ -85,7 +88,7 @@ def _summed(merge: nn.Module, features: Tensor) -> Tensor:
     return total
 
 
-@pytest.mark.parametrize("design", ["lite", "lanhdr"])
+@pytest.mark.parametrize("design", ["lite", "small", "lanhdr"])
 def test_there_and_back_is_the_identity(design: str) -> None:
     torch.manual_seed(0)
     config = NetworkConfig(design=design, output="guided", channels=8, pyramid_channels=4)  # type: ignore[arg-type]

@@ -134,3 +134,21 @@ def test_brackets_of_a_real_camera(shared: Path, short: str, long: str) -> None:
     off = (light[:3] / light[3]).log2() - (torch.tensor([0.0108, 0.0527, 0.3336]) / 0.1427).log2()
     assert off.abs().max() < 0.6
     assert abs(off[2]) < 0.2
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_contrast_that_compression_takes_from_dark_texture_is_no_curve(given: bool) -> None:
+    def filmed(exposure: float, seed: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        coarse = 2.0 ** (2 * torch.randn(3, 10, 16, generator=torch.Generator().manual_seed(0)))
+        fine = 2.0 ** torch.randn(3, 80, 128, generator=torch.Generator().manual_seed(1))
+        light = 0.02 * coarse.repeat_interleave(8, 1).repeat_interleave(8, 2) * fine * exposure
+        code = (light + 5e-4 * torch.randn(light.shape, generator=generator)).clamp(0, 1) ** (1 / 2.2)
+        blurred = torch.nn.functional.avg_pool2d(code.clamp(0, 1) ** 2.2, 5, 1, 2, count_include_pad=False) ** (1 / 2.2)
+        return torch.where(code.amax(0) < 0.25, blurred, code)
+
+    shots = [Shot(filmed((1.0, 8.0)[k % 2], k), Fraction(k, 24)) for k in range(16)]
+    exposures = FrameExposures(ExposureCycle((1.0, 8.0))) if given else None
+    found = estimate_camera(shots, exposures=exposures)
+    assert found.curve.name == "gamma2.2"
+    assert found.exposures is None  # so that brightness says them

@@ -15,7 +15,7 @@ from model.analysis.response import (
     response_of_pairs,
 )
 from model.errors import ResponseError
-from model.response import ResponseCurve, bt709_curve, gamma_curve, power_curve, srgb_curve, table_curve
+from model.response import ResponseCurve, bt709_curve, gamma_curve, linear_curve, power_curve, srgb_curve, table_curve
 
 
 def estimate_response(
@@ -96,6 +96,13 @@ def test_another_power_is_recognized_where_exposures_are_known(power: float) -> 
     truth = power_curve(power)
     assert stops_off(estimated(truth, 1.0, 8.0).curve, truth) < 0.03
     assert stops_off(gamma_curve(), truth) > 0.15
+
+
+@pytest.mark.parametrize("ratio", [4.0, 8.0, 16.0])
+def test_linear_codes_are_recognized_where_exposures_are_known(ratio: float) -> None:
+    found = estimated(linear_curve(), 1.0, ratio)
+    assert found.curve.name == "linear"
+    assert found.sure
 
 
 def test_exposures_slightly_off_are_no_other_power() -> None:

@@ -1,5 +1,7 @@
 """The black level: found where both exposures have it, and not in ordinary clips."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -63,7 +65,7 @@ def test_a_floor_that_only_few_samples_reach_is_none() -> None:
 
 def with_floor(curve: ResponseCurve) -> ResponseCurve:
     red, green, blue = (code / 255 for code in NIGHT)
-    return ResponseCurve(curve.name, curve.to_light, curve.to_code, curve.clip_code, (red, green, blue))
+    return replace(curve, black_code=(red, green, blue))
 
 
 @pytest.mark.parametrize("curve", [gamma_curve(), srgb_curve(clip_code=0.9)])

@@ -1,5 +1,6 @@
 """Brightness steps between frames: their size, what they are blind to, and when they say that they don't know."""
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -86,3 +87,16 @@ def test_large_pictures_are_sampled_but_flat_ones_stay_exact() -> None:
     light = LightMeter().measure(torch.full((3, 720, 1280), 0.5), Fraction(0))
     assert light.mean == pytest.approx(0.5**2.2, rel=1e-5)
     assert light.clipped == 0
+
+
+@pytest.mark.parametrize("ratio", [8, 32, 64, 100])
+def test_noise_near_black_does_not_make_steps_smaller(ratio: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    light = (0.5 * torch.rand(3, 28, 48, generator=generator) ** 2).repeat_interleave(4, 1).repeat_interleave(4, 2)
+
+    def filmed(exposure: float) -> Tensor:
+        noisy = light * exposure + 0.002 * torch.randn(light.shape, generator=generator)
+        return (noisy.clamp(0, 1) ** (1 / 2.2) * 255).round() / 255
+
+    step = measure_step(glance(filmed(1 / ratio)), glance(filmed(1.0)))
+    assert step.stops == pytest.approx(math.log2(ratio), abs=0.03)

@@ -78,7 +78,7 @@ def empty_video(path: Path) -> None:
         ("sound.m4a", r"sound.m4a holds no video \(only audio\): pass a file with pictures"),
         ("none.mp4", "none.mp4 .*: (check|pass)"),
         ("none.avi", "none.avi.*: (check|pass)"),
-        ("folder", "folder .*folder holds no pictures: PNG, TIFF, JPEG and OpenEXR are read"),
+        ("folder", "folder .*folder holds no pictures: PNG, TIFF, JPEG, OpenEXR, BMP and camera raw are read"),
     ],
 )
 def test_what_is_no_clip(tmp_path: Path, weights: Path, untouched: Path, name: str, message: str) -> None:
@@ -127,7 +127,7 @@ def test_a_clip_shorter_than_a_period(tmp_path: Path, weights: Path, untouched: 
         ((*EXPOSURES, "--device", "gpu"), "'gpu' is no device; pass auto, cpu"),
         ((*EXPOSURES, "--scale", "0"), "'0' must be a finite number above 0"),
         ((*EXPOSURES, "--scale", "nan"), "'nan' must be a finite number above 0"),
-        ((*EXPOSURES, "--size", "huge"), "'huge' is not one of 'lite', 'base'"),
+        ((*EXPOSURES, "--size", "huge"), "'huge' is not one of 'lite', 'small', 'base'"),
         ((*EXPOSURES, "--start-number", "-1"), "-1 is not in the range"),
         ((*EXPOSURES, "--threads", "0"), "0 is not in the range"),
     ],

@@ -57,6 +57,19 @@ def test_sixteen_bits_arrive(tmp_path: Path) -> None:
     np.testing.assert_allclose(pixels, (codes / 65535) ** 2.2 * 8, rtol=6e-4)  # half float
 
 
+@pytest.mark.parametrize(("response", "power"), [("linear", 1.0), ("gamma24", 2.4)])
+def test_a_named_power_gives_the_light_of_both_exposures(tmp_path: Path, response: str, power: float) -> None:
+    light = np.random.default_rng(0).uniform(0.05, 1.0, (24, 32, 3))
+    for number in range(4):
+        codes = (65535 * (light * (1 / 8, 1)[number % 2]) ** (1 / power)).round().astype(np.uint16)
+        write_picture(tmp_path / "in" / f"{number}.tif", codes)
+    assert convert(tmp_path / "in", tmp_path / "o.exr", "--response", response, "--no-deflicker")[0] == 0
+    for number in range(4):
+        pixels, header = read_exr(tmp_path / f"o.{number:04d}.exr")
+        np.testing.assert_allclose(pixels, light, rtol=2e-3)
+        assert header["lanhdr/response"] == {"gamma24": "gamma2.4"}.get(response, response)
+
+
 @pytest.mark.parametrize("listed", ["0.000000\n3.000000\n", "exposure\n" + "1\n8\n" * 4])
 def test_sixteen_bit_tiff_with_a_list_of_exposures_becomes_exr(tmp_path: Path, listed: str) -> None:
     """Short and long frames of one scene must come out the same where neither clips."""
@@ -110,8 +123,11 @@ def spoil(folder: Path, how: str) -> Path:
         ("a gap", r"1 of its numbers missing \(3\): find them, or pass --on-missing skip or repeat"),
         ("mixed sizes", "a.3.png is 16x24, .*a.1.png is 32x24: all pictures of a sequence must have one size"),
         ("cut off", "a.3.png is damaged or of an unknown kind: replace it"),
-        ("no picture", "a.3.png can't be read as a picture .it is no PNG, TIFF, JPEG or OpenEXR.: replace"),
-        ("nothing", "folder .* holds no pictures: PNG, TIFF, JPEG and OpenEXR are read"),
+        (
+            "no picture",
+            "a.3.png can't be read as a picture .it is none of PNG, TIFF, JPEG, .*raw.: replace",
+        ),
+        ("nothing", "folder .* holds no pictures: PNG, TIFF, JPEG, OpenEXR, BMP and camera raw are read"),
         ("a still", r"a.2.png is a single picture: pass its sequence, e.g. '.*a.#.png'"),
     ],
 )

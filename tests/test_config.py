@@ -72,7 +72,7 @@ def _changed(folder: Path, old: str, new: str) -> str:
         ("batch = 8", "batch = 8.5", r"mine\.toml \[optimizer\]: batch is 8\.5: make it a whole number"),
         ("batch = 8", 'batch = "8"', r"batch is '8': make it a whole number"),
         ("lr = 1e-4", "lr = true", r"lr is True: make it a number"),
-        ('size = "base"', 'size = "bass"', r"size is 'bass' \(did you mean 'base'\?\): known are lite, base"),
+        ('size = "base"', 'size = "bass"', r"size is 'bass' \(did you mean 'base'\?\): known are lite, small, base"),
         ('protocol = "paper"', 'protocol = "papper"', r"protocol is 'papper' \(did you mean 'paper'\?\): known are"),
         ("scale = [0.6, 1.2]", "scale = [0.6]", r"scale is \[0\.6\]: make it a list of 2 values"),
         ("scale = [0.6, 1.2]", "scale = [1.2, 0.6]", r"scale is \[1\.2, 0\.6\]: give the smaller value first"),

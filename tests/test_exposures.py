@@ -1,9 +1,12 @@
 """`lanhdr convert` without a word about exposures, with lists of them, and with clips that miss frames."""
 
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -13,11 +16,12 @@ from support.flicker import FlickerMeter
 from test_exposure_cycle import lights, shown
 
 from lanhdr_cli.camera import FirstLook
-from lanhdr_cli.conversion import run
-from lanhdr_cli.exposures import BrightnessPass, find_list, read_exposures
+from lanhdr_cli.conversion import ConvertJob, run
+from lanhdr_cli.exposure_list import find_list, read_exposures
+from lanhdr_cli.exposures import BrightnessPass
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.source import open_source
-from lanhdr_cli.options import FrameRange
+from lanhdr_cli.options import ExposureOptions, FrameRange
 from model.analysis.exposure_cycle import estimate_exposures
 from model.exposure import ExposureCycle, to_ldr
 from model.response import gamma_curve
@@ -148,6 +152,11 @@ def test_a_list_on_the_command_line(tmp_path: Path) -> None:
         ("Frame;Stops\n1;2\n2;0\n3;2\n4;0\n", (4, 1), (0, 1, 0, 1)),
         ("exposure\n2\n8\n2\n8\n", (1, 4), (0, 1, 0, 1)),
         ("time,f_number\n0.01,2\n0.01,4\n0.01,2\n0.01,4\n", (4, 1), (0, 1, 0, 1)),
+        ("frame,time,gain\n0,0.002,1\n1,0.004,4\n2,0.002,1\n3,0.004,4\n", (1, 8), (0, 1, 0, 1)),
+        ("frame,ExposureTime,AnalogueGain\n0,2000,1\n1,4000,4\n2,2000,1\n3,4000,4\n", (1, 8), (0, 1, 0, 1)),
+        ("exposure_time [us];gain_db\n2000;0\n4000;12.0412\n2000;0\n4000;12.0412\n", (1, 8), (0, 1, 0, 1)),
+        ("exposure_us,Gain\n9000,0\n9000,18.0618\n9000,0\n9000,18.0618\n", (1, 8), (0, 1, 0, 1)),
+        ("time,iso\n0.00,100\n0.04,800\n0.08,100\n0.12,800\n", (1, 8), (0, 1, 0, 1)),
     ],
 )
 def test_forms_of_lists(tmp_path: Path, text: str, ratios: tuple[float, ...], phases: tuple[int, ...]) -> None:
@@ -164,9 +173,11 @@ def test_forms_of_lists(tmp_path: Path, text: str, ratios: tuple[float, ...], ph
         (b"", "holds no exposures: it should hold stops of one cycle"),
         (b"1", "needs two values or more, found 1"),
         (b"0 0", "all exposures are 1"),
-        (b"0 x", r"can't be understood \(its columns are 0_x\)"),
+        (b"0 x", r"can't be understood \(its column 0 x is not known"),
         (b"0 3\nx", "can't be understood"),
-        (b"name,size\n1,2\n", r"can't be understood \(its columns are name, size\)"),
+        (b"name,size\n1,2\n", r"its column size is not known; .* gain, gain_db or f_number"),
+        (b"time,light,iso\n1,2,3\n", "its column light is not known"),
+        (b"frame,name\n1,2\n", r"can't be understood \(its columns are frame, name\)"),
         (b"exposure,frame\n1\n", "can't be understood|needs two values"),
         (b"0 99999", "can't be understood|positive"),
         (b"\xff\xfe\x00", "can't be read as text"),
@@ -251,3 +262,103 @@ def test_the_command_line_obeys(tmp_path: Path, clip: Path) -> None:
     assert exposures_of(tmp_path / "a.0001.exr") == [1, 8]
     outcome = invoke(*arguments, "-o", tmp_path / "b.exr", "--frames", "0-1")
     assert "look like 1, 8.8 in the frames" in outcome.stderr
+
+
+def doubled_clip(path: Path) -> tuple[Path, list[int]]:
+    """24 frames per second, shown at 30: every fifth frame shows the one before it again."""
+    shown = [4 * k + place for k in range(4) for place in (0, 1, 2, 3, 3)]
+    with TemporaryDirectory() as folder:
+        pictures = alternating_clip(Path(folder) / "all.mkv", [1.0, 8.0] * 8)
+        with av.open(str(pictures)) as container:
+            frames = list(container.decode(video=0))
+    for frame in frames:
+        frame.pts = None
+    return write_clip(path, [frames[index] for index in shown], rate=30, tags=REC709), shown
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_doubled_frames_keep_their_exposure(tmp_path: Path, given: bool) -> None:
+    source, shown = doubled_clip(tmp_path / "a.mkv")
+    summary = run(job(source, f"{tmp_path}/out/", TWO if given else None), load=identity)
+    assert header_exposures(tmp_path / "out") == pytest.approx([(1, 8)[index % 2] for index in shown], rel=0.03)
+    assert summary.doubled == (4, 9, 14, 19)
+    pictures = [read_exr(path)[0] for path in sorted((tmp_path / "out").glob("*.exr"))]
+    assert (pictures[3] == pictures[4]).all()
+    assert (pictures[2] != pictures[3]).any()
+    part = run(job(source, f"{tmp_path}/part/", TWO if given else None, frames=FrameRange(3, 6)), load=identity)
+    assert part.frames == 4
+    again = [read_exr(path)[0] for path in sorted((tmp_path / "part").glob("*.exr"))]
+    assert all((one == other).all() for one, other in zip(pictures[3:7], again, strict=True))
+
+
+def test_doubled_frames_are_dropped_and_the_rate_is_that_of_before(tmp_path: Path) -> None:
+    source, _ = doubled_clip(tmp_path / "a.mkv")
+    options = ExposureOptions(doubled="drop")
+    summary = run(
+        ConvertJob(source=source, output=str(tmp_path / "out.mp4"), exposures=options, frames=FrameRange(0, 11)),
+        load=identity,
+    )
+    assert (summary.frames, summary.dropped) == (10, 2)
+    assert summary.rate == 24
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx([index / 24 for index in range(10)])
+    run(
+        ConvertJob(source=source, output=f"{tmp_path}/out/", exposures=options, frames=FrameRange(5, 11)), load=identity
+    )
+    assert [path.name for path in sorted((tmp_path / "out").glob("*.exr"))] == [f"a.{k:04d}.exr" for k in range(5, 11)]
+    assert header_exposures(tmp_path / "out") == pytest.approx([1, 8] * 3, rel=0.03)
+
+
+def test_frames_without_another_exposure_nearby_are_converted_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exposures = [8.0] * 12 + [1.0, 8.0] * 6
+    source = alternating_clip(tmp_path / "a.mkv", exposures)
+    weights = save_lite(tmp_path / "lite.safetensors")
+    summary = run(ConvertJob(source=source, output=f"{tmp_path}/out/", weights=weights, device="cpu"))
+    assert header_exposures(tmp_path / "out") == pytest.approx(exposures, rel=0.03)
+    assert summary.unmerged == tuple(range(8))
+    assert "frame 0: one exposure up to frame 11" in caplog.text
+    assert "frames 0-7: converted alone, no frame of another exposure is near" in caplog.text
+    first = read_exr(tmp_path / "out" / "a.0001.exr")[0].astype(np.float32)
+    later = read_exr(tmp_path / "out" / "a.0016.exr")[0].astype(np.float32)
+    middle = (later > 0.05) & (later < 0.8)
+    assert np.median(first[middle] / later[middle]) == pytest.approx(1, abs=0.02)
+
+
+def test_a_list_that_lags_is_moved_and_one_without_gain_is_replaced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = alternating_clip(tmp_path / "a.mkv", [1.0, 8.0] * 8)
+    table = tmp_path / "a.exposures.csv"
+    table.write_text("exposure\n" + "8\n1\n" * 8)
+    run(job(source, f"{tmp_path}/out/"), load=identity)
+    assert header_exposures(tmp_path / "out") == pytest.approx([1, 8] * 8, rel=0.03)
+    assert "the listed exposures are those of 1 frame earlier: they are moved (--no-slips: as listed)" in caplog.text
+    table.write_text("exposure\n" + "1\n2\n" * 8)
+    run(job(source, f"{tmp_path}/gain/"), load=identity)
+    assert header_exposures(tmp_path / "gain") == pytest.approx([1, 8] * 8, rel=0.03)
+    assert "exposures 1, 2 are not those that the frames show: 1, 7.999, which are taken" in caplog.text
+    run(job(source, f"{tmp_path}/listed/", deflicker=False), load=identity)
+    assert header_exposures(tmp_path / "listed") == pytest.approx([1, 2] * 8)
+    assert "they are taken as given" in caplog.text
+
+
+def test_strict_ends_with_code_3_where_something_was_repaired(tmp_path: Path) -> None:
+    fine = alternating_clip(tmp_path / "fine.mkv", [1.0, 8.0] * 8)
+    broken = alternating_clip(tmp_path / "broken.mkv", listed_exposures(16, slip=7))
+    weights = save_lite(tmp_path / "lite.safetensors")
+    common = ("--weights", weights, "--device", "cpu", "--strict", "--json")
+    outcome = invoke("convert", fine, "-o", f"{tmp_path}/fine/", *common)
+    assert outcome.exit_code == 0, outcome.output
+    assert json.loads(outcome.stdout)["warnings"] == []
+    outcome = invoke("convert", broken, "-o", f"{tmp_path}/broken/", *common, "-q")
+    assert outcome.exit_code == 3
+    record = json.loads(outcome.stdout)
+    assert record["frames"] == 16
+    assert "frame 7: one frame missing before it" in record["warnings"][0]
+    assert outcome.stderr == ""
+    outcome = invoke("convert", tmp_path / "none.mkv", "-o", f"{tmp_path}/none/", *common)
+    assert outcome.exit_code == 1
+    assert json.loads(outcome.stdout)["error"].startswith("no such file")

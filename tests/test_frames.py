@@ -163,11 +163,17 @@ def test_every_place_has_its_exposure_although_a_frame_is_missing(period: int, l
         assert [exposures[index] for index in window] == wanted
 
 
-def test_an_exposure_that_pauses_is_taken_from_the_last_frame_that_had_it() -> None:
+def test_an_exposure_that_pauses_is_taken_from_near_frames_only() -> None:
     exposures = [1.0, 8.0] * 3 + [8.0] * 30 + [1.0, 8.0]
     found = built(exposures, length=5, cycle=CYCLES[2])
-    assert found[20][1] == found[20][3] == 4  # the last short frame before the pause
+    assert found[8][1] == found[8][3] == 4  # the last short frame before the pause
+    assert found[12][1] == found[12][3] == 4
+    assert found[13] == (11, 13, 13, 13, 15)
+    assert found[32][1] == found[32][3] == 36  # the first one after it
     assert len(found) == len(exposures)
+    late = built([8.0] * 7 + [1.0, 8.0] * 2, length=5, cycle=ExposureCycle((8.0, 1.0)))
+    assert late[0] == (0, 0, 0, 0, 2)
+    assert late[3][1] == late[3][3] == 7
 
 
 def test_an_exposure_outside_the_cycle() -> None:

@@ -59,6 +59,40 @@ def test_case_punctuation_and_maker_do_not_matter(typed: str, name: str) -> None
     assert named_response(typed, full_range=False).name == name
 
 
+@pytest.mark.parametrize(
+    ("typed", "name", "power"),
+    [
+        *((typed, "linear", 1.0) for typed in ("linear", "Linear", "none", "RAW", "identity", "scene-linear")),
+        *((typed, "linear", 1.0) for typed in ("gamma1", "gamma1.0", "Gamma 1", "1.0", "1")),
+        *((typed, "gamma2.4", 2.4) for typed in ("gamma2.4", "gamma24", "GAMMA-2.4", "gamma_2_4", "2.4")),
+        *((typed, "gamma2.2", 2.2) for typed in ("gamma2.2", "gamma22", "Gamma 2.2")),
+        ("gamma2.6", "gamma2.6", 2.6),
+        ("gamma1.95", "gamma1.95", 1.95),
+        ("gamma3", "gamma3", 3.0),
+    ],
+)
+def test_powers_go_by_the_names_that_people_type(typed: str, name: str, power: float) -> None:
+    curve = named_response(typed, full_range=True)
+    assert curve.name == name
+    assert curve.linearize(signal(0.25, 0.5))[1, 0].tolist() == pytest.approx([0.25**power, 0.5**power], rel=1e-5)
+
+
+@pytest.mark.parametrize("typed", ["rec709", "BT.709", "Rec. 709", "bt-709", "709"])
+def test_rec709_goes_by_the_names_that_people_type(typed: str) -> None:
+    assert named_response(typed, full_range=True).name == "bt709"
+
+
+@pytest.mark.parametrize("typed", ["gamma0.45", "gamma7", "gamma0", "0.45"])
+def test_a_power_that_is_no_camera_is_refused(typed: str) -> None:
+    with pytest.raises(ResponseError, match=r"a power leads from codes to light and is 1 \(linear\) to 3; pass"):
+        named_response(typed, full_range=True)
+
+
+def test_a_quotient_is_no_power() -> None:
+    with pytest.raises(ResponseError, match=r"gamma1/2\.2: no such file"):
+        named_response("gamma1/2.2", full_range=True)
+
+
 def test_an_unknown_curve_lists_near_names() -> None:
     with pytest.raises(ResponseError, match=r"--response S-Log4 is unknown: names near to it are .*S-Log3"):
         named_response("S-Log4", full_range=False)

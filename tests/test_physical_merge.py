@@ -16,6 +16,7 @@ from model.physical_merge import (
     merge_by_variance,
     noise_level,
 )
+from model.response import table_curve
 
 
 def constant(value: float, exposure: float, *, size: int = 32) -> Candidate:
@@ -195,3 +196,12 @@ def test_what_the_reference_knows_is_little_where_it_is_censored() -> None:
         merged(constant(0.5, 8.0)).reference_deviation.mean(),
     )
     assert shown < 0.003 and clipped > 0.3
+
+
+def test_a_curve_that_is_flat_at_the_top_leaves_no_nan() -> None:
+    codes = torch.linspace(0, 1, 256, dtype=torch.float64)
+    curve = table_curve("flat", (codes / 0.9).clamp(max=1) ** 2.2)
+    precision = curve.precision()
+    assert precision.clip_begins == precision.clip_ends == 1
+    noise = NoiseModel(level=torch.ones(1, 1, 1, 1), precision=precision.tensor()[None])
+    assert noise.unclipped(torch.tensor([0.5, 0.999, 1.0]).view(1, 3, 1, 1)).flatten().tolist() == [1, 1, 0]

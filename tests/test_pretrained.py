@@ -301,5 +301,5 @@ def test_a_size_without_any_weights_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize("path", bundled_files(), ids=lambda path: path.stem)
 def test_bundled_weights_are_what_their_name_says(path: Path) -> None:
     config = load_network(path).network.config
-    assert path.stem == f"{'lite' if config.design == 'lite' else 'base'}_{config.nexps}e"
+    assert path.stem == f"{'base' if config.design == 'lanhdr' else config.design}_{config.nexps}e"
     assert bundled_path(nexps=config.nexps).exists()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model.errors import ResponseError
 from model.exposure import CodePrecision, to_radiance
-from model.response import ResponseCurve, bt709_curve, gamma_curve, srgb_curve, table_curve
+from model.response import ResponseCurve, bt709_curve, gamma_curve, linear_curve, power_curve, srgb_curve, table_curve
 
 
 def ramp(low: float = 0.0, high: float = 1.0, *, count: int = 257) -> Tensor:
@@ -149,3 +149,18 @@ def test_losses_of_compression_make_codes_less_precise() -> None:
     assert lossy.slope == pytest.approx(exact.slope * 12 * 0.9**2)
     assert lossy.black > 20 * exact.black and lossy.most >= 0.01
     assert gamma_curve().precision(bits=10).slope == pytest.approx(exact.slope / 16, rel=0.05)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_linear_codes_state_light_to_the_same_step_everywhere(bits: int) -> None:
+    found, step = linear_curve().precision(bits=bits), 1 / (2**bits - 1)
+    for light in (0.01, 0.1, 0.5, 0.9):
+        assert step**2 / 12 * 0.5 < found.floor + found.slope * light < step**2 / 12 * 2.5
+    assert found.black == pytest.approx(2 * step)
+    assert found.clip_begins > 0.94
+
+
+def test_any_power_states_light_as_exactly_as_it_is_coded() -> None:
+    near, plain = power_curve(2.21).precision(), gamma_curve().precision()
+    assert near.slope == pytest.approx(plain.slope, rel=0.05)
+    assert near.black == pytest.approx(plain.black, rel=0.1)

@@ -163,17 +163,6 @@ def test_a_truncated_clip_gives_its_frames_and_a_warning(tmp_path: Path) -> None
     assert "promises 12 frames" in messages or "breaks off" in messages
 
 
-def test_interlaced_pictures_are_refused_with_advice(tmp_path: Path) -> None:
-    path = write_clip(
-        tmp_path / "a.mp4",
-        [gray_frame(100, size=(32, 32)) for _ in range(3)],
-        codec="libx264",
-        options=QUIET_X264 | {"x264-params": "tff=1"},
-    )
-    with pytest.raises(MediaError, match=r"frame 0 is interlaced: deinterlace it first, ffmpeg -i /.*/a.mp4 -vf bwdif"):
-        read_all(path)
-
-
 def test_strict_ends_at_the_first_damage(tmp_path: Path) -> None:
     path = noisy_clip(tmp_path / "a.ts", count=12)
     read_strictly(path)

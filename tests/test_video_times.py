@@ -38,10 +38,9 @@ def video_times(path: Path) -> list[Fraction]:
     ("rate", "base", "pts"),
     [
         (Fraction(30), Fraction(1, 15360), [0, 512, 1024, 2048, 2560, 4096, 4608]),  # frames at varying times
-        (Fraction(25), Fraction(1, 12800), [6400 + 512 * index for index in range(7)]),  # begins after half a second
         (NTSC_FILM, Fraction(1, 24000), [1001 * index for index in range(7)]),
     ],
-    ids=["varying", "late", "23.976"],
+    ids=["varying", "23.976"],
 )
 def test_times_are_those_of_the_clip(
     tmp_path: Path, suffix: str, rate: Fraction, base: Fraction, pts: list[int]

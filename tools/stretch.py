@@ -53,7 +53,7 @@ class Terms:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--recipe", metavar="NAME|FILE.toml", help="What and how to train.  [default: guided_2e or guided_3e]")
 @click.option("--nexps", type=click.IntRange(2, 3), help="Number of exposures in the cycle.")
-@click.option("--size", type=click.Choice(["lite", "base"]), help="Size of the network.")
+@click.option("--size", type=click.Choice(["lite", "small", "base"]), help="Size of the network.")
 @click.option("--data", type=click.Path(file_okay=False), help="Pictures and clips; without it, procedural scenes.")
 @click.option("--validation-data", type=click.Path(file_okay=False), help="Held-out pictures.")
 @click.option("--init", type=click.Path(dir_okay=False), help="Start from these weights.")

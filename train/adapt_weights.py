@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import torch
 
+from model.correction import Channel, correction_channels, guide_channels
 from model.errors import WeightsError
-from model.guided import GuidedLanHdr
-from model.lite import Channel, LiteNet, stem_channels, tail_channels
+from model.guided import GuidedLanHdr, SmallLanHdr
+from model.lite import LiteNet
 from model.network import NetworkConfig
 from model.pretrained import Network, build_network
 
@@ -44,13 +45,16 @@ def adapt_weights(network: Network, nexps: int) -> Network:
 def _channels(network: Network) -> list[tuple[str, int, Sequence[Channel]]]:
     """List the weights that know frames: the name, the dimension that counts channels, and each channel's meaning."""
     config = network.config
+    guide, tail = guide_channels(config.nexps), correction_channels(config.nexps)
     if isinstance(network, LiteNet):
-        tail = tail_channels(config)
-        return [("stem.weight", 1, stem_channels(config)), ("tail.weight", 0, tail), ("tail.bias", 0, tail)]
+        return [("stem.weight", 1, guide), ("tail.weight", 0, tail), ("tail.bias", 0, tail)]
     prefix = "network." if isinstance(network, GuidedLanHdr) else ""
     frames = (*config.neighbors[: config.nexps], 0, *config.neighbors[config.nexps :])
     features = [("features", frame) for frame in frames for _ in range(config.channels)]
     head = f"{prefix}merge.head.weight"
+    if isinstance(network, SmallLanHdr):
+        tails = [(f"{prefix}merge.tail.{name}", 0, tail) for name in ("weight", "bias")]
+        return [(head, 1, [*features, *guide]), *tails]
     guides = network.get_parameter(head).shape[1] - len(features)
     return [(head, 1, [*features, *[("guide", 0)] * guides])]
 

@@ -18,7 +18,7 @@ from train.sampling_config import ExposureDraws, GuidedSampling, Mixture, PaperS
 
 LossName = Literal["paper", "log_mse"]
 ScheduleName = Literal["cosine", "constant"]
-Size = Literal["lite", "base"]
+Size = Literal["lite", "small", "base"]
 Output = Literal["guided", "direct"]
 
 RECIPES = Path(__file__).with_name("recipes")
@@ -35,7 +35,7 @@ class TrainConfig:
     """Everything that decides the numbers of a run, and how it is carried out."""
 
     nexps: int = 2
-    size: Size = "lite"  # for CPUs and real time; `base` is the published size
+    size: Size = "lite"  # for CPUs and real time; `base` is the published size, `small` its parts made small for CPUs
     output: Output = "guided"  # corrects a merged start; `direct` is the published network, see `NetworkConfig`
     loss: LossName = "log_mse"  # per-sample logarithm of the squared error; `paper` is L1, frequency, temporal
     steps: int = 20_000
@@ -76,6 +76,8 @@ class TrainConfig:
         """Return the config of the network that this run trains."""
         if self.size == "base":
             return NetworkConfig(nexps=self.nexps, design="lanhdr", output=self.output)
+        if self.size == "small":
+            return NetworkConfig(nexps=self.nexps, design="small", output=self.output, channels=32, pyramid_channels=6)
         return NetworkConfig(nexps=self.nexps, design="lite", output=self.output, channels=48)
 
     def sample_recipe(self) -> SampleRecipe:

@@ -108,7 +108,7 @@ def _initial_network(config: TrainConfig) -> Network:
         return build_network(config.network_config())
     network = load_network(config.init).network
     if network.config.design != config.network_config().design:
-        size = {"lite": "lite", "lanhdr": "base"}[network.config.design]
+        size = {"lanhdr": "base"}.get(network.config.design, network.config.design)
         raise TrainError(
             f"{config.init} holds a network of size {size}, the run is to train {config.size}: pass --size {size} or "
             "other weights to --init"

@@ -1,5 +1,6 @@
 """`lanhdr convert`: a clip in, HDR video or frames out."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +13,7 @@ from lanhdr_cli.options import (
     DEVICE,
     FILE,
     FRAMES,
+    JSON,
     OVERWRITE,
     POSITIVE,
     THREADS,
@@ -22,6 +24,7 @@ from lanhdr_cli.options import (
     reading_options,
     video_options,
 )
+from model.errors import OFF, LanHdrError
 
 if TYPE_CHECKING:
     from lanhdr_cli.camera import CameraOptions
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from model.pretrained import Size
 
 EPILOG = """INPUT is a video file or an image sequence: a folder, 'frames/*.png' (in quotes), shot.####.tif or
-shot.%04d.tif; PNG, TIFF, JPEG and OpenEXR are read.
+shot.%04d.tif; PNG, TIFF, JPEG, OpenEXR, BMP and camera raw are read; or - for video from standard input.
 
 Names for -o: dir/ makes dir/CLIP.0001.exr and so on; out.exr makes out.0001.exr; out.####.exr and out.%05d.exr set
 the digits; out.1001.exr begins at 1001 (three digits or more behind a dot; MVI_0042.exr makes MVI_0042.0001.exr).
@@ -71,7 +74,9 @@ headers say what clip they are of."""
 @option_group(
     "Network and run",
     option("--weights", type=FILE, metavar="FILE", help="Weights: .safetensors or a published ckpt.pt."),
-    option("--size", type=click.Choice(["lite", "base"]), help="Bundled weights.  [default: as suits the device]"),
+    option(
+        "--size", type=click.Choice(["lite", "small", "base"]), help="Bundled weights.  [default: as suits the device]"
+    ),
     option("--device", type=DEVICE, default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     option(
         "--precision",
@@ -82,6 +87,7 @@ headers say what clip they are of."""
     ),
     THREADS,
     option("--progress/--no-progress", default=True, help="Report progress.  [default: progress]"),
+    JSON,
     option("-q", "--quiet", is_flag=True, help="Print errors only."),
     option("-v", "--verbose", is_flag=True, help="Print what is used."),
 )
@@ -105,6 +111,7 @@ def convert(
     precision: Literal["float32", "bf16"],
     threads: int | None,
     progress: bool,
+    as_json: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -116,7 +123,7 @@ def convert(
     from lanhdr_cli.console import one_line, set_verbosity
     from lanhdr_cli.conversion import ConvertJob, run
 
-    set_verbosity(quiet=quiet, verbose=verbose)
+    remarks = set_verbosity(quiet=quiet, verbose=verbose)
     job = ConvertJob(
         source=source,
         output=output,
@@ -137,6 +144,15 @@ def convert(
         threads=threads,
         show_progress=progress and not quiet,
     )
-    summary = run(job)
-    if not quiet:
+    try:
+        summary = run(job)
+    except LanHdrError as error:
+        if as_json:
+            click.echo(json.dumps({"error": one_line(str(error)), "warnings": remarks.messages}, indent=1))
+        raise
+    if as_json:
+        click.echo(json.dumps(summary.record() | {"warnings": remarks.messages}, indent=1))
+    elif not quiet:
         click.echo(one_line(str(summary)))
+    if reading.strict and remarks.messages:
+        click.get_current_context().exit(OFF)

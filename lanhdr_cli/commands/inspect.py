@@ -17,6 +17,7 @@ from lanhdr_cli.options import (
     checked_exposure_options,
     reading_options,
 )
+from model.errors import OFF
 
 if TYPE_CHECKING:
     from lanhdr_cli.camera import CameraOptions
@@ -55,7 +56,7 @@ def inspect(
     from lanhdr_cli.inspection import inspect_clip
     from lanhdr_cli.inspection_report import as_record, lines
 
-    set_verbosity(quiet=quiet, verbose=False)
+    remarks = set_verbosity(quiet=quiet, verbose=False)
     inspection = inspect_clip(
         source, exposures=exposures, reading=reading, camera=camera, threads=threads, plot=plot, overwrite=overwrite
     )
@@ -67,3 +68,5 @@ def inspect(
             unfinished.write_bytes(draw_png(inspection))
     report = (one_line(line) for line in lines(inspection))
     click.echo(json.dumps(as_record(inspection), indent=1) if as_json else "\n".join(report))
+    if reading.strict and remarks.messages:
+        click.get_current_context().exit(OFF)

@@ -39,7 +39,7 @@ _FOLDER = click.Path(file_okay=False)
     "Network and optimization",
     option("--recipe", metavar="NAME|FILE.toml", help="Recipe.  [default: guided_2e or guided_3e]"),
     option("--nexps", type=click.IntRange(2, 3), help="Exposures in the cycle.  [default: the recipe's]"),
-    option("--size", type=click.Choice(["lite", "base"]), help="Network size.  [default: the recipe's]"),
+    option("--size", type=click.Choice(["lite", "small", "base"]), help="Network size.  [default: the recipe's]"),
     option("--steps", type=_POSITIVE, help="Steps of the run, also of a resumed one.  [default: the recipe's]"),
     option("--batch", type=_POSITIVE, help="Samples per step, two windows each.  [default: the recipe's]"),
     option("--patch", type=click.IntRange(min=32), help="Patch size in pixels.  [default: the recipe's]"),

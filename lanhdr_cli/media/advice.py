@@ -12,7 +12,7 @@ UNREAD_PICTURES = frozenset(
     {".webp", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".gif", ".tga", ".dpx", ".cin", ".hdr", ".ppm", ".psd"}
 )
 UNREAD_VIDEO = {
-    ".mlv": "raw video of Magic Lantern: export it as CinemaDNG with MLV App, or by mlv_dump --dng",
+    ".mlv": "raw video of Magic Lantern: export CinemaDNG with MLV App (or mlv_dump --dng), and pass its folder",
     ".braw": "raw video of Blackmagic: export it as ProRes 4444 with DaVinci Resolve",
     ".r3d": "raw video of RED: export it as ProRes 4444 with REDCINE-X PRO or DaVinci Resolve",
     ".crm": "raw video of Canon: export it as ProRes 4444 with Cinema RAW Development or DaVinci Resolve",
@@ -37,8 +37,7 @@ def unread_kind(path: Path) -> str | None:
     """Say what to do with a file of a kind that needs another program first; None if it may be read."""
     suffix = path.suffix.lower()
     if advice := UNREAD_VIDEO.get(suffix):
-        pictures = " and pass the folder of .dng files" if suffix == ".mlv" else ""
-        return f"{path} is {advice}{pictures}"
+        return f"{path} is {advice}"
     return f"{path} is a picture that is not read: {converted([path])}" if suffix in UNREAD_PICTURES else None
 
 

@@ -76,7 +76,7 @@ def read_raw(path: Path, white_balance: WhiteBalance | None) -> Tensor:
         codes = raw.postprocess(
             gamma=(1, 1),
             output_bps=16,
-            output_color=rawpy.ColorSpace.rec2020,
+            output_color=rawpy.ColorSpace.Rec2020,
             no_auto_bright=True,
             adjust_maximum_thr=0.0,  # else the brightest pixel of each picture would be its white
             highlight_mode=rawpy.HighlightMode.Clip,

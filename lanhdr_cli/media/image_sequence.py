@@ -7,17 +7,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby, pairwise, takewhile
+from itertools import chain, groupby, pairwise, takewhile
 from pathlib import Path
 from typing import Literal, Self
 
 from av.video.reformatter import VideoReformatter
 
 from lanhdr_cli.media.advice import converted, missing_file
+from lanhdr_cli.media.code_bits import CONTAINER_BITS, CodeBits, find_code_bits
 from lanhdr_cli.media.details import RAW, sequence_details
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.images import read_header, read_picture
-from lanhdr_cli.media.paths import PLACEHOLDER, is_picture, shell_word
+from lanhdr_cli.media.images import Picture, read_header, read_picture
+from lanhdr_cli.media.mosaic import Pattern, demosaiced
+from lanhdr_cli.media.paths import PLACEHOLDER, content_id, is_picture, shell_word
 from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo
 from lanhdr_cli.media.yuv import BT2020, UNTAGGED
 from train.data.exif import relative_exposures
@@ -25,6 +27,8 @@ from train.data.exif import relative_exposures
 _DIGITS = re.compile(r"\d+")
 _WILDCARD = re.compile(r"[*?\[]")
 _SEPARATORS = "._- "
+LOOKS, LOOK_LENGTH = 10, 3  # runs of pictures that are looked at for the bits of their codes; they hold every exposure
+SENSOR_BITS = range(9, CONTAINER_BITS)
 MOST_NAMED = 5  # ranges of missing numbers that an error lists
 OnMissing = Literal["error", "skip", "repeat"]
 DEFAULT_FPS = Fraction(24)
@@ -82,6 +86,27 @@ def find_pictures(source: Path) -> SequenceFiles:
     if len(files.paths) == 1:
         raise MediaError(f"{source} finds a single picture, {files.paths[0].name}: exposures need two frames or more")
     return files
+
+
+def interleaved(sequences: Sequence[SequenceFiles]) -> SequenceFiles:
+    """Take pictures of several sequences in turn, as cameras store the exposures of a frame in a folder each.
+
+    Raises:
+        MediaError: If there are more of one than of another, or numbers are missing.
+    """
+    first, *_ = sequences
+    for files in sequences:
+        begin = files.paths[0]
+        if len(files.paths) != len(first.paths):
+            counts = f"{len(first.paths)} pictures like {first.paths[0]}, {len(files.paths)} like {begin}"
+            raise MediaError(f"there are {counts}: --interleave takes them in turn, so pass as many of each")
+        steps = {later - earlier for earlier, later in pairwise(files.numbers or ())}
+        if len(steps) > 1:
+            raise MediaError(f"numbers are missing between {begin} and {files.paths[-1].name}: --interleave needs all")
+    paths = tuple(chain.from_iterable(zip(*(files.paths for files in sequences), strict=True)))
+    if len(set(paths)) < len(paths):
+        raise MediaError(f"--interleave: {first.paths[0]} is in two of the sequences: pass different ones")
+    return SequenceFiles(name=first.name, folder=first.folder, paths=paths, numbers=None)
 
 
 def describe_numbers(numbers: Sequence[int]) -> str:
@@ -157,7 +182,7 @@ def _in_natural_order(source: Path, paths: Sequence[Path]) -> SequenceFiles:
     pictures = sorted((path for path in paths if is_picture(path) and path.is_file()), key=_natural_key)
     if not pictures:
         what = f"folder {source} holds" if source.is_dir() else f"pattern {source} finds"
-        raise MediaError(f"{what} no pictures that are read: {converted(paths)}")
+        raise MediaError(f"{what} no pictures: {converted(paths)}")
     folder = pictures[0].parent
     kinds = sorted({path.suffix.lower() for path in pictures})
     if len(kinds) > 1:
@@ -167,7 +192,9 @@ def _in_natural_order(source: Path, paths: Sequence[Path]) -> SequenceFiles:
     blocks = [next(block) for _, block in groupby(pictures, lambda path: (path.parent, _DIGITS.sub("#", path.name)))]
     if len(blocks) > 1 and len(blocks) == len({_DIGITS.sub("#", path.name) for path in blocks}):
         examples = ", ".join(path.name for path in blocks[:3])
-        raise MediaError(f"{source} holds pictures of {len(blocks)} names ({examples}): pass one sequence")
+        turns = " --interleave ".join(shell_word(path.with_name(_DIGITS.sub("*", path.name))) for path in blocks[:3])
+        advice = f"pass one sequence, or if frames were taken in turn, {turns}, that of the first frame first"
+        raise MediaError(f"{source} holds pictures of {len(blocks)} names ({examples}): {advice}")
     numbers = _numbers(pictures)
     if numbers is not None:
         _refuse_doubles(numbers, pictures)
@@ -212,6 +239,9 @@ class ImageSequence:
         path: A folder, a pattern (`frames/*.png`), or a name with a place for the number (`shot.####.tif`).
         fps: Frames per second; None for 24, which is logged.
         on_missing: Where a number is left out: refuse, go on at the next one's time, or repeat the picture before.
+        bits: Bits of the codes in 16-bit pictures; None to find them.
+        bayer: Pattern of the color filters in front of a gray picture's samples; None if there are none.
+        others: Paths of sequences whose pictures follow in turn on each of the first.
 
     Raises:
         MediaError: On entering, if there is no such sequence, numbers are missing, or sizes differ.
@@ -219,15 +249,34 @@ class ImageSequence:
 
     video: Path | None = None
 
-    def __init__(self, path: Path, *, fps: Fraction | None = None, on_missing: OnMissing = "error") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        fps: Fraction | None = None,
+        on_missing: OnMissing = "error",
+        bits: int | None = None,
+        bayer: Pattern | None = None,
+        others: Sequence[Path] = (),
+    ) -> None:
         self.path = path
+        self._bits = bits
+        self._bayer = bayer
+        self._others = others
         self._fps = fps
         self._on_missing = on_missing
         self._reformatter = VideoReformatter()
         self._above_one: set[Path] = set()
 
+    @property
+    def id(self) -> str:
+        """Tells the clip from others by its content."""
+        return content_id(self.paths)
+
     def __enter__(self) -> Self:
         files = find_pictures(self.path)
+        if self._others:
+            files = interleaved([files, *map(find_pictures, self._others)])
         self.folder, self.name = files.folder, files.name
         self.paths, self.numbers = self._frame_files(files)
         headers = {path: read_header(path) for path in files.paths}
@@ -245,7 +294,11 @@ class ImageSequence:
         self._white_balance = first.white_balance
         if any(header.white_balance != first.white_balance for header in headers.values()):
             logger.warning("%s: white balance varies, that of %s is used for all", self.path, files.paths[0].name)
-        kind = read_picture(self.paths[0], reformatter=self._reformatter, white_balance=self._white_balance).format
+        picture = self._read(self.paths[0])
+        if picture.transparent:
+            logger.warning("%s: transparency is left out, colors are taken as they are stored", self.path)
+        kind = picture.format
+        self._code_bits = self._find_bits(picture)
         self.info = VideoInfo(
             width=first.width,
             height=first.height,
@@ -253,8 +306,10 @@ class ImageSequence:
             time_base=1 / rate,
             frames=count,
             description=f"{kind} {size}",
+            bits=self._code_bits.bits if picture.bits == CONTAINER_BITS else picture.bits,
             lossy=kind.startswith("mjpeg"),
             primaries=BT2020 if kind.startswith(RAW) else UNTAGGED,
+            of_sensor=self._code_bits.bits in SENSOR_BITS or self._bayer is not None,
         )
         self.details = sequence_details(*kind.split(), duration_s=float(count / rate))
         if self._fps is None:
@@ -284,14 +339,48 @@ class ImageSequence:
         for index in range(start, count if stop is None else min(stop, count)):
             self.faults.decoded += 1
             path = self.paths[index]
-            picture = read_picture(path, reformatter=self._reformatter, white_balance=self._white_balance)
+            picture = self._read(path)
             height, width = picture.image.shape[1:]
             if (width, height) != (self.info.width, self.info.height):
                 raise MediaError(f"{path} is {width}x{height}, its header says otherwise: replace it")
             if picture.share_above_one > 0:
                 self._above_one.add(path)
-            yield DecodedFrame(index=index, image=picture.image, time=self.times[index])
+            try:
+                image = self._code_bits.scaled(picture.image)
+            except MediaError as error:
+                raise MediaError(f"{path}: {error}") from error
+            if self._bayer:
+                image = demosaiced(image, self._bayer)
+            yield DecodedFrame(index=index, image=image, time=self.times[index])
         self.faults.finished = stop is None or stop >= count
+
+    def _read(self, path: Path) -> Picture:
+        return read_picture(path, reformatter=self._reformatter, white_balance=self._white_balance)
+
+    def _find_bits(self, first: Picture) -> CodeBits:
+        """Look for the bits of the codes in pictures from all over the clip."""
+        if first.bits != CONTAINER_BITS:
+            if self._bits not in (None, first.bits):
+                raise MediaError(f"--bits is for 16-bit pictures, those of {self.path} have {first.bits}: leave it out")
+            return CodeBits()
+        last = max(0, len(self.paths) - LOOK_LENGTH)
+        begins = [round(last * number / (LOOKS - 1)) for number in range(LOOKS)]
+        looked_at = sorted(
+            {begin + step for begin in begins for step in range(LOOK_LENGTH)} & set(range(len(self.paths)))
+        )
+        try:
+            found = find_code_bits((self._read(self.paths[index]).image for index in looked_at), given=self._bits)
+        except MediaError as error:
+            raise MediaError(f"{self.path}: {error}") from error
+        if found.scales and self._bits is None:
+            logger.warning(
+                "%s: no code is above %d, so they are taken as of %d bits: --bits %d (or 16) says it for certain",
+                self.path,
+                found.highest,
+                found.bits,
+                found.bits,
+            )
+        return found
 
     def _frame_files(self, files: SequenceFiles) -> tuple[tuple[Path, ...], tuple[int, ...] | None]:
         """File and number of each frame, as numbers that are missing are treated."""

@@ -17,7 +17,7 @@ from lanhdr_cli.media.camera_raw import WhiteBalance, read_raw, read_raw_header
 from lanhdr_cli.media.details import RAW
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.paths import complete_file, is_camera_raw
-from lanhdr_cli.media.yuv import coding_of, to_rgb
+from lanhdr_cli.media.yuv import coding_of, is_transparent, to_rgb
 from model.exposure import to_ldr
 from train.data.exif import (
     IMAGE_LENGTH,
@@ -33,6 +33,7 @@ from train.data.exif import (
 
 EXR_MAGIC = b"\x76\x2f\x31\x01"
 TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+RAW_BITS = 12  # encoded with 1/2.2 they tell as many shadows apart as the 14 linear ones of a sensor
 SIDEWAYS = (5, 6, 7, 8)  # values of the orientation tag that swap width and height
 DAMAGED = "replace it, or remove it and pass --on-missing skip or repeat"
 
@@ -114,12 +115,16 @@ class Picture:
     Args:
         image: Encoded R, G, B, 0..1, upright, float32, (3, H, W).
         format: Codec and layout of the samples in words.
+        bits: Bits of a code.
         share_above_one: Share of linear values above 1.0, which are clipped here; 0 for encoded pictures.
+        transparent: Whether it has an alpha that is not opaque, which is left out.
     """
 
     image: Tensor
     format: str
+    bits: int = 8
     share_above_one: float = 0.0
+    transparent: bool = False
 
 
 def read_picture(
@@ -127,8 +132,8 @@ def read_picture(
 ) -> Picture:
     """Decode a picture.
 
-    OpenEXR and camera raw are linear already. In OpenEXR a clip level can't be seen in it; 1.0 is taken for it, and what is below is encoded
-    with 1/2.2, as if a camera of this response had made it.
+    OpenEXR and camera raw are linear already, and are encoded with 1/2.2, as if a camera of this response had made
+    them. A clip level can't be seen in OpenEXR; 1.0 is taken for it.
 
     Args:
         reformatter: Keeps swscale's state from picture to picture.
@@ -138,7 +143,7 @@ def read_picture(
         MediaError: If it can't be read.
     """
     if is_camera_raw(path):
-        return Picture(image=to_ldr(read_raw(path, white_balance), 1.0), format=f"{RAW} rgb48le")
+        return Picture(image=to_ldr(read_raw(path, white_balance), 1.0), format=f"{RAW} rgb48le", bits=RAW_BITS)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -157,12 +162,18 @@ def read_picture(
     except (av.FFmpegError, IndexError, StopIteration) as error:
         raise MediaError(f"{path} is damaged or of an unknown kind: {DAMAGED}") from error
     try:
-        image = to_rgb(frame, coding_of(frame), reformatter=reformatter or VideoReformatter())
+        coding = coding_of(frame)
+        image = to_rgb(frame, coding, reformatter=reformatter or VideoReformatter())
     except MediaError as error:
         raise MediaError(f"{path}: {error}") from error
     turns = round(frame.rotation / 90) % 4
     upright = torch.rot90(image, turns, (1, 2)).contiguous() if turns else image
-    return Picture(image=upright, format=f"{name} {frame.format.name}")
+    return Picture(
+        image=upright,
+        format=f"{name} {frame.format.name}",
+        bits=max(8, coding.bits),
+        transparent=is_transparent(frame),
+    )
 
 
 def _read_exr(path: Path, data: bytes) -> Picture:

@@ -28,12 +28,13 @@ from lanhdr_cli.media.hdr10_metadata import (
     with_hevc_metadata,
 )
 from lanhdr_cli.media.paths import ffmpeg_name
-from lanhdr_cli.media.video_reader import FALLBACK_RATE
+from lanhdr_cli.media.video_reader import FALLBACK_RATE, video_stream
 
 KEPT_SOUND_TAGS = ("language", "title", "handler_name", "creation_time")
 KEPT_PICTURE_TAGS = ("language", "creation_time")
 DROPPED_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode"}
 DEFAULT_BIT_RATE_PER_CHANNEL = 96_000
+LEAD_IN_S = Fraction(1, 20)  # before the first picture; decoders of compressed sound begin with it
 # Moved to the front, mp4 and mov play while they load. Matroska must not shift all times for the sake of
 # sound that begins before 0, as AAC does.
 CONTAINER_OPTIONS = {
@@ -91,8 +92,7 @@ def mux_video(pictures: Path, target: Path, *, container: str, plan: MuxPlan, me
             source = stack.enter_context(_open_sound(plan.source))
             tags = {key: value for key, value in source.metadata.items() if key.lower() not in DROPPED_TAGS}
             output.metadata.update(tags)
-            for stream in source.streams.video[:1]:
-                video.metadata.update(_selected(stream.metadata, KEPT_PICTURE_TAGS))
+            video.metadata.update(_selected(video_stream(source, plan.source).metadata, KEPT_PICTURE_TAGS))
             if plan.sound:
                 streams.append(_sound_packets(source, _sound_routes(source, output, container=container), plan))
         if plan.timecode:
@@ -144,9 +144,13 @@ def _picture_packets(
 
 @dataclass(frozen=True, kw_only=True)
 class _SoundRoute:
-    """Stream that sound is copied to, or encoded to as AAC by way of a resampler."""
+    """Stream that sound is copied to, or encoded to as AAC by way of a resampler.
+
+    `lead_in` is the time in seconds, before the first picture, of sound that is needed to decode what comes after.
+    """
 
     output: AudioStream
+    lead_in: Fraction = Fraction(0)
     resampler: AudioResampler | None = None
 
 
@@ -155,8 +159,9 @@ def _sound_routes(source: InputContainer, output: OutputContainer, *, container:
     routes = {}
     for stream in source.streams.audio:
         context = stream.codec_context
+        lead_in = Fraction(0) if context is not None and context.name.startswith("pcm_") else LEAD_IN_S
         if _fits(stream, container):
-            route = _SoundRoute(output=output.add_stream_from_template(stream, opaque=True))
+            route = _SoundRoute(output=output.add_stream_from_template(stream, opaque=True), lead_in=lead_in)
         elif context is None:
             logger.warning("sound stream %d can't be decoded and is left out", stream.index)
             continue
@@ -168,7 +173,7 @@ def _sound_routes(source: InputContainer, output: OutputContainer, *, container:
             encoder.layout = context.layout
             encoder.bit_rate = DEFAULT_BIT_RATE_PER_CHANNEL * context.layout.nb_channels
             resampler = AudioResampler(format=encoder.format, layout=encoder.layout, rate=encoder.sample_rate)
-            route = _SoundRoute(output=added, resampler=resampler)
+            route = _SoundRoute(output=added, lead_in=lead_in, resampler=resampler)
         route.output.metadata.update(_selected(stream.metadata, KEPT_SOUND_TAGS))
         route.output.disposition = Disposition(stream.disposition)
         routes[stream.index] = route
@@ -198,9 +203,9 @@ def _sound_packets(
             continue
         begin = packet.pts * packet.time_base
         end = begin + (packet.duration or 0) * packet.time_base
-        if (plan.end is not None and begin >= plan.end) or (plan.begin and end <= plan.begin):
-            continue
         route = routes[packet.stream_index]
+        if (plan.end is not None and begin >= plan.end) or end <= plan.begin - route.lead_in:
+            continue
         if route.resampler is not None:
             yield from _transcoded(route, cast("Packet[AudioStream]", packet), begin=plan.begin)
             continue

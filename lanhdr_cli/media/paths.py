@@ -1,5 +1,6 @@
 """Names of numbered frames, paths in advice, and files that appear under their name only when complete."""
 
+import hashlib
 import os
 import re
 import shlex
@@ -20,6 +21,7 @@ RAW_SUFFIXES = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2"
 PICTURE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr", ".bmp", *RAW_SUFFIXES})
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of video that is written, as FFmpeg says them
 DEFAULT_DIGITS = 4
+SAMPLE = 1 << 20  # bytes that tell a file from others
 PLACEHOLDER = re.compile(r"%0?(?P<width>\d*)d|(?P<hashes>#+)")
 _NUMBERED = re.compile(
     rf"(?P<prefix>.*\.)(?P<number>\d{{3,}})(?P<suffix>{re.escape(EXR_SUFFIX)})", re.IGNORECASE | re.DOTALL
@@ -204,6 +206,19 @@ def frame_names(
         start=1 if given is None else given - first,
         numbers=numbers or () if given is None else (),
     )
+
+
+def content_id(paths: Sequence[Path]) -> str:
+    """Tell clips apart by the first and the last of their files: size, beginning and end, whatever their names."""
+    digest = hashlib.sha256()
+    for path in dict.fromkeys((paths[0], paths[-1])):
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            digest.update(size.to_bytes(8, "big"))
+            for position in (0, max(0, size - SAMPLE)):
+                file.seek(position)
+                digest.update(file.read(SAMPLE))
+    return digest.hexdigest()[:16]
 
 
 def refuse_existing(paths: Sequence[Path]) -> None:

@@ -1,5 +1,6 @@
 """Video that comes once, through a pipe: kept in a private temporary file while it is read."""
 
+import hashlib
 import logging
 import shutil
 import stat
@@ -10,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO, Self
 
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.video_reader import VideoReader
+from lanhdr_cli.media.video_reader import VideoReader, open_container, video_stream
 
 STANDARD_INPUT = Path("-")
 DEVICE_FOLDERS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
@@ -35,6 +36,15 @@ class StreamReader(VideoReader):
     Raises:
         MediaError: On entering, as `VideoReader`; if it is a terminal, empty, or there is no space for the copy.
     """
+
+    @property
+    def id(self) -> str:
+        """Tells the clip from others by its pictures: programs write other marks into a pipe each time."""
+        digest = hashlib.sha256()
+        with open_container(self.video) as container:
+            for packet in container.demux(video_stream(container, self.path)):
+                digest.update(packet)
+        return digest.hexdigest()[:16]
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -63,7 +73,8 @@ class StreamReader(VideoReader):
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise MediaError(
-                f"{self.path} can't be kept in {self.folder} ({reason}): save it to a file, or set TMPDIR to a larger disk"
+                f"{self.path} can't be kept in {self.folder} ({reason}): "
+                "save it to a file, or set TMPDIR to a folder on a larger disk"
             ) from error
         if self.video.stat().st_size == 0:
             raise MediaError(f"{self.path} is empty: pipe a video into it, or pass a file")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import av
 import torch
@@ -21,15 +21,22 @@ from torch import Tensor
 
 from lanhdr_cli.media.advice import missing_file
 from lanhdr_cli.media.details import video_details
-from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.paths import ffmpeg_name, shell_word
+from lanhdr_cli.media.errors import DamageError, MediaError
+from lanhdr_cli.media.fields import is_combed
+from lanhdr_cli.media.mosaic import Pattern, demosaiced
+from lanhdr_cli.media.paths import content_id, ffmpeg_name, shell_word
 from lanhdr_cli.media.yuv import BT709, HLG_TRANSFER, PQ_TRANSFER, UNTAGGED, coding_of, to_rgb
+
+FieldOrder = Literal["auto", "progressive"]
 
 logger = logging.getLogger(__name__)
 LARGEST_FRAME_STEP = Fraction(3, 2)  # in frame periods; beyond it a frame is missing
 FALLBACK_RATE = Fraction(25)
 FALLBACK_TIME_BASE = Fraction(1, 90000)
-DEINTERLACE = "bwdif=mode=send_frame"
+STILLS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+DEINTERLACE = "estdif=mode=frame"  # within each frame: its neighbors have other exposures
+COMBED_FRAMES = 2  # one alone may be damaged
+FIELDS_LOOKED_AT = 12  # frames, before their fields are said to agree
 LOSSLESS_CODECS = frozenset(
     {"ffv1", "rawvideo", "v210", "v410", "r210", "huffyuv", "ffvhuff", "utvideo", "png", "tiff"}
 )
@@ -74,12 +81,16 @@ class Faults:
     """Counts of faults in a clip; filled while it is read, complete when it has been read to its end.
 
     Args:
-        promised: Number of frames that the file's header names, None if it names none.
+        promised: Number of frames that the file's header names and shows, None if it names none.
+        interlaced: Number of frames that are flagged as interlaced.
+        combed: Number of those whose fields differ.
     """
 
     promised: int | None = None
     decoded: int = 0
     corrupt: int = 0
+    interlaced: int = 0
+    combed: int = 0
     undecodable: int = 0
     gaps: int = 0
     first_gap: int = 0
@@ -129,12 +140,15 @@ class VideoInfo:
         rate: Frames per second, None if unknown.
         time_base: Unit of times in seconds.
         frames: Number of frames, an estimate unless the header names it, None if unknown.
+        start: Time in seconds that a video made of the clip begins with.
         timecode: Time code of the first frame, None if there is none.
         pixel_aspect: Width of an upright picture's pixel over its height.
         quarter_turns: Turns of 90 degrees, counter-clockwise, that make a stored picture upright.
         full_range: Whether black and white are the extreme codes.
         primaries: Code of ITU-T H.273 table 2, 2 if untagged.
+        bits: Of a code.
         lossy: Whether compression altered the codes.
+        of_sensor: Whether codes seem to be a sensor's own: they have fewer bits than their files, or are a mosaic.
     """
 
     width: int
@@ -142,6 +156,7 @@ class VideoInfo:
     rate: Fraction | None
     time_base: Fraction
     frames: int | None
+    start: Fraction = Fraction(0)
     timecode: str | None = None
     pixel_aspect: Fraction = Fraction(1)
     quarter_turns: int = 0
@@ -150,6 +165,7 @@ class VideoInfo:
     primaries: int = UNTAGGED
     bits: int = 8
     lossy: bool = False
+    of_sensor: bool = False
 
 
 class VideoReader:
@@ -158,7 +174,9 @@ class VideoReader:
     Args:
         threads: Threads of the decoder, 0 for its own choice.
         hwaccel: Hardware decoder to try, `auto` or FFmpeg's name of its kind; None for none.
+        field_order: `auto` to look for combs where frames are flagged as interlaced, or `progressive`.
         strict: Whether damage is an error.
+        bayer: Pattern of the color filters in front of a gray picture's samples; None if there are none.
 
     Raises:
         MediaError: On entering, if the file is missing, is no video, or no picture of it can be decoded.
@@ -167,12 +185,23 @@ class VideoReader:
     numbers: tuple[int, ...] | None = None
     exposures: list[float] | None = None
 
-    def __init__(self, path: Path, *, threads: int = 0, hwaccel: str | None = None, strict: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int = 0,
+        hwaccel: str | None = None,
+        field_order: FieldOrder = "auto",
+        strict: bool = False,
+        bayer: Pattern | None = None,
+    ) -> None:
         self.path, self.folder, self.name = path, path.parent, path.stem
         self.video = path
         self._threads = threads
         self._hwaccel = hwaccel
+        self._field_order = field_order
         self._strict = strict
+        self._bayer = bayer
         self._reformatter = VideoReformatter()
         self._warnings: set[str] = set()
 
@@ -181,14 +210,19 @@ class VideoReader:
         """The file."""
         return (self.video,)
 
+    @property
+    def id(self) -> str:
+        """Tells the clip from others by its content."""
+        return content_id(self.paths)
+
     def __enter__(self) -> Self:
         self._open()
         try:
             self._first = next(self._decoding, None)
             if self._first is None:
                 raise MediaError(f"{self.path}: not one frame can be decoded: check that the file is complete")
-            self._refuse_interlaced(self._first)
-            self.info = _describe(self._container, self._stream, self._first)
+            self._tell_other_streams()
+            self.info = _describe(self._container, self._stream, self._first, of_sensor=self._bayer is not None)
             self.details = video_details(self._container, self._stream, self._first)
         except BaseException:
             self._container.close()
@@ -216,6 +250,7 @@ class VideoReader:
         for index, frame in enumerate(chain(filter(None, [first]), decoding)):
             first = None
             if stop is not None and index >= stop:
+                self._tell_fields()
                 return
             time = self._note(frame)
             if index >= start:
@@ -223,6 +258,7 @@ class VideoReader:
             if decoding is not self._decoding:  # another pass has begun
                 return
         self.faults.finished = True
+        self._tell_fields()
         self._refuse_faults()
         if start >= self.faults.decoded:
             raise MediaError(f"{self.path} has only {self.faults.decoded} frames, {start} is behind its end")
@@ -240,6 +276,12 @@ class VideoReader:
         self._beginning: tuple[int | None, ...] = ()
         self._decoding = self._decoded(container.demux(self._stream))
 
+    def _tell_other_streams(self) -> None:
+        moving = [stream for stream in self._container.streams.video if not stream.disposition & STILLS]
+        if len(moving) > 1:
+            chosen = f"stream {self._stream.index} ({self._stream.codec_context.name})"
+            self._warn_once(f"the file holds {len(moving)} streams of pictures: {chosen} is converted")
+
     def _rewind(self) -> None:
         """Go back to the first packet, by opening the file once more where seeking leads elsewhere."""
         pts, dts, *_ = self._beginning
@@ -255,14 +297,14 @@ class VideoReader:
             self._open()
 
     def _decoded(self, packets: "Iterable[Packet[VideoStream]]") -> Iterator[av.VideoFrame]:
-        self.faults = Faults(promised=self._stream.frames or None)
+        self.faults = Faults(promised=_promised_frames(self._container, self._stream))
         try:
             for packet in packets:
                 self._beginning = self._beginning or _identity(packet)
                 try:
                     frames = packet.decode()
                 except av.FFmpegError:
-                    self.faults.undecodable += 1
+                    self.faults.undecodable += not packet.is_discard
                     continue
                 yield from frames
         except av.FFmpegError as error:
@@ -281,22 +323,35 @@ class VideoReader:
         faults.last_time = time
         faults.decoded += 1
         faults.corrupt += frame.is_corrupt
-        self._refuse_interlaced(frame)
+        if frame.interlaced_frame and self._field_order == "auto":
+            self._compare_fields(frame)
         self._refuse_faults()
         return time
 
-    def _refuse_interlaced(self, frame: av.VideoFrame) -> None:
-        if frame.interlaced_frame:
-            source = shell_word(self.path, for_ffmpeg=True)
-            target = shell_word(self.path.with_name(f"{self.path.stem}.progressive.mkv"), for_ffmpeg=True)
+    def _compare_fields(self, frame: av.VideoFrame) -> None:
+        """Refuse pictures of two fields; those of one moment, as 25PsF has them, pass."""
+        faults = self.faults
+        faults.interlaced += 1
+        faults.combed += is_combed(frame)
+        if faults.combed == COMBED_FRAMES:
+            kept = self.path if self.path == self.video else Path("saved.mkv")  # a pipe is to be saved first
+            source = shell_word(kept, for_ffmpeg=True)
+            target = shell_word(kept.with_name(f"{kept.stem}.progressive.mkv"), for_ffmpeg=True)
             raise MediaError(
-                f"{self.path}: frame {self.faults.decoded} is interlaced: deinterlace it first, "
-                f"ffmpeg -i {source} -vf {DEINTERLACE} -c:v ffv1 -c:a copy {target}"
+                f"{self.path}: frame {faults.decoded - 1} is interlaced, its fields differ: deinterlace it first, "
+                f"ffmpeg -i {source} -vf {DEINTERLACE} -c:v ffv1 -c:a copy {target}, "
+                "or pass --field-order progressive if they are of one moment"
             )
+        if faults.interlaced == FIELDS_LOOKED_AT:
+            self._tell_fields()
+
+    def _tell_fields(self) -> None:
+        if self.faults.interlaced:
+            self._warn_once("the stream is flagged as interlaced, but its fields agree: it is taken as progressive")
 
     def _refuse_faults(self) -> None:
         if self._strict and (messages := self.faults.messages()):
-            raise MediaError(f"{self.path}: {messages[0]}; leave out --strict to go on")
+            raise DamageError(f"{self.path}: {messages[0]}; leave out --strict to go on")
 
     def _image(self, frame: av.VideoFrame, index: int) -> Tensor:
         coding = coding_of(frame)
@@ -306,6 +361,8 @@ class VideoReader:
         if frame.color_trc in (PQ_TRANSFER, HLG_TRANSFER):
             self._warn_once("the stream is tagged as HDR (PQ or HLG) but is taken as gamma 2.2")
         image = to_rgb(frame, coding, reformatter=self._reformatter)
+        if self._bayer:
+            image = demosaiced(image, self._bayer)
         if self.info.quarter_turns:
             image = torch.rot90(image, self.info.quarter_turns, (1, 2)).contiguous()
         height, width = image.shape[1:]
@@ -327,26 +384,48 @@ def _identity(packet: "Packet[VideoStream]") -> tuple[int | None, ...]:
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Find the moving pictures in an open file.
+    """Find the moving pictures in an open file: no cover, no thumbnail, and the main ones if there are several.
 
     Raises:
         MediaError: If there are none, or no decoder for them.
     """
-    moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    moving = [stream for stream in container.streams.video if not stream.disposition & STILLS]
     if not moving:
         kinds = ", ".join(sorted({stream.type for stream in container.streams}))
         content = f"only {kinds}" if kinds else "nothing at all"
         raise MediaError(f"{path} holds no video ({content}): pass a file with pictures")
-    if moving[0].codec_context is None:
+    decodable = [stream for stream in moving if stream.codec_context is not None]
+    if not decodable:
         raise MediaError(f"{path}: there is no decoder for its video: convert it to H.264, HEVC or ProRes first")
-    return moving[0]
+    candidates = [stream for stream in decodable if stream.frames != 1] or decodable
+    best = container.streams.best("video")
+    return next((stream for stream in candidates if best is not None and stream.index == best.index), candidates[0])
 
 
-def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> VideoInfo:
+def _promised_frames(container: InputContainer, stream: VideoStream) -> int | None:
+    """Count the frames that the header names, less those that edit lists of mp4 and mov hide; None if it names none."""
+    if stream.frames and "mov" in container.format.name.split(","):
+        return sum(not entry.is_discard for entry in stream.index_entries) or stream.frames
+    return stream.frames or None
+
+
+def _start(container: InputContainer, first: av.VideoFrame) -> Fraction:
+    """Find the time that becomes 0: that of the first picture, unless pictures or sound begin at 0 or wait for it."""
+    time = Fraction(0) if first.pts is None or first.time_base is None else first.pts * first.time_base
+    sounds = [
+        stream.start_time * stream.time_base
+        for stream in container.streams.audio
+        if stream.start_time is not None and stream.time_base is not None
+    ]
+    return time if time < 0 or min([time, *sounds]) > 0 else Fraction(0)
+
+
+def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFrame, *, of_sensor: bool) -> VideoInfo:
     rate = stream.guessed_rate or stream.average_rate
     duration = None if container.duration is None else Fraction(container.duration, av.time_base)
     if stream.duration is not None and stream.time_base is not None:
         duration = stream.duration * stream.time_base
+    frames = _promised_frames(container, stream)
     tags = [stream.metadata, container.metadata, *(other.metadata for other in container.streams)]
     aspect = stream.sample_aspect_ratio or Fraction(1)
     quarter_turns = round(first.rotation / 90) % 4
@@ -356,7 +435,8 @@ def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFra
         height=first.width if lying else first.height,
         rate=rate,
         time_base=stream.time_base or FALLBACK_TIME_BASE,
-        frames=stream.frames or (None if rate is None or duration is None else round(duration * rate)),
+        frames=frames or (None if rate is None or duration is None else round(duration * rate)),
+        start=_start(container, first),
         timecode=next((tag["timecode"] for tag in tags if "timecode" in tag), None),
         pixel_aspect=1 / aspect if lying else aspect,
         quarter_turns=quarter_turns,
@@ -365,4 +445,5 @@ def _describe(container: InputContainer, stream: VideoStream, first: av.VideoFra
         primaries=int(first.color_primaries),
         bits=max(component.bits for component in first.format.components),
         lossy=stream.codec_context.name not in LOSSLESS_CODECS,
+        of_sensor=of_sensor,
     )

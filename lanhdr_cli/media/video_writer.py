@@ -92,7 +92,7 @@ class VideoFile:
             time: Presentation time in seconds.
         """
         if self._begin is None:  # a range that begins later begins anew at 0
-            self._begin = (index, time if index else Fraction(0))
+            self._begin = (index, time if index else self._origin.info.start)
         self._last = time - self._begin[1]
         self._work.put((picture, self._last))
 

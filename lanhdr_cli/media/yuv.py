@@ -106,6 +106,18 @@ def to_rgb(frame: VideoFrame, coding: Coding, *, reformatter: VideoReformatter) 
     return codes.clamp_(0, 1).expand(3, -1, -1).contiguous()
 
 
+def is_transparent(frame: VideoFrame) -> bool:
+    """Tell whether a picture of packed RGB or gray has an alpha that is not opaque everywhere."""
+    form = frame.format
+    samples = len(form.components)
+    if samples not in (2, 4) or len(frame.planes) != 1 or form.has_palette:
+        return False
+    bits = form.components[0].bits
+    codes = _plane(frame.planes[0], form.name, bits, samples=samples)
+    alpha = codes[:, 0 if form.name.startswith("a") else samples - 1 :: samples]
+    return bool(alpha.min() < (1 << bits) - 1)
+
+
 def _from_ycbcr(frame: VideoFrame, coding: Coding, *, reformatter: VideoReformatter) -> Tensor:
     """ITU-R BT.709-6 item 3.3 solved for R, G, B.
 

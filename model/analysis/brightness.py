@@ -20,6 +20,8 @@ CLIPPED_SHARE = 0.01
 # Darker cells hold more noise, so that they are looked at only if there are too few others.
 FLOORS = (8e-3, 4e-3, 2e-3, 1e-3)
 ENOUGH_SHARE, LEAST_SHARE = 0.06, 0.004
+CHOSEN_SHARE, CHOICES = 0.02, 2
+LEAST_STEP = 2.0  # stops; below it the darker picture is above its noise where the brighter one is not clipped
 UNKNOWN = (0.0,) * 5
 
 
@@ -164,6 +166,8 @@ def _cell_step(first: Glance, second: Glance, *, difference: float) -> Step:
     if share < LEAST_SHARE:
         return _histogram_step(first, second, difference=difference)
     before, after = first.linear.clamp(min=1e-7).log2(), second.linear.clamp(min=1e-7).log2()
+    good = _chosen_by_brighter(first, second, good, before=before, after=after)
+    share = float(good.float().mean())
     ratios, levels = (after - before)[good], (after + before)[good]
     stops = ratios.median()
     spread = float((ratios - stops).abs().median())
@@ -171,6 +175,26 @@ def _cell_step(first: Glance, second: Glance, *, difference: float) -> Step:
     ranges = ((-math.inf, dark), (dark, bright), (bright, math.inf), (-math.inf, darkest), (brightest, math.inf))
     parts = tuple(float(ratios[(levels >= low) & (levels <= high)].median() - stops) for low, high in ranges)
     return Step(float(stops), spread, share, parts, difference)
+
+
+def _chosen_by_brighter(first: Glance, second: Glance, good: Tensor, *, before: Tensor, after: Tensor) -> Tensor:
+    """Choose the cells anew where noise in the darker picture chose them: those that noise raised make it too bright.
+
+    The brighter picture says which cells lie above the floor in the darker one.
+
+    Args:
+        good: Cells that are well exposed in both, (3, h, w).
+        before: log2 of the linear cells of `first`, as `after` of `second`.
+    """
+    for _ in range(CHOICES):
+        step = float((after - before)[good].median())
+        if abs(step) < LEAST_STEP:
+            break
+        brighter = (second if step > 0 else first).linear
+        in_both = first.well_exposed(0.0) & second.well_exposed(0.0)
+        choices = [in_both & (brighter >= floor * 2.0 ** abs(step)) for floor in FLOORS]
+        good = next((cells for cells in choices if float(cells.float().mean()) >= CHOSEN_SHARE), good)
+    return good
 
 
 def _histogram_step(first: Glance, second: Glance, *, difference: float) -> Step:

@@ -13,7 +13,15 @@ from model.analysis.black_level import estimate_black
 from model.analysis.brightness import FrameLight, LightMeter
 from model.analysis.camera_curves import GENERIC
 from model.analysis.code_matches import code_histogram, paired_histograms
-from model.analysis.exposure_cycle import PERIODS, SURE_TO, ExposureEstimate, estimate_exposures, follow_exposures
+from model.analysis.exposure_cycle import (
+    PERIODS,
+    SURE_TO,
+    ExposureEstimate,
+    estimate_exposures,
+    follow_exposures,
+    judge_exposures,
+)
+from model.analysis.flicker import measure_correction
 from model.analysis.response import ResponseEstimate, one_thread, response_and_exposures, response_of_pairs
 from model.errors import ExposureError, ResponseError
 from model.exposure import ExposureCycle, FrameExposures
@@ -23,6 +31,9 @@ DOUBTFUL = 0.3  # confidence of exposures that seem to change
 CHANGE = 3.0  # times what a step varies over the picture: so much steps of the same kind differ at most
 LARGEST_ERROR = 0.4  # stops; a curve that explains the frames worse says nothing
 CLEAR_STEP = 4 / 255  # between the mean codes of two exposures
+EVEN = 0.1  # stops between dark and bright parts; gamma 2.2 has up to 0.08, sRGB and cameras' curves 0.2 and more
+FEWEST_STEPS = 6
+GIVEN_WITHIN = 0.15  # stops of a given exposure
 REGULAR = 0.6  # of the variance of mean codes that their place in the cycle explains
 
 Black = tuple[float, float, float]
@@ -93,8 +104,9 @@ def estimate_camera(
         return plain
     pairs = paired_histograms([shot.image for shot in shots], keys)
     estimate = response_and_exposures if exposures is None else response_of_pairs
+    even = steps_are_even(shots, plain.curve, exposures=exposures)
     try:
-        response = estimate(pairs, clip_code=clip_code, black=torch.tensor(level, dtype=torch.float64))
+        response = estimate(pairs, clip_code=clip_code, black=torch.tensor(level, dtype=torch.float64), gamma=even)
     except ResponseError:
         return plain
     if response.error > LARGEST_ERROR:
@@ -105,6 +117,29 @@ def estimate_camera(
         return CameraEstimate(curve, response)
     cycle = ExposureCycle.from_ratios(response.exposures)
     return CameraEstimate(curve, response, FrameExposures.from_phases(cycle, [int(key) for key in keys]))
+
+
+def steps_are_even(shots: Sequence[Shot], curve: ResponseCurve, *, exposures: FrameExposures | None) -> bool:
+    """Whether exposures step by the same ratio in dark and bright parts, if frames are linearised by a curve.
+
+    Means of parts of the picture say it, which compression does not alter; it takes contrast from dark texture, and so
+    bends the codes that histograms match.
+
+    Args:
+        exposures: The exposures if they are known; then the ratio must be theirs.
+    """
+    meter = LightMeter()
+    light = [meter.measure(curve.to_ldr(shot.image.float()), shot.time) for shot in shots]
+    try:
+        steps = estimate_exposures(light) if exposures is None else judge_exposures(light, exposures)
+    except ExposureError:
+        return False
+    if steps.unevenness > EVEN or steps.alternating < FEWEST_STEPS or not steps.sure:
+        return False
+    if exposures is None:
+        return True
+    usual = measure_correction(light, [steps.exposures[index] for index in range(len(light))])
+    return max(abs(stops) for stops in usual.stops.values()) <= GIVEN_WITHIN
 
 
 def exposures_of_camera(frames: Sequence[FrameLight], camera: CameraEstimate) -> tuple[ExposureEstimate, bool]:

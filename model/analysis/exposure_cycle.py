@@ -3,11 +3,12 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from statistics import median
 
 from model.analysis.brightness import FrameLight, Step
+from model.analysis.doubled_frames import find_doubled, without_doubled
 from model.analysis.phases import LEAST_GAP, Slip, decide_phases, find_slips, scale_of
 from model.errors import ExposureError
 from model.exposure import ExposureCycle, FrameExposures, nearest_stop
@@ -20,6 +21,7 @@ LARGEST_OPEN_END = 0.3  # of the brightness range: a cycle ends where it began
 LEAST_SUPPORT = 0.2
 SURE_TO = 0.12  # stops of uncertainty that halve the confidence
 LARGEST_UNEVENNESS = 0.12  # stops; noise makes up to 0.08, sRGB pictures taken for gamma 2.2 have 0.16 or more
+NOISE_UNEVENNESS, NOISE_BEGINS = 0.05, 4.0  # stops more for each stop of the ratio, from so many stops on
 ODD_UNEVENNESS = 0.06  # of clips whose ratio is next to no whole, half or third stop
 PASS_EXPOSURES = "pass them, e.g. --exposures 1,8"
 SAME = 1.05  # a factor; what lies closer together counts as one exposure
@@ -41,6 +43,8 @@ class ExposureEstimate:
             is the one assumed. Response and ratio are ambiguous together, so that this warns of both.
         explained: Share of the brightness steps that agree.
         seen: Number of steps between neighbors that could be measured.
+        alternating: Number of those that agree and lead from one exposure to another.
+        unexplained: Frames whose step from the frame before is not that of their exposures.
     """
 
     exposures: FrameExposures
@@ -50,6 +54,8 @@ class ExposureEstimate:
     unevenness: float
     explained: float
     seen: int
+    alternating: int
+    unexplained: tuple[int, ...] = ()
 
     @property
     def sure(self) -> bool:
@@ -61,7 +67,9 @@ class ExposureEstimate:
         """A doubt about the ratios, empty if there is none."""
         # Two weak signs count as one: cameras are seldom set in odd fractions of a stop.
         usual = all(nearest_stop(ratio) is not None for ratio in self.exposures.ratios)
-        if self.unevenness <= (LARGEST_UNEVENNESS if usual else ODD_UNEVENNESS):
+        # Darks of short frames near black are noise.
+        noise = NOISE_UNEVENNESS * max(0.0, math.log2(max(self.exposures.ratios)) - NOISE_BEGINS)
+        if self.unevenness <= (LARGEST_UNEVENNESS if usual else ODD_UNEVENNESS) + noise:
             return ""
         return (
             f"steps of brightness differ by {self.unevenness:.2f} stops between dark and bright parts: the camera "
@@ -75,12 +83,19 @@ class ExposureEstimate:
         listed = ", ".join(f"{ratio:.3g}" for ratio in ratios)
         stops = ", ".join(f"{math.log2(ratio):.2f}" for ratio in ratios)
         message = f"exposures {listed} (stops {stops}) from the first frame on, confidence {self.confidence:.2f}"
-        if not self.slips:
-            return message
-        count = "1 break" if len(self.slips) == 1 else f"{len(self.slips)} breaks"
-        shown = ", ".join(str(slip) for slip in self.slips[:SLIPS_SHOWN])
-        more = f" and {len(self.slips) - SLIPS_SHOWN} more" if len(self.slips) > SLIPS_SHOWN else ""
-        return f"{message}; {count} in their order: {shown}{more}"
+        doubled = [str(slip.index) for slip in self.slips if slip.kind == "doubled"]
+        breaks = [str(slip) for slip in self.slips if slip.kind != "doubled" or len(doubled) == 1]
+        if breaks:
+            count = "1 break" if len(breaks) == 1 else f"{len(breaks)} breaks"
+            message += f"; {count} in their order: {_first_of(breaks)}"
+        if len(doubled) > 1:
+            message += f"; {len(doubled)} frames show the frame before them again: {_first_of(doubled)}"
+        return message
+
+
+def _first_of(items: Sequence[str]) -> str:
+    more = f" and {len(items) - SLIPS_SHOWN} more" if len(items) > SLIPS_SHOWN else ""
+    return ", ".join(items[:SLIPS_SHOWN]) + more
 
 
 def estimate_exposures(frames: Sequence[FrameLight]) -> ExposureEstimate:
@@ -94,11 +109,13 @@ def estimate_exposures(frames: Sequence[FrameLight]) -> ExposureEstimate:
     Raises:
         ExposureError: If there are too few frames, or brightness does not alternate, or not in such a cycle.
     """
-    if len(frames) < LEAST_FRAMES:
+    doubled = find_doubled(frames)
+    if len(frames) - len(doubled) < LEAST_FRAMES:
         raise ExposureError(f"{len(frames)} frames are too few to find the exposures: {PASS_EXPOSURES}")
-    estimates = [_fit(frames, levels) for period in PERIODS if (levels := _first_levels(frames, period))]
+    distinct = without_doubled(frames, doubled)
+    estimates = [_fit(distinct, levels) for period in PERIODS if (levels := _first_levels(distinct, period))]
     if estimates:
-        return max(estimates, key=lambda estimate: estimate.confidence)
+        return _with_doubled(max(estimates, key=lambda estimate: estimate.confidence), doubled, count=len(frames))
     steps = [abs(frame.steps[0].stops) for frame in frames if frame.steps and frame.steps[0].measured]
     if len(steps) < len(frames) / 4:
         raise ExposureError(
@@ -119,8 +136,37 @@ def follow_exposures(frames: Sequence[FrameLight], cycle: ExposureCycle) -> Expo
         frames: The light of all frames, as `LightMeter` measures it.
         cycle: Exposures, from the clip's first frame on as far as nothing contradicts it.
     """
-    levels = [math.log2(ratio) for ratio in cycle.ratios]
-    return _judge(frames, FrameExposures.from_phases(cycle, decide_phases(frames, levels, start=0)))
+    levels, doubled = [math.log2(ratio) for ratio in cycle.ratios], find_doubled(frames)
+    distinct = without_doubled(frames, doubled)
+    exposures = FrameExposures.from_phases(cycle, decide_phases(distinct, levels, start=0))
+    return _with_doubled(_judge(distinct, exposures), doubled, count=len(frames))
+
+
+def judge_exposures(frames: Sequence[FrameLight], exposures: FrameExposures) -> ExposureEstimate:
+    """Compare exposures whose places in the cycle are known with the light of all frames."""
+    doubled = find_doubled(frames)
+    own = exposures.of_frames(0, len(frames))
+    doubled = frozenset(index for index in doubled if own[index] == own[index - 1])
+    distinct = without_doubled(frames, doubled)
+    phases = tuple(phase for index, phase in enumerate(own.phases) if index not in doubled)
+    return _with_doubled(_judge(distinct, FrameExposures(own.cycle, phases)), doubled, count=len(frames))
+
+
+def _with_doubled(estimate: ExposureEstimate, doubled: frozenset[int], *, count: int) -> ExposureEstimate:
+    """Put frames back that show their predecessor again; they have its exposure."""
+    if not doubled:
+        return estimate
+    kept = [index for index in range(count) if index not in doubled]
+    picture = [place - 1 for place in accumulate(index not in doubled for index in range(count))]
+    phases = tuple(estimate.exposures.phases[place] for place in picture)
+    slips = [replace(slip, index=kept[slip.index], last=kept[slip.last]) for slip in estimate.slips]
+    slips += [Slip(index, "doubled") for index in doubled]
+    return replace(
+        estimate,
+        exposures=FrameExposures(estimate.exposures.cycle, phases, doubled),
+        slips=tuple(sorted(slips, key=lambda slip: slip.index)),
+        unexplained=tuple(kept[index] for index in estimate.unexplained),
+    )
 
 
 def _first_levels(frames: Sequence[FrameLight], period: int) -> list[float]:
@@ -147,12 +193,19 @@ def _levels_around(steps: Sequence[float]) -> list[float]:
     return [level - min(levels) for level in levels]
 
 
+def _as_one(levels: list[float]) -> list[float]:
+    """Take levels that lie together for one exposure that comes twice in the cycle."""
+    groups = [[other for other in levels if abs(other - level) < LEAST_GAP] for level in levels]
+    means = [sum(group) / len(group) for group in groups]
+    return [mean - min(means) for mean in means]
+
+
 def _fit(frames: Sequence[FrameLight], levels: list[float]) -> ExposureEstimate:
     for _ in range(REFINEMENTS):
         phases = decide_phases(frames, levels)
         steps = [median(regular) for regular in _steps_by_phase(frames, phases, levels) if regular]
         if len(steps) == len(levels):
-            levels = _levels_around(steps)
+            levels = _as_one(_levels_around(steps))
     cycle = ExposureCycle(tuple(2.0**level for level in levels))
     return _judge(frames, FrameExposures.from_phases(cycle, decide_phases(frames, levels)))
 
@@ -171,19 +224,22 @@ def _judge(frames: Sequence[FrameLight], exposures: FrameExposures) -> ExposureE
     levels = [math.log2(ratio) for ratio in exposures.cycle.ratios]
     scale = scale_of(frames, levels)
     slips = find_slips(frames, exposures.phases, exposures.period, scale=scale)
-    steps = [
-        (frame.steps[0], levels[after] - levels[before])
-        for (before, after), frame in zip(pairwise(exposures.phases), frames[1:], strict=True)
+    places = enumerate(zip(pairwise(exposures.phases), frames[1:], strict=True), 1)
+    steps = {
+        index: (frame.steps[0], levels[after] - levels[before])
+        for index, ((before, after), frame) in places
         if scale.usable(frame.steps[0])
-    ]
+    }
     seen = len(steps)
-    explained = sum(scale.explains(step, expected) for step, expected in steps) / max(1, seen)
+    unexplained = tuple(index for index, (step, expected) in steps.items() if not scale.explains(step, expected))
+    explained = (seen - len(unexplained)) / max(1, seen)
+    changes = sum(abs(expected) >= LEAST_GAP for index, (_, expected) in steps.items() if index not in unexplained)
     uncertainty = _uncertainty(_steps_by_phase(frames, exposures.phases, levels))
     confidence: float = (
         explained**2
         * min(1.0, 2 * seen / max(1, len(frames) - 1))
         * (1 - 0.5 ** (seen / exposures.period))
-        * max(0.0, 1 - 3 * len(slips) / len(frames))
+        * (1 - len(slips) / len(frames))
         / (1 + uncertainty / SURE_TO)
     )
     return ExposureEstimate(
@@ -191,9 +247,11 @@ def _judge(frames: Sequence[FrameLight], exposures: FrameExposures) -> ExposureE
         slips=slips,
         confidence=confidence,
         uncertainty=uncertainty,
-        unevenness=_unevenness(steps),
+        unevenness=_unevenness(list(steps.values())),
         explained=explained,
         seen=seen,
+        alternating=changes,
+        unexplained=unexplained,
     )
 
 

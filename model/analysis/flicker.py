@@ -17,6 +17,8 @@ ROUNDS = 8
 LARGEST_CORRECTION = 0.4  # stops: beyond, it is not the exposures that are slightly wrong
 LARGEST_UNCERTAINTY = 0.04  # stops
 LARGEST_UNEVENNESS = 0.15  # stops
+# What is smaller comes from noise near black as well as from the exposures, and stays.
+LEAST_CORRECTION, UNEVENNESS_COUNTS = 0.012, 0.1  # stops, and of the unevenness
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,15 @@ class ExposureCorrection:
 
     @property
     def plausible(self) -> bool:
-        """Whether exposures are slightly wrong, and not altogether, by a known amount.
+        """Whether exposures are wrong, slightly and not altogether, by a known amount.
 
         Steps that differ over the range of brightness are those of noise in black or of another response, and their
         median is not that of the exposures.
         """
         largest = max(abs(stops) for stops in self.stops.values())
         known = self.uncertainty <= LARGEST_UNCERTAINTY and self.unevenness <= LARGEST_UNEVENNESS
-        return largest <= LARGEST_CORRECTION and known
+        clear = largest > LEAST_CORRECTION + UNEVENNESS_COUNTS * self.unevenness
+        return largest <= LARGEST_CORRECTION and known and clear
 
     def corrected(self, exposure: float) -> float:
         """The exposure that the frames show."""

@@ -13,6 +13,7 @@ from model.analysis.brightness import FrameLight, Step
 # Costs are negative logarithms of probability, up to a common factor.
 LARGEST_COST = 6.0  # of one step, whatever it shows: a flash or a hand before the lens must not decide
 SLIP_COST = 9.0  # below two steps that speak for a slip, above one
+RUN_COST = 1.0  # of one more frame of the same exposure
 UNUSED_GAP_COST = 3.0  # a gap in time that the exposures don't follow
 WRONG_START_COST = 9.0
 LEAST_GAP = 0.3  # stops between two exposures that count as different
@@ -24,7 +25,7 @@ LARGEST_GAP_SHARE = 0.1  # with more gaps the frame rate varies, and gaps say no
 
 Table = list[list[float]]
 Pair = tuple[int, int]
-SAME_PICTURE = 0.3  # of the usual difference between frames of one exposure
+SHORTEST_RUN = 3  # frames
 STILL = 0.002  # mean difference of encoded values below which a scene does not move
 
 
@@ -123,7 +124,9 @@ def _advance(
         for place in range(period):
             moved = place - last
             total = cost + tables[0][last][place]
-            if (moved - advance) % period != 0:
+            if moved == 0 and before == last:
+                total += RUN_COST
+            elif (moved - advance) % period != 0:
                 total += UNUSED_GAP_COST if (moved - 1) % period == 0 else SLIP_COST
             if len(tables) > 1:
                 total += tables[1][before][place]
@@ -139,13 +142,15 @@ class Slip:
     Args:
         index: First frame after the break, counted from 0.
         kind: Whether frames are missing before it, it shows its predecessor again, either of these in a still
-            scene, or the break is at a cut.
+            scene, the break is at a cut, or exposures don't alternate from it on.
         missing: Number of missing frames, as far as the exposures and times tell.
+        last: Last frame of those that don't alternate.
     """
 
     index: int
-    kind: Literal["dropped", "doubled", "unclear", "cut"]
+    kind: Literal["dropped", "doubled", "unclear", "cut", "run"]
     missing: int = 0
+    last: int = 0
 
     def __str__(self) -> str:
         missing = "one frame" if self.missing == 1 else f"{self.missing} frames"
@@ -154,6 +159,7 @@ class Slip:
             "doubled": "shows the frame before it again",
             "unclear": f"{missing} missing before it, or one doubled",
             "cut": "the order begins anew at a cut",
+            "run": f"one exposure up to frame {self.last}",
         }
         return f"frame {self.index}: {what[self.kind]}"
 
@@ -163,20 +169,24 @@ def find_slips(frames: Sequence[FrameLight], phases: Sequence[int], period: int,
     advances = frame_advances([frame.time for frame in frames])
     same = [frame.steps[period - 1].difference for frame in frames if len(frame.steps) >= period]
     usual = median(same) if same else 0.0
-    slips = []
+    runs = _runs(phases)
+    slips = [Slip(first, "run", last=last) for first, last in runs]
+    inside = {index for first, last in runs for index in range(first + 1, last + 1)}
     for index, ((before, after), advance) in enumerate(zip(pairwise(phases), advances, strict=True), 1):
         moved, missing = (after - before) % period, (after - before - 1) % period
-        step = frames[index].steps[0]
-        if missing == 0:
+        if missing == 0 or index in inside:
             continue
-        if not scale.usable(step) and advance <= 1:
+        if not scale.usable(frames[index].steps[0]) and advance <= 1:
             slips.append(Slip(index, "cut"))
         elif advance > 1 and (advance - moved) % period == 0:
             slips.append(Slip(index, "dropped", advance - 1))
-        elif moved != 0:
-            slips.append(Slip(index, "dropped", missing))
-        elif step.difference < SAME_PICTURE * usual:
-            slips.append(Slip(index, "doubled"))
         else:
-            slips.append(Slip(index, "unclear" if usual < STILL else "dropped", missing))
-    return tuple(slips)
+            slips.append(Slip(index, "unclear" if moved == 0 and usual < STILL else "dropped", missing))
+    return tuple(sorted(slips, key=lambda slip: slip.index))
+
+
+def _runs(phases: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last frame of each run of one exposure; two in a row are no run, one is missing between them."""
+    starts = [index for index, phase in enumerate(phases) if index == 0 or phases[index - 1] != phase]
+    runs = zip(starts, [*(start - 1 for start in starts[1:]), len(phases) - 1], strict=True)
+    return [(first, last) for first, last in runs if last - first + 1 >= SHORTEST_RUN]

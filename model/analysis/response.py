@@ -14,7 +14,7 @@ from model.analysis.camera_curves import CODES, COMPONENTS, LOWEST, family, ligh
 from model.analysis.code_matches import BINS, CodeMatches, HistogramPairs, match_codes, paired_histograms
 from model.errors import ResponseError
 from model.exposure import GAMMA
-from model.response import ResponseCurve, bt709_curve, gamma_curve, power_curve, srgb_curve, table_curve
+from model.response import ResponseCurve, bt709_curve, gamma_curve, linear_curve, power_curve, srgb_curve, table_curve
 
 KNOTS = 32  # of what a curve has beside the family's components
 KNOT_DEVIATION, BEND_DEVIATION = 0.25, 0.1  # of slopes of log light over log code
@@ -26,7 +26,9 @@ OUTLIER = 1.5  # standard errors from which a match counts less
 USUAL_DEVIATION, LEAST_ERROR = 1.48, 0.5  # of a median; of what errors of codes are taken for
 ROUNDS, QUICK_ROUNDS = 8, 5
 SLACK, RELATIVE_SLACK = 0.1, 0.02  # stops, and of the range: so far exposures that are given may be off
+DARK_RANGE, DARK_SLACK = 5.0, 0.06  # stops, and per stop beyond: noise near black makes steps look smaller
 POWER_DEVIATION, POWER_COST, STANDARD_COST = 0.25, 1.5, 1.0  # how unusual a power other than 2.2 and a standard is
+LINEAR_COST = 3.0  # and codes of a sensor
 STANDARDS = ((gamma_curve, 0.0), (srgb_curve, STANDARD_COST), (bt709_curve, STANDARD_COST))  # and how unusual
 POOR_FIT = 0.1  # stops
 STOPS_TRIED = (0.75, 7.0, 1 / 8)  # from, to, by
@@ -132,7 +134,7 @@ def response_from_frames(
 
 @one_thread()
 def response_of_pairs(
-    pairs: HistogramPairs[float], *, clip_code: float = 1.0, black: Tensor | None = None
+    pairs: HistogramPairs[float], *, clip_code: float = 1.0, black: Tensor | None = None, gamma: bool = False
 ) -> ResponseEstimate:
     """Find the response from histograms of pairs of frames, by their linear exposures.
 
@@ -143,6 +145,7 @@ def response_of_pairs(
     Args:
         clip_code: Encoded value at which the camera clips, 0..1.
         black: Black level of each channel, 0..1, (3,); None for 0.
+        gamma: Whether the curve is known to be gamma 2.2, so that only its errors are to be found.
 
     Raises:
         ResponseError: If there are fewer than two exposures, or nothing is well exposed in two of them.
@@ -158,17 +161,20 @@ def response_of_pairs(
         known.append(torch.full_like(parts[-1].short, abs(math.log(second / first))))
     steps = torch.cat(known)
     evidence = _evidence(parts, steps, steps.new_zeros(len(steps), 0), black=black)
-    fit = _solve(evidence, rounds=ROUNDS)
-    curve, standard = _closest_standard(evidence, clip_code=clip_code)
-    if standard.cost >= fit.cost:
-        curve, standard = table_curve("auto", light_of(fit.logs), clip_code=clip_code), fit
-    candidate = _Candidate(curve=curve, fit=standard, range=evidence.range, confidence=1.0)
+    if gamma:
+        candidate = _gamma(evidence, clip_code=clip_code)
+    else:
+        fit = _solve(evidence, rounds=ROUNDS)
+        curve, standard = _closest_standard(evidence, clip_code=clip_code)
+        if standard.cost >= fit.cost:
+            curve, standard = table_curve("auto", light_of(fit.logs), clip_code=clip_code), fit
+        candidate = _Candidate(curve=curve, fit=standard, range=evidence.range, confidence=1.0)
     return _estimate(evidence, candidate, tuple(exposure / exposures[0] for exposure in exposures))
 
 
 @one_thread()
 def response_and_exposures(
-    pairs: HistogramPairs[float], *, clip_code: float = 1.0, black: Tensor | None = None
+    pairs: HistogramPairs[float], *, clip_code: float = 1.0, black: Tensor | None = None, gamma: bool = False
 ) -> ResponseEstimate:
     """Find the response together with unknown exposures.
 
@@ -179,6 +185,7 @@ def response_and_exposures(
         pairs: Histograms of pairs of frames by their places in the cycle (0, 1 ...), as `paired_histograms` gives them.
         clip_code: Encoded value at which the camera clips, 0..1.
         black: Black level of each channel, 0..1, (3,); None for 0.
+        gamma: Whether the curve is known to be gamma 2.2, so that only exposures and errors are to be found.
 
     Returns:
         The response, and the exposure of each place.
@@ -204,7 +211,7 @@ def response_and_exposures(
         known.append(step[-1].expand(len(part)))
         free.append(-step[1:-1].expand(len(part), -1))
     unit = _evidence(parts, torch.cat(known), torch.cat(free), black=black)
-    best = _search(unit, clip_code=clip_code)
+    best = _gamma(unit, clip_code=clip_code) if gamma else _search(unit, clip_code=clip_code)
     levels = [0.0, *best.fit.levels.tolist(), best.range]
     exposures = tuple(math.exp(levels[order.index(place)] - min(levels)) for place in sorted(order))
     return _estimate(unit, best, exposures)
@@ -250,6 +257,12 @@ def _search(unit: _Evidence, *, clip_code: float) -> _Candidate:
     return best
 
 
+def _gamma(evidence: _Evidence, *, clip_code: float) -> _Candidate:
+    curve = gamma_curve(clip_code=clip_code)
+    fit, range_ = _fit_levels(evidence, _logs(curve))
+    return _Candidate(curve=curve, fit=fit, range=range_, confidence=1.0)
+
+
 def _step_cost(stops: float) -> float:
     """Twice the negative logarithm of the probability of a step between exposures."""
     off = (stops - round(stops)) / WHOLE_STOP_DEVIATION
@@ -262,11 +275,13 @@ def _closest_standard(evidence: _Evidence, *, clip_code: float) -> tuple[Respons
     """Fit curves of standards and a pure power to known exposures that may be slightly off; return the likeliest."""
     candidates = []
     stops = evidence.range / math.log(2)
-    for make, extra in STANDARDS:
+    # Where exposures are not known, linear codes can't be told from any other power.
+    for make, extra in (*STANDARDS, (linear_curve, LINEAR_COST)):
         curve = make(clip_code=clip_code)
         fit, factor = _fit_levels(evidence, _logs(curve))
-        slack = (factor - 1) * stops / (SLACK + RELATIVE_SLACK * stops)
-        candidates.append((curve, replace(fit, prior=extra + slack * slack)))
+        slack = SLACK + RELATIVE_SLACK * stops + DARK_SLACK * max(0.0, stops - DARK_RANGE)
+        off = (factor - 1) * stops / slack
+        candidates.append((curve, replace(fit, prior=extra + off * off)))
         if make is gamma_curve and factor > 0:
             power = GAMMA / factor
             unusual = POWER_COST + ((power - GAMMA) / POWER_DEVIATION) ** 2
