@@ -1,9 +1,13 @@
 """Details of a clip's format: codec, colors and which of them are assumed, sound."""
 
+import ctypes
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 import av
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
@@ -108,12 +112,23 @@ def _color_tag(names: dict[int, str], code: int, *, assumed: str) -> ColorTag:
     return ColorTag(value=assumed if untagged else names.get(code, f"code {code}"), assumed=untagged)
 
 
+def channel_layout(owner: AudioCodecContext | AudioFrame) -> AudioLayout:
+    """Return the places of channels; it is valid as long as its owner.
+
+    PyAV 18 copies an order of channels that is no standard one, as 7.1 in mov is, without its memory, and would free
+    that a second time with the copy: the copy is never freed.
+    """
+    layout = owner.layout
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
+    return layout
+
+
 def _sound(stream: AudioStream) -> Sound:
     language = stream.metadata.get("language", "")
     context = stream.codec_context
     if context is None:  # FFmpeg knows no decoder; the stream can still be copied
         return Sound(codec="unknown", rate=0, channels="unknown", language=language)
-    return Sound(codec=context.name, rate=context.sample_rate, channels=context.layout.name, language=language)
+    return Sound(codec=context.name, rate=context.sample_rate, channels=channel_layout(context).name, language=language)
 
 
 def sequence_details(codec: str, pixel_format: str, *, duration_s: float) -> Details:
