@@ -22,6 +22,7 @@ from torch import Tensor
 from lanhdr_cli.media.details import video_details
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.mosaic import Pattern, demosaiced
+from lanhdr_cli.media.stated_colors import NOT_STATED, StatedColors
 from lanhdr_cli.media.yuv import BT709, HLG_TRANSFER, PQ_TRANSFER, UNTAGGED, coding_of, to_rgb
 
 logger = logging.getLogger(__name__)
@@ -132,6 +133,7 @@ class VideoInfo:
         primaries: Code of ITU-T H.273 table 2, 2 if untagged.
         bits: Of a code.
         lossy: Whether compression altered the codes.
+        colors: As the headers of pictures name them; a video has its primaries, and its transfer is for displays.
         of_sensor: Whether codes seem to be a sensor's own: they have fewer bits than their files, or are a mosaic.
     """
 
@@ -148,6 +150,7 @@ class VideoInfo:
     primaries: int = UNTAGGED
     bits: int = 8
     lossy: bool = False
+    colors: StatedColors = NOT_STATED
     of_sensor: bool = False
 
 
