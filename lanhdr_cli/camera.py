@@ -340,15 +340,16 @@ def _stated_camera(
         logger.warning(
             "%s: %s are taken as %s, --response says otherwise", source.path, stated.origin, stated.response.name
         )
-    estimate = estimate_camera(look.shots, exposures=exposures, clip_code=options.clip_code, black=black)
-    if estimate.response and estimate.response.sure and exposures and _differ(curve, estimate.response):
+    estimate = estimate_camera(look.shots, exposures=exposures, clip_code=options.clip_code, black=options.black_code)
+    found = estimate.response
+    if found and found.sure and (exposures or stated.is_rough) and _differ(curve, found):
+        name = "another curve" if estimate.curve.name == AUTO else estimate.curve.name
+        advice = f"which is taken (--response {curve.name}: not)" if stated.is_rough else "--response auto takes that"
         logger.warning(
-            "%s: %s says response %s, the exposures speak for %s: --response auto takes that",
-            source.path,
-            stated.origin,
-            curve.name,
-            "another curve" if estimate.curve.name == AUTO else estimate.curve.name,
+            "%s: %s says response %s, frames speak for %s; %s", source.path, stated.origin, curve.name, name, advice
         )
+        if stated.is_rough:
+            return Camera(curve=estimate.curve, gamut=gamut, estimate=estimate)
     return Camera(curve=curve, gamut=gamut, stated=stated.origin)
 
 

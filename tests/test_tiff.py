@@ -136,6 +136,7 @@ def test_previews_and_masks_are_no_frames(tmp_path: Path, kind: int) -> None:
         ([random_page(np.uint8)], {270: '{"shape": [5, 24, 32, 3], "truncated": true}'}, "describes its first page"),
         ([random_page(np.float32)], {284: 2}, "holds floats of an unusual layout: write R, G and B"),
         ([random_page(np.uint32)], {}, "has samples of 32 bits, .*: write 8 or 16 bits, or floats"),
+        ([random_page(np.uint16)], {339: 2}, "has signed or complex samples, .*: write unsigned ones, or floats"),
         ([random_page(np.uint8)], {322: 16}, "is a TIFF in tiles, which can't be read: write it in strips"),
     ],
 )

@@ -65,6 +65,7 @@ class StatedColors:
         origin: What names them, in words.
         trouble: What can't be read of it, in words.
         assumed: Whether the response is a convention of the format, and not named.
+        is_rough: Whether the response stands for others near to it, as PNG's gAMA does for sRGB and BT.709.
     """
 
     gamut: Primaries | None = None
@@ -72,6 +73,7 @@ class StatedColors:
     origin: str = ""
     trouble: str = ""
     assumed: bool = False
+    is_rough: bool = False
 
     @property
     def names(self) -> tuple[str, str]:
@@ -150,7 +152,8 @@ def of_png(file: BinaryIO) -> StatedColors:
         power = 1e5 / max(1, struct.unpack(">I", chunks[b"gAMA"])[0])
         response = power_curve(round(power, 2)) if POWERS[0] <= round(power, 2) <= POWERS[1] else None
     origin = " and ".join(name for name, found in (("cHRM", gamut), ("gAMA", response)) if found)
-    return StatedColors(gamut=gamut, response=response, origin=origin)
+    is_rough = response is not None and response.power != 1
+    return StatedColors(gamut=gamut, response=response, origin=origin, is_rough=is_rough)
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:

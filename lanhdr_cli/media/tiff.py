@@ -24,7 +24,8 @@ COPIED = (*CODED, PREDICTOR, COLOR_MAP, EXTRA_SAMPLES, SAMPLE_FORMAT, JPEG_TABLE
 READ = (*COPIED, SUBFILE, DESCRIPTION, STRIP_OFFSETS, STRIP_BYTES, WHITE_POINT, PRIMARIES, TILE_WIDTH, ICC_PROFILE)
 KINDS = {1: "B", 2: "c", 3: "H", 4: "I", 5: "2I", 7: "B", 13: "I", 16: "Q", 18: "Q"}  # of fields, as struct has them
 REDUCED, MASK = 1, 4  # bits of SUBFILE
-FLOAT, FLOAT_PREDICTOR, UNCOMPRESSED, SHORT, LONG = 3, 3, 1, 3, 4
+UNSIGNED, FLOAT, UNDEFINED = 1, 3, 4  # values of SAMPLE_FORMAT
+FLOAT_PREDICTOR, UNCOMPRESSED, SHORT, LONG = 3, 1, 3, 4
 MOST_PAGES = 1 << 20
 _IMAGEJ = re.compile(rb"ImageJ=.*?\bimages=(\d+)", re.DOTALL)
 
@@ -78,6 +79,8 @@ class TiffPage:
         plain = self.value(PLANES, 1) == 1 and self.value(PREDICTOR, 1) in (1, FLOAT_PREDICTOR)
         if self.is_float and not (plain and bits in ({16}, {32}, {64})):
             return "holds floats of an unusual layout: write R, G and B of 16 or 32 bits side by side"
+        if self.value(SAMPLE_FORMAT, UNSIGNED) not in (UNSIGNED, FLOAT, UNDEFINED):
+            return "has signed or complex samples, which can't be read: write unsigned ones, or floats"
         if not self.is_float and max(bits, default=1) > 16:
             return f"has samples of {max(bits)} bits, which can't be read: write 8 or 16 bits, or floats"
         return ""
