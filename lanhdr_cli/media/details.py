@@ -12,6 +12,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from lanhdr_cli.media.stated_colors import StatedColors
 from lanhdr_cli.media.yuv import UNTAGGED, coding_of
 
 # ITU-T H.273 tables 2 to 4, by FFmpeg's names.
@@ -28,6 +29,8 @@ TRANSFERS = COMMON | {
     16: "smpte2084",
     18: "arib-std-b67",
 }
+# Of responses, in the same words.
+DISPLAY_NAMES = {"gamma2.2": "gamma22", "gamma2.8": "gamma28", "srgb": "iec61966-2-1", "pq": "smpte2084"}
 MATRICES = COMMON | {0: "gbr", 4: "fcc", 5: "bt470bg", 9: "bt2020nc", 10: "bt2020c"}
 
 
@@ -131,14 +134,16 @@ def _sound(stream: AudioStream) -> Sound:
     return Sound(codec=context.name, rate=context.sample_rate, channels=channel_layout(context).name, language=language)
 
 
-def sequence_details(codec: str, pixel_format: str, *, duration_s: float) -> Details:
-    """Describe a sequence of pictures; OpenEXR is linear, other pictures are taken as a display's."""
-    linear = codec == "exr"
-    colors = {
-        "range": ColorTag(value="full", assumed=not linear),
-        "primaries": ColorTag(value="bt709", assumed=True),
-        "transfer": ColorTag(value="linear" if linear else "gamma22", assumed=not linear),
+def sequence_details(codec: str, pixel_format: str, *, bits: int, colors: StatedColors, duration_s: float) -> Details:
+    """Describe a sequence of pictures by what they name; others are taken as a display's, BT.709 and gamma 2.2."""
+    primaries, transfer = colors.names
+    tags = {
+        "range": ColorTag(value="full", assumed=codec != "exr"),
+        "primaries": ColorTag(value=primaries or "bt709", assumed=not primaries),
+        "transfer": ColorTag(
+            value=DISPLAY_NAMES.get(transfer, transfer) or "gamma22", assumed=colors.assumed or not transfer
+        ),
     }
     return Details(
-        container="images", codec=codec, pixel_format=pixel_format, bits=None, colors=colors, duration_s=duration_s
+        container="images", codec=codec, pixel_format=pixel_format, bits=bits, colors=tags, duration_s=duration_s
     )

@@ -1,7 +1,8 @@
 """Single pictures: reading of PNG, TIFF, JPEG and OpenEXR, writing of PNG."""
 
 import io
-from dataclasses import dataclass
+import struct
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,33 +14,26 @@ from torch import Tensor
 
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.paths import complete_file
+from lanhdr_cli.media.stated_colors import LINEAR_FLOATS, NOT_STATED, StatedColors, of_exr, of_icc, of_png, of_tiff
+from lanhdr_cli.media.tiff import BITS, ICC_PROFILE, MAGICS, PRIMARIES, WHITE_POINT, TiffPage, open_alone, read_pages
 from lanhdr_cli.media.yuv import coding_of, to_rgb
-from model.exposure import to_ldr
-from train.data.exif import (
-    IMAGE_LENGTH,
-    IMAGE_WIDTH,
-    ORIENTATION,
-    TILE_WIDTH,
-    ShotExposure,
-    image_tags,
-    open_image,
-    read_tags,
-    shot_exposure,
-)
+from train.data.exif import ORIENTATION, ShotExposure, image_tags, open_image, read_tags, shot_exposure
 
 EXR_MAGIC = b"\x76\x2f\x31\x01"
-TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 SIDEWAYS = (5, 6, 7, 8)  # values of the orientation tag that swap width and height
+FLOAT_BITS = 16
 DAMAGED = "replace it, or remove it and pass --on-missing skip or repeat"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureHeader:
-    """Size of an upright picture, and its exposure."""
+    """Size of an upright picture, its exposure and colors; the pages of a TIFF file, each of which is a frame."""
 
     width: int
     height: int
     shot: ShotExposure
+    colors: StatedColors = NOT_STATED
+    pages: tuple[TiffPage | None, ...] = (None,)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -57,8 +51,8 @@ def read_header(path: Path) -> PictureHeader:
         with path.open("rb") as file:
             magic = file.read(4)
             file.seek(0)
-            header = _exr_header(file) if magic == EXR_MAGIC else _coded_header(file, is_tiff=magic in TIFF_MAGICS)
-    except (OSError, SyntaxError, KeyError, ValueError, RuntimeError) as error:
+            header = _exr_header(file) if magic == EXR_MAGIC else _coded_header(file, path, is_tiff=magic in MAGICS)
+    except (OSError, SyntaxError, KeyError, ValueError, RuntimeError, struct.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "its header is damaged"
         raise MediaError(f"{path} can't be read as a picture ({reason}): replace or remove it") from error
     if header is None:
@@ -67,21 +61,29 @@ def read_header(path: Path) -> PictureHeader:
     return header
 
 
-def _coded_header(file: BinaryIO, *, is_tiff: bool) -> PictureHeader | None:
+def _coded_header(file: BinaryIO, path: Path, *, is_tiff: bool) -> PictureHeader | None:
+    pages: tuple[TiffPage | None, ...] = (None,)
     if is_tiff:
+        pages = read_pages(path)
         tags = read_tags(file)
-        if TILE_WIDTH in tags:  # FFmpeg would make black of them
-            raise MediaError(f"{file.name} is a TIFF in tiles, which can't be read: write it in strips")
-        width, height = int(tags[IMAGE_WIDTH]), int(tags[IMAGE_LENGTH])
+        (width, height), turned, colors = pages[0].size, pages[0].value(ORIENTATION), _tiff_colors(pages[0])
     elif image := open_image(file):
         tags, (width, height) = image_tags(image), image.size
+        turned, profile = int(tags.get(ORIENTATION, 0)), image.info.get("icc_profile")
+        colors = of_png(file) if image.format == "PNG" else of_icc(profile) if profile else NOT_STATED
     else:
         return None
     if width < 1 or height < 1:
         raise ValueError("no size")
-    if tags.get(ORIENTATION) in SIDEWAYS:
+    if turned in SIDEWAYS:
         width, height = height, width
-    return PictureHeader(width=width, height=height, shot=shot_exposure(tags))
+    return PictureHeader(width=width, height=height, shot=shot_exposure(tags), colors=colors, pages=pages)
+
+
+def _tiff_colors(page: TiffPage) -> StatedColors:
+    _, profile = page.fields.get(ICC_PROFILE, (0, b""))
+    stated = of_icc(profile) if profile else of_tiff(page.values(WHITE_POINT), page.values(PRIMARIES))
+    return replace(LINEAR_FLOATS, gamut=stated.gamut) if page.is_float else stated
 
 
 def _exr_header(file: BinaryIO) -> PictureHeader:
@@ -93,7 +95,8 @@ def _exr_header(file: BinaryIO) -> PictureHeader:
     width, height = (int(high - low) + 1 for low, high in zip(lowest, highest, strict=True))
     values = (header.get(name) for name in ("expTime", "isoSpeed", "aperture"))
     time, iso, stop = (float(value) if isinstance(value, int | float) and value > 0 else None for value in values)
-    return PictureHeader(width=width, height=height, shot=ShotExposure(time_s=time, iso=iso, f_number=stop))
+    shot = ShotExposure(time_s=time, iso=iso, f_number=stop)
+    return PictureHeader(width=width, height=height, shot=shot, colors=of_exr(header.get("chromaticities")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,55 +104,80 @@ class Picture:
     """One picture of a file.
 
     Args:
-        image: Encoded R, G, B, 0..1, upright, float32, (3, H, W).
+        image: R, G, B as they are encoded, 0..1, upright, float32, (3, H, W).
         format: Codec and layout of the samples in words.
-        bits: Bits of a code.
-        share_above_one: Share of linear values above 1.0, which are clipped here; 0 for encoded pictures.
+        bits: Bits of a code; half floats count as 16 bits, others too.
+        is_float: Whether it holds floats, which are linear.
+        share_above_one: Share of floats above 1.0, which are clipped here.
     """
 
     image: Tensor
     format: str
     bits: int = 8
+    is_float: bool = False
     share_above_one: float = 0.0
 
 
-def read_picture(path: Path, *, reformatter: VideoReformatter | None = None) -> Picture:
+def read_picture(path: Path, page: TiffPage | None = None, *, reformatter: VideoReformatter | None = None) -> Picture:
     """Decode a PNG, TIFF, JPEG or OpenEXR file.
 
-    OpenEXR is linear already. A clip level can't be seen in it; 1.0 is taken for it, and what is below is encoded
-    with 1/2.2, as if a camera of this response had made it.
+    Floats of OpenEXR and TIFF are linear. A clip level can't be seen in them; 1.0 is taken for it.
 
     Args:
+        page: One of the header's pages, None for the first.
         reformatter: Keeps swscale's state from picture to picture.
 
     Raises:
         MediaError: If it can't be read.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            magic = file.read(4)
+            data = io.BytesIO() if magic in MAGICS else io.BytesIO(magic + file.read())
+        if magic == EXR_MAGIC:
+            return _read_exr(path, data.getvalue())
+        if magic in MAGICS:
+            page = page or read_pages(path)[0]
+            data = open_alone(path, page)
     except OSError as error:
         raise MediaError(f"{path} can't be read ({error.strerror}): check the file") from error
-    if data.startswith(EXR_MAGIC):
-        return _read_exr(path, data)
-    # From memory: FFmpeg would read a % in a file's name as the number of a sequence.
-    try:
-        with av.open(io.BytesIO(data), "r") as container:
-            stream = container.streams.video[0]
-            if stream.codec_context.name == "mjpeg":
-                # Without it the end of a JPEG that was cut off is filled in with gray, silently.
-                stream.codec_context.options = {"err_detect": "explode"}
-            frame = next(container.decode(stream))
-            name = stream.codec_context.name
-    except (av.FFmpegError, IndexError, StopIteration) as error:
+    except (ValueError, struct.error) as error:
         raise MediaError(f"{path} is damaged or of an unknown kind: {DAMAGED}") from error
     try:
-        coding = coding_of(frame)
-        image = to_rgb(frame, coding, reformatter=reformatter or VideoReformatter())
+        return _decoded(data, page, reformatter=reformatter or VideoReformatter())
     except MediaError as error:
         raise MediaError(f"{path}: {error}") from error
+    except (av.FFmpegError, IndexError, StopIteration, ValueError) as error:
+        raise MediaError(f"{path} is damaged or of an unknown kind: {DAMAGED}") from error
+
+
+def _decoded(data: BinaryIO, page: TiffPage | None, *, reformatter: VideoReformatter) -> Picture:
+    # From memory: FFmpeg would read a % in a file's name as the number of a sequence.
+    with av.open(data, "r") as container:
+        stream = container.streams.video[0]
+        if stream.codec_context.name == "mjpeg":
+            # Without it the end of a JPEG that was cut off is filled in with gray, silently.
+            stream.codec_context.options = {"err_detect": "explode"}
+        frame = next(container.decode(stream))
+        name = stream.codec_context.name
     turns = round(frame.rotation / 90) % 4
-    upright = torch.rot90(image, turns, (1, 2)).contiguous() if turns else image
-    return Picture(image=upright, format=f"{name} {frame.format.name}", bits=max(8, coding.bits))
+    if page and page.is_float:
+        values = page.floats(np.asarray(frame.to_ndarray(format="gray"), np.uint8))
+        linear = torch.from_numpy(values[..., :3] if page.channels > 2 else values[..., :1].repeat(3, -1))
+        picture = _of_floats(linear.permute(2, 0, 1), f"{name} float{page.value(BITS)}")
+    else:
+        coding = coding_of(frame)
+        image = to_rgb(frame, coding, reformatter=reformatter)
+        picture = Picture(image=image, format=f"{name} {frame.format.name}", bits=max(8, coding.bits))
+    return replace(picture, image=torch.rot90(picture.image, turns, (1, 2)).contiguous()) if turns else picture
+
+
+def _of_floats(linear: Tensor, name: str) -> Picture:
+    """Clip floats, (3, H, W), to 0..1; NaN becomes 0."""
+    linear = linear.nan_to_num(nan=0.0)
+    above = float((linear > 1).float().mean())
+    image = linear.clamp(0, 1).contiguous()
+    return Picture(image=image, format=name, bits=FLOAT_BITS, is_float=True, share_above_one=above)
 
 
 def _read_exr(path: Path, data: bytes) -> Picture:
@@ -165,10 +193,8 @@ def _read_exr(path: Path, data: bytes) -> Picture:
     if not set(names) <= set(channels):
         others = ", ".join(sorted(channels))
         raise MediaError(f"{path} has no channels R, G and B ({others}): write them as its first layer")
-    linear = torch.from_numpy(np.stack([channels[name] for name in names])).nan_to_num_(nan=0.0)  # (3, H, W)
-    kind_name = str(kind).rpartition(".")[2].lower()
-    above = float((linear > 1).float().mean())
-    return Picture(image=to_ldr(linear, 1.0), format=f"exr {kind_name}", share_above_one=above)
+    linear = torch.from_numpy(np.stack([channels[name] for name in names]))  # (3, H, W)
+    return _of_floats(linear, f"exr {str(kind).rpartition('.')[2].lower()}")
 
 
 def write_png(path: Path, picture: Tensor) -> None:

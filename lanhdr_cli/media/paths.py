@@ -16,7 +16,8 @@ from model.files import atomic_write
 EXR_SUFFIX = ".exr"
 PNG_SUFFIX = ".png"
 WEIGHTS_SUFFIX = ".safetensors"
-PICTURE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr"})
+TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
+PICTURE_SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".exr"}
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of video that is written, as FFmpeg says them
 DEFAULT_DIGITS = 4
 PLACEHOLDER = re.compile(r"%0?(?P<width>\d*)d|(?P<hashes>#+)")
@@ -88,6 +89,11 @@ def check_weights(path: PurePath) -> None:
 def is_video(path: PurePath) -> bool:
     """Tell whether a name to write to is that of a video."""
     return path.suffix.lower() in CONTAINERS
+
+
+def is_tiff(path: PurePath) -> bool:
+    """Tell whether a file may hold several pictures."""
+    return path.suffix.lower() in TIFF_SUFFIXES
 
 
 def is_picture(path: PurePath) -> bool:
