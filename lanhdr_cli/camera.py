@@ -275,6 +275,20 @@ class Camera:
         return "R, G, B = " + ", ".join(f"{code:.3g}" for code in codes) + " of 255" if any(codes) else ""
 
 
+def known_curve(source: Source, options: CameraOptions) -> ResponseCurve | None:
+    """Take the response that is named, or stated for sure in headers; None if the frames have to show it.
+
+    Raises:
+        ResponseError: If the name is unknown, or a file can't be read.
+    """
+    stated = source.info.colors
+    if options.response is None:
+        return None if stated.is_rough else stated.response
+    if options.response.lower() == AUTO:
+        return None
+    return named_response(options.response, full_range=source.info.full_range, clip_code=options.clip_code)
+
+
 def find_camera(source: Source, options: CameraOptions, *, exposures: FrameExposures | None, look: FirstLook) -> Camera:
     """Take the named, stated or estimated response, and the named or tagged primaries.
 
