@@ -20,11 +20,12 @@ from lanhdr_cli.exposures import (
     checked_exposures,
     estimated_exposures,
     given_exposures,
+    keep_three,
 )
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord, refuse_other_clips
 from lanhdr_cli.media.paths import check_output, check_preview, prepare_folder, refuse_existing, refuse_sources
-from lanhdr_cli.media.source import Reading, Source, clip_id, open_source
+from lanhdr_cli.media.source import Reading, Source, open_source
 from lanhdr_cli.media.video_reader import VideoInfo
 from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import ExposureOptions, FrameRange
@@ -32,13 +33,14 @@ from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, ResultFrame, recon
 from lanhdr_cli.preview import PicturePreview, VideoPreview, open_preview
 from model.analysis.doubled_frames import true_rate
 from model.device import resolve_device
-from model.errors import DeviceError, WeightsError
+from model.errors import DeviceError, ExposureError, WeightsError
 from model.exposure import FrameExposures
 from model.pretrained import Size, bundled_path, check_size, load_network
 from model.reconstruct import Reconstructor
 from train.environment import lanhdr_version
 
 DECODED_AHEAD = 2  # frames
+MOST_EXPOSURES = 3  # that weights are made for
 TICKS = 1000  # of a clock, per frame
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
 
@@ -136,6 +138,8 @@ def load_network_for(job: ConvertJob, exposures: FrameExposures) -> ReadyNetwork
     """
     device = resolve_device(job.device)
     nexps = len(set(exposures.cycle.ratios))
+    if nexps > MOST_EXPOSURES and not job.weights:
+        raise ExposureError(keep_three(exposures, job.source))
     path = job.weights or bundled_path(nexps=nexps, size=job.size, on_gpu=device.type != "cpu")
     pretrained = load_network(path, nexps=nexps)
     logger.debug("weights %s on %s", pretrained.name, device)
@@ -210,7 +214,7 @@ def _plan(job: ConvertJob, clip: Source) -> Destination:
     there = destination.existing(lowest, last) + [path for path in (job.preview,) if path and path.exists()]
     refuse_sources(there, clip.paths)
     if isinstance(destination, ExrFrames):
-        refuse_other_clips(destination.existing(lowest, last), clip_id(clip.paths))
+        refuse_other_clips(destination.existing(lowest, last), clip.id)
     if not job.overwrite:
         refuse_existing(there)
     return destination
@@ -317,7 +321,7 @@ def _clip_record(
         colorspace=job.colorspace,
         response=response,
         source=clip.paths[0].name,
-        source_id=clip_id(clip.paths),
+        source_id=clip.id,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from lanhdr_cli.media.encoder import EncoderOptions, check_encoder_options
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord, ExrWriter
-from lanhdr_cli.media.paths import FrameNames, frame_names, is_picture, is_video
+from lanhdr_cli.media.paths import FrameNames, frame_names, is_video
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.media.video_writer import ClipOrigin, VideoOptions, VideoWriter
 from lanhdr_cli.options import FrameRange
@@ -60,8 +60,7 @@ Destination = ExrFrames | HdrVideo
 
 def clip_origin(source: Source, *, sound: bool, cut: bool) -> ClipOrigin:
     """Describe the clip for a video made of it."""
-    video = source.path if source.path.is_file() and not is_picture(source.path) else None
-    return ClipOrigin(info=source.info, path=video, sound=sound, cut=cut)
+    return ClipOrigin(info=source.info, path=source.video, sound=sound, cut=cut)
 
 
 def plan_destination(

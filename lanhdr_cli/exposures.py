@@ -1,13 +1,18 @@
 """The exposures of a clip: given by the user, a list or the files themselves, or estimated from brightness."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from lanhdr_cli.camera import FRAMES, FirstLook, encoded_for_network
 from lanhdr_cli.console import frame_progress
 from lanhdr_cli.exposure_list import find_list, read_exposures
+from lanhdr_cli.media.image_sequence import names_sequence
+from lanhdr_cli.media.paths import shell_word
 from lanhdr_cli.media.source import Source
+from lanhdr_cli.media.stream_reader import names_stream
 from lanhdr_cli.options import ExposureOptions
 from model.analysis.brightness import FrameLight, LightMeter
 from model.analysis.camera import CameraEstimate, exposures_of_camera
@@ -228,3 +233,22 @@ def _warn_of_unexplained(estimate: ExposureEstimate) -> None:
 
 def _listed(exposures: FrameExposures) -> str:
     return ", ".join(f"{ratio:.4g}" for ratio in exposures.ratios)
+
+
+def keep_three(exposures: FrameExposures, source: Path) -> str:
+    """Say how to leave frames out of a clip until there are three exposures, those in the middle first."""
+    ratios = sorted(set(exposures.cycle.ratios))
+    middle = min(ratios[1:-1], key=lambda ratio: abs(math.log(ratio**2 / (ratios[0] * ratios[-1]))))
+    kept = [place for place, ratio in enumerate(exposures.ratios) if ratio in (ratios[0], middle, ratios[-1])]
+    count = f"no weights for {len(ratios)} exposures ({_listed(exposures)})"
+    said = f"{count}: weights are for two or three; keep three of them"
+    left = ",".join(f"{exposures.ratios[place]:g}" for place in kept)
+    if names_sequence(source):
+        return f"{said}: pass a folder of the pictures of {left}"
+    source = Path("saved.mkv") if names_stream(source) else source
+    select = "+".join(f"eq(mod(n,{exposures.period}),{place})" for place in kept)
+    pace = f"{len(kept)}/{exposures.period}"
+    filters = f"select='{select}',settb=AVTB,setpts=N/({pace})/FRAME_RATE/TB,fps=source_fps*{pace}"
+    target = source.with_name(f"{source.stem}.three.mkv")
+    command = f'ffmpeg -i {shell_word(source, for_ffmpeg=True)} -an -vf "{filters}" -c:v ffv1'
+    return f"{said}: {command} {shell_word(target, for_ffmpeg=True)}, and pass that with --exposures {left}"

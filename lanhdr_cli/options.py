@@ -262,6 +262,7 @@ def _reading(
     strict: bool,
     bits: int | None,
     bayer: "Bayer | None",
+    interleave: tuple[Path, ...],
 ) -> "Reading":
     from lanhdr_cli.media.source import Reading
 
@@ -273,6 +274,7 @@ def _reading(
         strict=strict,
         bits=bits,
         bayer=bayer,
+        interleave=interleave,
     )
 
 
@@ -366,6 +368,13 @@ reading_options = group(
         "--strict",
         is_flag=True,
         help="Stop at damaged frames; exit code 3 if anything was guessed, repaired or left out.",
+    ),
+    option(
+        "--interleave",
+        type=FILE,
+        multiple=True,
+        metavar="FOLDER",
+        help="Take a picture of INPUT and one of this folder or pattern in turn; repeatable.",
     ),
     build=_reading,
 )

@@ -78,7 +78,7 @@ def empty_video(path: Path) -> None:
         ("sound.m4a", r"sound.m4a holds no video \(only audio\): pass a file with pictures"),
         ("none.mp4", "none.mp4 .*: (check|pass)"),
         ("none.avi", "none.avi.*: (check|pass)"),
-        ("folder", "folder .*folder holds no pictures: PNG, TIFF, JPEG and OpenEXR are read"),
+        ("folder", "folder .*folder holds no pictures: PNG, TIFF, JPEG, OpenEXR, BMP and camera raw are read"),
     ],
 )
 def test_what_is_no_clip(tmp_path: Path, weights: Path, untouched: Path, name: str, message: str) -> None:

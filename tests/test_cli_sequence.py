@@ -123,8 +123,11 @@ def spoil(folder: Path, how: str) -> Path:
         ("a gap", r"1 of its numbers missing \(3\): find them, or pass --on-missing skip or repeat"),
         ("mixed sizes", "a.3.png is 16x24, .*a.1.png is 32x24: all pictures of a sequence must have one size"),
         ("cut off", "a.3.png is damaged or of an unknown kind: replace it"),
-        ("no picture", "a.3.png can't be read as a picture .it is no PNG, TIFF, JPEG or OpenEXR.: replace"),
-        ("nothing", "folder .* holds no pictures: PNG, TIFF, JPEG and OpenEXR are read"),
+        (
+            "no picture",
+            "a.3.png can't be read as a picture .it is none of PNG, TIFF, JPEG, .*raw.: replace",
+        ),
+        ("nothing", "folder .* holds no pictures: PNG, TIFF, JPEG, OpenEXR, BMP and camera raw are read"),
         ("a still", r"a.2.png is a single picture: pass its sequence, e.g. '.*a.#.png'"),
     ],
 )

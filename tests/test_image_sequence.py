@@ -198,7 +198,7 @@ def test_numbers_in_words() -> None:
     [
         ([], "nothing.png", "no such file: .*nothing.png"),
         ([], "nothing.####.png", "no pictures match .*nothing.####.png: check the name and the number of digits"),
-        ([], "*.png", "finds no pictures: PNG, TIFF, JPEG and OpenEXR are read"),
+        ([], "*.png", "finds no pictures: PNG, TIFF, JPEG, OpenEXR, BMP and camera raw are read"),
         (["a.txt"], ".", "folder .* holds no pictures"),
         (["a.0007.png", "a.0008.png"], "a.0007.png", "a.0007.png is a single picture: .*'.*a.####.png'"),
         (["still.png"], "still.png", "still.png is a single picture: exposures need two frames or more"),
@@ -210,7 +210,7 @@ def test_numbers_in_words() -> None:
         (["a.1.png", "a.01.png", "a.2.png"], ".", "both have number 1"),
         (["a.1.b.1.png"], "a.#.b.#.png", "no pictures match .*: check the name"),
         (["a.1.b.#.png", "a.#.b.1.png"], "a.#.b.#.png", "2 places for a number: keep one"),
-        (["a.1.dpx", "a.2.dpx"], "a.#.dpx", "are read as a sequence, not .dpx"),
+        (["a.1.dpx", "a.2.dpx"], "a.#.dpx", ".dpx is not read as a sequence: make PNG of .dpx first"),
     ],
 )
 def test_what_is_no_sequence(tmp_path: Path, files: list[str], source: str, message: str) -> None:

@@ -10,7 +10,7 @@ from support.clips import counting_clip
 from support.converting import invoke, read_exr, save_tiny
 from support.pictures import write_flat, write_linear
 
-from lanhdr_cli.media.source import clip_id
+from lanhdr_cli.media.paths import content_id
 
 
 @pytest.fixture(scope="module")
@@ -93,5 +93,5 @@ def test_sequences_with_the_same_first_picture_are_told_apart(tmp_path: Path) ->
     clips = []
     for folder, levels in (("a", (0, 50, 60)), ("b", (0, 50, 70)), ("c", (0, 50, 60))):
         clips.append([write_flat(tmp_path / folder / f"s.{n}.png", level) for n, level in enumerate(levels)])
-    first, second, copy = (clip_id(paths) for paths in clips)
+    first, second, copy = (content_id(paths) for paths in clips)
     assert first == copy != second

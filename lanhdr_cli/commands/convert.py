@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from model.pretrained import Size
 
 EPILOG = """INPUT is a video file or an image sequence: a folder, 'frames/*.png' (in quotes), shot.####.tif or
-shot.%04d.tif; PNG, TIFF, JPEG and OpenEXR are read.
+shot.%04d.tif; PNG, TIFF, JPEG, OpenEXR, BMP and camera raw are read; or - for video from standard input.
 
 Names for -o: dir/ makes dir/CLIP.0001.exr and so on; out.exr makes out.0001.exr; out.####.exr and out.%05d.exr set
 the digits; out.1001.exr begins at 1001 (three digits or more behind a dot; MVI_0042.exr makes MVI_0042.0001.exr).

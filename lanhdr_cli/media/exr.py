@@ -49,7 +49,7 @@ class ClipRecord:
         exposures: The cycle, linear, the shortest is 1.
         colorspace: Colorspace of the pixels, a key of `COLORSPACES`.
         source: Name of the file that the clip is read from, of a sequence the first.
-        source_id: What `source.clip_id` makes of its content.
+        source_id: What tells it from other clips, by its content.
     """
 
     rate: Fraction | None = None

@@ -7,18 +7,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby, pairwise, takewhile
+from itertools import chain, groupby, pairwise, takewhile
 from pathlib import Path
 from typing import Literal, Self
 
 from av.video.reformatter import VideoReformatter
 
+from lanhdr_cli.media.advice import converted, missing_file
 from lanhdr_cli.media.code_bits import CONTAINER_BITS, CodeBits, find_code_bits
 from lanhdr_cli.media.details import sequence_details
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.images import Picture, PictureHeader, read_header, read_picture
 from lanhdr_cli.media.mosaic import Pattern, demosaiced
-from lanhdr_cli.media.paths import PLACEHOLDER, is_picture, is_tiff, shell_word
+from lanhdr_cli.media.paths import PLACEHOLDER, content_id, is_picture, is_tiff, shell_word
 from lanhdr_cli.media.stated_colors import StatedColors
 from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo
 from train.data.exif import relative_exposures
@@ -83,7 +84,7 @@ def find_pictures(source: Path) -> SequenceFiles:
     elif is_picture(source) and PLACEHOLDER.search(source.name):
         raise MediaError(f"no pictures match {source}: check the name and the number of digits")
     else:
-        raise MediaError(f"no such file: {source}")
+        raise MediaError(missing_file(source))
     if len(files.paths) == 1 and not _has_pages(files.paths[0]):
         raise MediaError(f"{source} finds a single picture, {files.paths[0].name}: exposures need two frames or more")
     return files
@@ -91,6 +92,27 @@ def find_pictures(source: Path) -> SequenceFiles:
 
 def _has_pages(path: Path) -> bool:
     return is_tiff(path) and len(read_header(path).pages) > 1
+
+
+def interleaved(sequences: Sequence[SequenceFiles]) -> SequenceFiles:
+    """Take pictures of several sequences in turn, as cameras store the exposures of a frame in a folder each.
+
+    Raises:
+        MediaError: If there are more of one than of another, or numbers are missing.
+    """
+    first, *_ = sequences
+    for files in sequences:
+        begin = files.paths[0]
+        if len(files.paths) != len(first.paths):
+            counts = f"{len(first.paths)} pictures like {first.paths[0]}, {len(files.paths)} like {begin}"
+            raise MediaError(f"there are {counts}: --interleave takes them in turn, so pass as many of each")
+        steps = {later - earlier for earlier, later in pairwise(files.numbers or ())}
+        if len(steps) > 1:
+            raise MediaError(f"numbers are missing between {begin} and {files.paths[-1].name}: --interleave needs all")
+    paths = tuple(chain.from_iterable(zip(*(files.paths for files in sequences), strict=True)))
+    if len(set(paths)) < len(paths):
+        raise MediaError(f"--interleave: {first.paths[0]} is in two of the sequences: pass different ones")
+    return SequenceFiles(name=first.name, folder=first.folder, paths=paths, numbers=None)
 
 
 def describe_numbers(numbers: Sequence[int]) -> str:
@@ -130,7 +152,8 @@ def _by_template(source: Path) -> SequenceFiles | None:
         raise MediaError(f"{source} has {len(found)} places for a number: keep one, e.g. shot.####.png")
     ((place, files),) = found
     if not is_picture(source):
-        raise MediaError(f"{source}: PNG, TIFF, JPEG and OpenEXR are read as a sequence, not {source.suffix or 'this'}")
+        advice = converted(folder / name for _, name in files)
+        raise MediaError(f"{source}: {source.suffix or 'this'} is not read as a sequence: {advice}")
     numbers, paths = zip(*((number, folder / name) for number, name in files), strict=True)
     _refuse_doubles(numbers, paths)
     prefix = source.name[: place.start()]
@@ -165,7 +188,7 @@ def _in_natural_order(source: Path, paths: Sequence[Path]) -> SequenceFiles:
     pictures = sorted((path for path in paths if is_picture(path) and path.is_file()), key=_natural_key)
     if not pictures:
         what = f"folder {source} holds" if source.is_dir() else f"pattern {source} finds"
-        raise MediaError(f"{what} no pictures: PNG, TIFF, JPEG and OpenEXR are read")
+        raise MediaError(f"{what} no pictures: {converted(paths)}")
     folder = pictures[0].parent
     kinds = sorted({path.suffix.lower() for path in pictures})
     if len(kinds) > 1:
@@ -175,7 +198,9 @@ def _in_natural_order(source: Path, paths: Sequence[Path]) -> SequenceFiles:
     blocks = [next(block) for _, block in groupby(pictures, lambda path: (path.parent, _DIGITS.sub("#", path.name)))]
     if len(blocks) > 1 and len(blocks) == len({_DIGITS.sub("#", path.name) for path in blocks}):
         examples = ", ".join(path.name for path in blocks[:3])
-        raise MediaError(f"{source} holds pictures of {len(blocks)} names ({examples}): pass one sequence")
+        turns = " --interleave ".join(shell_word(path.with_name(_DIGITS.sub("*", path.name))) for path in blocks[:3])
+        advice = f"pass one sequence, or if frames were taken in turn, {turns}, that of the first frame first"
+        raise MediaError(f"{source} holds pictures of {len(blocks)} names ({examples}): {advice}")
     numbers = _numbers(pictures)
     if numbers is not None:
         _refuse_doubles(numbers, pictures)
@@ -222,12 +247,13 @@ class ImageSequence:
         on_missing: Where a number is left out: refuse, go on at the next one's time, or repeat the picture before.
         bits: Bits of the codes in 16-bit pictures; None to find them.
         bayer: Pattern of the color filters in front of a gray picture's samples; None if there are none.
-        bits: Bits of the codes in 16-bit pictures; None to find them.
-        bayer: Pattern of the color filters in front of a gray picture's samples; None if there are none.
+        others: Paths of sequences whose pictures follow in turn on each of the first.
 
     Raises:
         MediaError: On entering, if there is no such sequence, numbers are missing, or sizes differ.
     """
+
+    video: Path | None = None
 
     def __init__(
         self,
@@ -237,17 +263,26 @@ class ImageSequence:
         on_missing: OnMissing = "error",
         bits: int | None = None,
         bayer: Pattern | None = None,
+        others: Sequence[Path] = (),
     ) -> None:
         self.path = path
         self._bits = bits
         self._bayer = bayer
+        self._others = others
         self._fps = fps
         self._on_missing = on_missing
         self._reformatter = VideoReformatter()
         self._above_one: set[Path] = set()
 
+    @property
+    def id(self) -> str:
+        """Tells the clip from others by its content."""
+        return content_id(self.paths)
+
     def __enter__(self) -> Self:
         files = find_pictures(self.path)
+        if self._others:
+            files = interleaved([files, *map(find_pictures, self._others)])
         self.folder, self.name = files.folder, files.name
         headers = {path: read_header(path) for path in files.paths}
         self.paths, self.numbers = self._frame_files(files, in_pages=any(len(h.pages) > 1 for h in headers.values()))
@@ -263,7 +298,12 @@ class ImageSequence:
         positions = self.numbers or tuple(range(count))
         self.times = [(position - positions[0]) / rate for position in positions]  # a skipped number leaves a gap
         self.faults = Faults(promised=count)
+        self._white_balance = first.white_balance
+        if any(header.white_balance != first.white_balance for header in headers.values()):
+            logger.warning("%s: white balance varies, that of %s is used for all", self.path, files.paths[0].name)
         picture = self._read(0)
+        if picture.transparent:
+            logger.warning("%s: transparency is left out, colors are taken as they are stored", self.path)
         kind = picture.format
         self._code_bits = self._find_bits(picture)
         self.info = VideoInfo(
@@ -325,7 +365,7 @@ class ImageSequence:
 
     def _read(self, index: int) -> Picture:
         path, page = self._pictures[index]
-        return read_picture(path, page, reformatter=self._reformatter)
+        return read_picture(path, page, reformatter=self._reformatter, white_balance=self._white_balance)
 
     def _colors(self, headers: Mapping[Path, PictureHeader]) -> StatedColors:
         """Take the colors that the first picture names, and say where others name something else."""

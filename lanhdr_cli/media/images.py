@@ -1,4 +1,4 @@
-"""Single pictures: reading of PNG, TIFF, JPEG and OpenEXR, writing of PNG."""
+"""Single pictures: reading of PNG, TIFF, JPEG, OpenEXR, BMP and camera raw, writing of PNG."""
 
 import io
 import struct
@@ -10,13 +10,24 @@ import av
 import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
+from PIL.BmpImagePlugin import BmpImageFile
 from torch import Tensor
 
+from lanhdr_cli.media.advice import PICTURE_KINDS
+from lanhdr_cli.media.camera_raw import WhiteBalance, read_raw, read_raw_header
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.paths import complete_file
-from lanhdr_cli.media.stated_colors import LINEAR_FLOATS, NOT_STATED, StatedColors, of_exr, of_icc, of_png, of_tiff
+from lanhdr_cli.media.paths import complete_file, is_camera_raw
+from lanhdr_cli.media.stated_colors import (
+    LINEAR_FLOATS,
+    NOT_STATED,
+    StatedColors,
+    of_exr,
+    of_icc,
+    of_png,
+    of_tiff,
+)
 from lanhdr_cli.media.tiff import BITS, ICC_PROFILE, MAGICS, PRIMARIES, WHITE_POINT, TiffPage, open_alone, read_pages
-from lanhdr_cli.media.yuv import coding_of, to_rgb
+from lanhdr_cli.media.yuv import coding_of, is_transparent, to_rgb
 from train.data.exif import ORIENTATION, ShotExposure, image_tags, open_image, read_tags, shot_exposure
 
 EXR_MAGIC = b"\x76\x2f\x31\x01"
@@ -27,13 +38,19 @@ DAMAGED = "replace it, or remove it and pass --on-missing skip or repeat"
 
 @dataclass(frozen=True, kw_only=True)
 class PictureHeader:
-    """Size of an upright picture, its exposure and colors; the pages of a TIFF file, each of which is a frame."""
+    """An upright picture before it is decoded: size, exposure and colors.
+
+    Args:
+        pages: The pages of a TIFF file, each of which is a frame.
+        white_balance: Of the camera, where the picture is raw.
+    """
 
     width: int
     height: int
     shot: ShotExposure
     colors: StatedColors = NOT_STATED
     pages: tuple[TiffPage | None, ...] = (None,)
+    white_balance: WhiteBalance | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -42,12 +59,14 @@ class PictureHeader:
 
 
 def read_header(path: Path) -> PictureHeader:
-    """Read the header of a PNG, TIFF, JPEG or OpenEXR file; its content decides which, not its name.
+    """Read the header of a picture; its content decides of which kind it is, not its name, except for camera raw.
 
     Raises:
         MediaError: If it is none of them, or damaged.
     """
     try:
+        if is_camera_raw(path):
+            return PictureHeader(**vars(read_raw_header(path)), colors=LINEAR_RAW)
         with path.open("rb") as file:
             magic = file.read(4)
             file.seek(0)
@@ -56,7 +75,7 @@ def read_header(path: Path) -> PictureHeader:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "its header is damaged"
         raise MediaError(f"{path} can't be read as a picture ({reason}): replace or remove it") from error
     if header is None:
-        reason = "it is no PNG, TIFF, JPEG or OpenEXR" if magic else "it is empty"
+        reason = f"it is none of {PICTURE_KINDS}" if magic else "it is empty"
         raise MediaError(f"{path} can't be read as a picture ({reason}): replace or remove it")
     return header
 
@@ -71,6 +90,10 @@ def _coded_header(file: BinaryIO, path: Path, *, is_tiff: bool) -> PictureHeader
         tags, (width, height) = image_tags(image), image.size
         turned, profile = int(tags.get(ORIENTATION, 0)), image.info.get("icc_profile")
         colors = of_png(file) if image.format == "PNG" else of_icc(profile) if profile else NOT_STATED
+    elif file.read(2) == b"BM":
+        file.seek(0)
+        tags, turned, colors = {}, 0, NOT_STATED
+        width, height = BmpImageFile(file).size
     else:
         return None
     if width < 1 or height < 1:
@@ -107,8 +130,9 @@ class Picture:
         image: R, G, B as they are encoded, 0..1, upright, float32, (3, H, W).
         format: Codec and layout of the samples in words.
         bits: Bits of a code; half floats count as 16 bits, others too.
-        is_float: Whether it holds floats, which are linear.
+        is_float: Whether it holds linear light, not codes.
         share_above_one: Share of floats above 1.0, which are clipped here.
+        transparent: Whether it has an alpha that is not opaque, which is left out.
     """
 
     image: Tensor
@@ -116,20 +140,30 @@ class Picture:
     bits: int = 8
     is_float: bool = False
     share_above_one: float = 0.0
+    transparent: bool = False
 
 
-def read_picture(path: Path, page: TiffPage | None = None, *, reformatter: VideoReformatter | None = None) -> Picture:
-    """Decode a PNG, TIFF, JPEG or OpenEXR file.
+def read_picture(
+    path: Path,
+    page: TiffPage | None = None,
+    *,
+    reformatter: VideoReformatter | None = None,
+    white_balance: WhiteBalance | None = None,
+) -> Picture:
+    """Decode a picture.
 
-    Floats of OpenEXR and TIFF are linear. A clip level can't be seen in them; 1.0 is taken for it.
+    Floats of OpenEXR and TIFF and camera raw are linear. A clip level can't be seen in floats; 1.0 is taken for it.
 
     Args:
         page: One of the header's pages, None for the first.
         reformatter: Keeps swscale's state from picture to picture.
+        white_balance: For camera raw, None for daylight.
 
     Raises:
         MediaError: If it can't be read.
     """
+    if is_camera_raw(path):
+        return _of_floats(read_raw(path, white_balance), "raw rgb48le")
     try:
         with path.open("rb") as file:
             magic = file.read(4)
@@ -168,7 +202,12 @@ def _decoded(data: BinaryIO, page: TiffPage | None, *, reformatter: VideoReforma
     else:
         coding = coding_of(frame)
         image = to_rgb(frame, coding, reformatter=reformatter)
-        picture = Picture(image=image, format=f"{name} {frame.format.name}", bits=max(8, coding.bits))
+        picture = Picture(
+            image=image,
+            format=f"{name} {frame.format.name}",
+            bits=max(8, coding.bits),
+            transparent=is_transparent(frame),
+        )
     return replace(picture, image=torch.rot90(picture.image, turns, (1, 2)).contiguous()) if turns else picture
 
 

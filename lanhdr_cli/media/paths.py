@@ -1,5 +1,6 @@
 """Names of numbered frames, paths in advice, and files that appear under their name only when complete."""
 
+import hashlib
 import os
 import re
 import shlex
@@ -17,9 +18,11 @@ EXR_SUFFIX = ".exr"
 PNG_SUFFIX = ".png"
 WEIGHTS_SUFFIX = ".safetensors"
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
-PICTURE_SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".exr"}
+RAW_SUFFIXES = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"})
+PICTURE_SUFFIXES = TIFF_SUFFIXES | RAW_SUFFIXES | {".png", ".jpg", ".jpeg", ".exr", ".bmp"}
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of video that is written, as FFmpeg says them
 DEFAULT_DIGITS = 4
+SAMPLE = 1 << 20  # bytes that tell a file from others
 PLACEHOLDER = re.compile(r"%0?(?P<width>\d*)d|(?P<hashes>#+)")
 _NUMBERED = re.compile(
     rf"(?P<prefix>.*\.)(?P<number>\d{{3,}})(?P<suffix>{re.escape(EXR_SUFFIX)})", re.IGNORECASE | re.DOTALL
@@ -61,6 +64,8 @@ def _escaped(letter: str) -> str:
 def check_output(target: str) -> None:
     """Refuse an `-o` that names neither EXR frames (a name in .exr, or a folder with a slash) nor a video."""
     suffix = PurePath(target).suffix.lower()
+    if target == "-":
+        raise MediaError("-o -: can't write to standard output; pass a file, e.g. out.mp4, or out.exr for frames")
     if not target.endswith("/") and suffix != EXR_SUFFIX and suffix not in CONTAINERS:
         raise MediaError(
             f"-o {target}: can't write {suffix or 'a name without suffix'}; "
@@ -94,6 +99,11 @@ def is_video(path: PurePath) -> bool:
 def is_tiff(path: PurePath) -> bool:
     """Tell whether a file may hold several pictures."""
     return path.suffix.lower() in TIFF_SUFFIXES
+
+
+def is_camera_raw(path: PurePath) -> bool:
+    """Tell whether a file is a still of a camera's sensor, CinemaDNG included."""
+    return path.suffix.lower() in RAW_SUFFIXES
 
 
 def is_picture(path: PurePath) -> bool:
@@ -202,6 +212,19 @@ def frame_names(
         start=1 if given is None else given - first,
         numbers=numbers or () if given is None else (),
     )
+
+
+def content_id(paths: Sequence[Path]) -> str:
+    """Tell clips apart by the first and the last of their files: size, beginning and end, whatever their names."""
+    digest = hashlib.sha256()
+    for path in dict.fromkeys((paths[0], paths[-1])):
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            digest.update(size.to_bytes(8, "big"))
+            for position in (0, max(0, size - SAMPLE)):
+                file.seek(position)
+                digest.update(file.read(SAMPLE))
+    return digest.hexdigest()[:16]
 
 
 def refuse_existing(paths: Sequence[Path]) -> None:

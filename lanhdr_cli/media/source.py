@@ -1,20 +1,18 @@
 """The source of a clip's frames: a video file or an image sequence."""
 
-import hashlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, Self
 
+from lanhdr_cli.media.advice import missing_file, unread_kind
 from lanhdr_cli.media.details import Details
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.image_sequence import ImageSequence, OnMissing, names_sequence
 from lanhdr_cli.media.mosaic import Bayer, Pattern, require_opencv
+from lanhdr_cli.media.stream_reader import StreamReader, names_stream
 from lanhdr_cli.media.video_reader import DecodedFrame, Faults, FieldOrder, VideoInfo, VideoReader
-
-SAMPLE = 1 << 20  # bytes
 
 
 class Source(Protocol):
@@ -30,7 +28,6 @@ class Source(Protocol):
     """
 
     path: Path
-    paths: tuple[Path, ...]
     folder: Path
     name: str
     info: VideoInfo
@@ -38,6 +35,18 @@ class Source(Protocol):
     faults: Faults
     numbers: tuple[int, ...] | None
     exposures: list[float] | None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Its files."""
+
+    @property
+    def id(self) -> str:
+        """Tells it from other clips by its content, whatever its name."""
+
+    @property
+    def video(self) -> Path | None:
+        """The file of its pictures and sound, None for an image sequence."""
 
     def __enter__(self) -> Self:
         """Open it."""
@@ -61,6 +70,7 @@ class Reading:
         strict: Whether damage is an error.
         bits: Bits of the codes in 16-bit pictures, 8 to 16; None to find them.
         bayer: Pattern of the color filters of gray pictures, `none` if there are none; None to look for them.
+        interleave: Paths of sequences whose pictures follow in turn on each of the clip.
     """
 
     fps: Fraction | None = None
@@ -70,24 +80,12 @@ class Reading:
     strict: bool = False
     bits: int | None = None
     bayer: Bayer | None = None
+    interleave: tuple[Path, ...] = ()
 
     @property
     def filters(self) -> Pattern | None:
         """The pattern of the color filters, if one is given."""
         return None if self.bayer == "none" else self.bayer
-
-
-def clip_id(paths: Sequence[Path]) -> str:
-    """Tell clips apart by the first and the last of their files: size, beginning and end, whatever their names."""
-    digest = hashlib.sha256()
-    for path in dict.fromkeys((paths[0], paths[-1])):
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            digest.update(size.to_bytes(8, "big"))
-            for position in (0, max(0, size - SAMPLE)):
-                file.seek(position)
-                digest.update(file.read(SAMPLE))
-    return digest.hexdigest()[:16]
 
 
 def open_source(path: Path, reading: Reading = Reading(), *, threads: int = 0) -> Source:
@@ -102,15 +100,29 @@ def open_source(path: Path, reading: Reading = Reading(), *, threads: int = 0) -
     """
     if reading.filters:
         require_opencv()
-    if names_sequence(path):
+    is_stream = names_stream(path)
+    for other in (path, *reading.interleave) if reading.interleave else ():
+        if not other.exists() and not names_sequence(other):
+            raise MediaError(missing_file(other))
+        if names_stream(other) or not names_sequence(other):
+            raise MediaError(f"--interleave is for image sequences, {other} is none: make pictures of it first")
+    if not is_stream and names_sequence(path):
         return ImageSequence(
-            path, fps=reading.fps, on_missing=reading.on_missing, bits=reading.bits, bayer=reading.filters
+            path,
+            fps=reading.fps,
+            on_missing=reading.on_missing,
+            bits=reading.bits,
+            bayer=reading.filters,
+            others=reading.interleave,
         )
+    if path.exists() and (advice := unread_kind(path)):
+        raise MediaError(advice)
     if reading.fps:
         raise MediaError(f"--fps is for image sequences, {path} has times of its own: leave it out")
     if reading.bits:
         raise MediaError(f"--bits is for 16-bit pictures, {path} says how many it has: leave it out")
-    return VideoReader(
+    reader = StreamReader if is_stream else VideoReader
+    return reader(
         path,
         threads=threads,
         hwaccel=reading.hwaccel,

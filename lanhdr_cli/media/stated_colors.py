@@ -82,6 +82,7 @@ class StatedColors:
 
 
 NOT_STATED = StatedColors()
+LINEAR_RAW = StatedColors(gamut=REC2020, response=linear_curve(), origin="camera raw")
 LINEAR_FLOATS = StatedColors(response=linear_curve(), origin="floats", assumed=True)
 
 

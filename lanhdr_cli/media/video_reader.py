@@ -19,11 +19,12 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
 
+from lanhdr_cli.media.advice import missing_file
 from lanhdr_cli.media.details import video_details
 from lanhdr_cli.media.errors import DamageError, MediaError
 from lanhdr_cli.media.fields import is_combed
 from lanhdr_cli.media.mosaic import Pattern, demosaiced
-from lanhdr_cli.media.paths import ffmpeg_name, shell_word
+from lanhdr_cli.media.paths import content_id, ffmpeg_name, shell_word
 from lanhdr_cli.media.stated_colors import NOT_STATED, StatedColors
 from lanhdr_cli.media.yuv import BT709, HLG_TRANSFER, PQ_TRANSFER, UNTAGGED, coding_of, to_rgb
 
@@ -42,17 +43,18 @@ LOSSLESS_CODECS = frozenset(
 )
 
 
-def open_container(path: Path, *, hwaccel: str | None = None) -> InputContainer:
+def open_container(path: Path, *, hwaccel: str | None = None, shown: Path | None = None) -> InputContainer:
     """Open a file for reading.
 
     Args:
+        shown: Its name in messages, None for the path.
         hwaccel: `auto` or FFmpeg's name of a kind of device; where it is not available, the CPU decodes.
 
     Raises:
         MediaError: If it is missing, can't be read as a video, or no such hardware decoder is known.
     """
     if not path.exists():
-        raise MediaError(f"no such file: {path}")
+        raise MediaError(missing_file(path))
     if path.is_dir():
         raise MediaError(f"{path} is a folder without pictures: pass a video file, or a folder of PNG, TIFF or JPEG")
     kinds = hwdevices_available() if hwaccel else []
@@ -70,7 +72,9 @@ def open_container(path: Path, *, hwaccel: str | None = None) -> InputContainer:
         return av.open(ffmpeg_name(path), metadata_errors="replace")
     except av.FFmpegError as error:
         reason = error.strerror or type(error).__name__
-        raise MediaError(f"{path} can't be read as video ({reason}): check that it is a complete video file") from error
+        raise MediaError(
+            f"{shown or path} can't be read as video ({reason}): check that it is a complete video file"
+        ) from error
 
 
 @dataclass(kw_only=True)
@@ -195,7 +199,7 @@ class VideoReader:
         bayer: Pattern | None = None,
     ) -> None:
         self.path, self.folder, self.name = path, path.parent, path.stem
-        self.paths: tuple[Path, ...] = (path,)
+        self.video = path
         self._threads = threads
         self._hwaccel = hwaccel
         self._field_order = field_order
@@ -203,6 +207,16 @@ class VideoReader:
         self._bayer = bayer
         self._reformatter = VideoReformatter()
         self._warnings: set[str] = set()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The file."""
+        return (self.video,)
+
+    @property
+    def id(self) -> str:
+        """Tells the clip from others by its content."""
+        return content_id(self.paths)
 
     def __enter__(self) -> Self:
         self._open()
@@ -253,7 +267,7 @@ class VideoReader:
             raise MediaError(f"{self.path} has only {self.faults.decoded} frames, {start} is behind its end")
 
     def _open(self) -> None:
-        container = open_container(self.path, hwaccel=self._hwaccel)
+        container = open_container(self.video, hwaccel=self._hwaccel, shown=self.path)
         try:
             self._stream = video_stream(container, self.path)
         except MediaError:
@@ -323,8 +337,9 @@ class VideoReader:
         faults.interlaced += 1
         faults.combed += is_combed(frame)
         if faults.combed == COMBED_FRAMES:
-            source = shell_word(self.path, for_ffmpeg=True)
-            target = shell_word(self.path.with_name(f"{self.path.stem}.progressive.mkv"), for_ffmpeg=True)
+            kept = self.path if self.path == self.video else Path("saved.mkv")  # a pipe is to be saved first
+            source = shell_word(kept, for_ffmpeg=True)
+            target = shell_word(kept.with_name(f"{kept.stem}.progressive.mkv"), for_ffmpeg=True)
             raise MediaError(
                 f"{self.path}: frame {faults.decoded - 1} is interlaced, its fields differ: deinterlace it first, "
                 f"ffmpeg -i {source} -vf {DEINTERLACE} -c:v ffv1 -c:a copy {target}, "

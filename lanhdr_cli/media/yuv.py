@@ -58,7 +58,7 @@ def coding_of(frame: VideoFrame) -> Coding:
     """
     form = frame.format
     name, bits = form.name, form.components[0].bits
-    exotic = name.startswith(("bayer", "xyz", "mono", "ya")) or "f16" in name or "f32" in name or bits > 16
+    exotic = name.startswith(("bayer", "xyz", "mono")) or "f16" in name or "f32" in name or bits > 16
     if exotic and not form.has_palette:
         raise MediaError(f"pictures of format {name} are not supported: convert the video to RGB or YCbCr first")
     kind: Literal["ycbcr", "rgb", "gray"] = "gray" if len(form.components) < 3 else "ycbcr"
@@ -88,7 +88,8 @@ def to_rgb(frame: VideoFrame, coding: Coding, *, reformatter: VideoReformatter) 
     if coding.kind == "ycbcr":
         return _from_ycbcr(frame, coding, reformatter=reformatter)
     if coding.kind == "gray":
-        codes = _plane(frame.planes[0], frame.format.name, bits)[None]
+        samples = len(frame.format.components)  # of gray and alpha, which is left out
+        codes = _plane(frame.planes[0], frame.format.name, bits, samples=samples)[None, :, ::samples]
     else:
         name = "rgb24" if bits <= 8 else "rgb48le"
         packed = reformatter.reformat(frame, format=name, threads=1)
@@ -103,6 +104,18 @@ def to_rgb(frame: VideoFrame, coding: Coding, *, reformatter: VideoReformatter) 
         unit = 2.0 ** (coding.bits - 8)
         codes.sub_(16 * unit).div_(219 * unit)
     return codes.clamp_(0, 1).expand(3, -1, -1).contiguous()
+
+
+def is_transparent(frame: VideoFrame) -> bool:
+    """Tell whether a picture of packed RGB or gray has an alpha that is not opaque everywhere."""
+    form = frame.format
+    samples = len(form.components)
+    if samples not in (2, 4) or len(frame.planes) != 1 or form.has_palette:
+        return False
+    bits = form.components[0].bits
+    codes = _plane(frame.planes[0], form.name, bits, samples=samples)
+    alpha = codes[:, 0 if form.name.startswith("a") else samples - 1 :: samples]
+    return bool(alpha.min() < (1 << bits) - 1)
 
 
 def _from_ycbcr(frame: VideoFrame, coding: Coding, *, reformatter: VideoReformatter) -> Tensor:
