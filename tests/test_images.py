@@ -108,7 +108,7 @@ def test_a_tiff_in_tiles_is_refused(tmp_path: Path) -> None:
         read_header(tmp_path / "a.tif")
 
 
-@pytest.mark.parametrize(("content", "found"), [(b"", "it is empty"), (b"hello world", "it is no PNG, TIFF")])
+@pytest.mark.parametrize(("content", "found"), [(b"", "it is empty"), (b"hello world", "it is none of PNG, TIFF")])
 def test_what_is_no_picture(tmp_path: Path, content: bytes, found: str) -> None:
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(MediaError, match=rf"a.png can't be read as a picture .{found}"):

@@ -19,6 +19,7 @@ from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.paths import complete_file, is_camera_raw
 from lanhdr_cli.media.stated_colors import (
     LINEAR_FLOATS,
+    LINEAR_RAW,
     NOT_STATED,
     StatedColors,
     of_exr,
