@@ -27,7 +27,7 @@ class NetworkConfig:
 
     Args:
         nexps: Number of exposures in the cycle, 2 or 3.
-        design: `lanhdr` is the published network, `small` its parts at half size for CPUs, `lite` the one for real time.
+        design: `lanhdr` is the published network, `small` its parts at half size, `lite` the one for real time.
         output: `direct` predicts radiance by itself, `guided` corrects a physically merged start.
         channels: Width of full-size features (C of the paper's code).
         pyramid_channels: Width of the finest pyramid level (T of the paper's code).

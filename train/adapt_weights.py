@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from model.errors import WeightsError
 from model.correction import Channel, correction_channels, guide_channels
+from model.errors import WeightsError
 from model.guided import GuidedLanHdr, SmallLanHdr
 from model.lite import LiteNet
 from model.network import NetworkConfig

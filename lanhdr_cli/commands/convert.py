@@ -69,7 +69,9 @@ sequence keep their numbers; a given number belongs to the first frame written."
 @option_group(
     "Network and run",
     option("--weights", type=FILE, metavar="FILE", help="Weights: .safetensors or a published ckpt.pt."),
-    option("--size", type=click.Choice(["lite", "small", "base"]), help="Bundled weights.  [default: as suits the device]"),
+    option(
+        "--size", type=click.Choice(["lite", "small", "base"]), help="Bundled weights.  [default: as suits the device]"
+    ),
     option("--device", type=DEVICE, default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     option(
         "--precision",

@@ -39,7 +39,9 @@ POSITIVE = click.IntRange(min=1)
 @option_group(
     "Methods",
     option("--weights", type=FILE, multiple=True, help="Weights to score; repeatable.  [default: bundled]"),
-    option("--size", type=click.Choice(["lite", "small", "base"]), help="Bundled weights.  [default: as suits the device]"),
+    option(
+        "--size", type=click.Choice(["lite", "small", "base"]), help="Bundled weights.  [default: as suits the device]"
+    ),
     option("--with-baselines", is_flag=True, help="Score methods that learn nothing as well."),
 )
 @option_group(

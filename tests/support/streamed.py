@@ -3,13 +3,13 @@
 from typing import Any
 
 import torch
-from support.moving import shifted, texture
 from torch import Tensor
 
 from model.exposure import GAMMA_8_BIT, to_ldr
 from model.frames import FrameBatch
 from model.guided import GuidedLanHdr
 from model.lite import LiteNet
+from support.moving import shifted, texture
 
 Network = LiteNet | GuidedLanHdr
 
