@@ -23,7 +23,16 @@ from lanhdr_cli.media.stated_colors import name_of
 from lanhdr_cli.media.video_reader import DecodedFrame
 from lanhdr_cli.pipeline import ResultFrame
 from model.analysis.brightness import sampled
-from model.analysis.camera import NO_BLACK, Black, CameraEstimate, Shot, estimate_camera, find_black, generic_curve
+from model.analysis.camera import (
+    NO_BLACK,
+    Black,
+    CameraEstimate,
+    Shot,
+    estimate_camera,
+    find_black,
+    generic_curve,
+    look_linear,
+)
 from model.analysis.response import ResponseEstimate
 from model.color import ACES2065_1, ACESCG, ADOBE_RGB, P3_D65, P3_DCI, REC709, REC2020, Primaries, convert_primaries
 from model.errors import ResponseError
@@ -378,9 +387,14 @@ def _estimated(
     source: Source, options: CameraOptions, *, exposures: FrameExposures | None, look: FirstLook
 ) -> CameraEstimate:
     estimate = estimate_camera(look.shots, exposures=exposures, clip_code=options.clip_code, black=options.black_code)
-    if not source.info.of_sensor or (exposures is not None and estimate.response is not None):
+    precise = source.info.bits > 8 and not source.info.lossy
+    if source.info.of_sensor and (exposures is None or estimate.response is None):
+        why = "as sensors have them"
+    elif precise and exposures is None and look_linear(look.shots):
+        why = "exposures are whole stops so"
+    else:
         return estimate
-    logger.warning("%s: codes are taken as linear, as sensors have them: pass --response if they are not", source.path)
+    logger.warning("%s: codes are taken as linear, %s: pass --response if they are not", source.path, why)
     curve = linear_curve(clip_code=options.clip_code)
     return CameraEstimate(replace(curve, black_code=estimate.curve.black_code))
 

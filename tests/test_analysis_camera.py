@@ -18,12 +18,13 @@ from model.analysis.camera import (
     exposures_of_camera,
     find_black,
     generic_curve,
+    look_linear,
 )
 from model.analysis.code_matches import paired_histograms
 from model.analysis.flicker import measure_correction
 from model.analysis.response import one_thread, response_and_exposures, response_from_frames
 from model.exposure import ExposureCycle, FrameExposures
-from model.response import ResponseCurve, gamma_curve
+from model.response import ResponseCurve, gamma_curve, linear_curve
 
 # Shutter times of the pictures in seconds, nominal ones as the powers of two that they are.
 ROOM = {"exp_5": 2**-10, "exp_4": 2**-7, "exp_3": 2**-5, "exp_2": 2**-3, "exp_1": 2**-1}
@@ -152,3 +153,14 @@ def test_contrast_that_compression_takes_from_dark_texture_is_no_curve(given: bo
     found = estimate_camera(shots, exposures=exposures)
     assert found.curve.name == "gamma2.2"
     assert found.exposures is None  # so that brightness says them
+
+
+@pytest.mark.parametrize(
+    ("power", "exposures", "linear"),
+    [(1.0, (1.0, 8.0), True), (1.0, (1.0, 4.0, 16.0), True), (2.2, (1.0, 8.0), False), (2.2, (1.0, 4.0, 16.0), False)],
+)
+def test_linear_codes_are_told_by_the_stops_that_cameras_are_set_to(
+    power: float, exposures: tuple[float, ...], linear: bool
+) -> None:
+    curve = linear_curve() if power == 1 else gamma_curve()
+    assert look_linear(clip(curve, exposures * 4)) == linear
