@@ -61,6 +61,13 @@ def test_files_for_other_programs(tmp_path: Path, name: str, message: str) -> No
     assert message in refused("inspect", tmp_path / name)
 
 
+def test_a_moving_gif_is_a_clip(tmp_path: Path) -> None:
+    pictures = [Image.new("L", (32, 24), 60 * number) for number in (1, 2, 3)]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=40)
+    with open_source(tmp_path / "a.gif") as clip:
+        assert len(list(clip.frames())) == 3
+
+
 @pytest.mark.parametrize("pattern", ["", "*.webp", "a_%d.webp"])
 def test_folders_of_pictures_that_are_not_read(tmp_path: Path, pattern: str) -> None:
     folder = tmp_path / "web p"

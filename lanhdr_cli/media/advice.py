@@ -11,6 +11,7 @@ PICTURE_KINDS = "PNG, TIFF, JPEG, OpenEXR, BMP and camera raw"
 UNREAD_PICTURES = frozenset(
     {".webp", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".gif", ".tga", ".dpx", ".cin", ".hdr", ".ppm", ".psd"}
 )
+MOVING_PICTURES = frozenset({".gif"})  # of which one file may be a clip
 UNREAD_VIDEO = {
     ".mlv": "raw video of Magic Lantern: export CinemaDNG with MLV App (or mlv_dump --dng), and pass its folder",
     ".braw": "raw video of Blackmagic: export it as ProRes 4444 with DaVinci Resolve",
@@ -38,7 +39,9 @@ def unread_kind(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if advice := UNREAD_VIDEO.get(suffix):
         return f"{path} is {advice}"
-    return f"{path} is a picture that is not read: {converted([path])}" if suffix in UNREAD_PICTURES else None
+    if suffix in UNREAD_PICTURES and suffix not in MOVING_PICTURES:
+        return f"{path} is a picture that is not read: {converted([path])}"
+    return None
 
 
 def converted(paths: Iterable[Path]) -> str:
