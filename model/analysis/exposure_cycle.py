@@ -22,6 +22,7 @@ LEAST_SUPPORT = 0.2
 SURE_TO = 0.12  # stops of uncertainty that halve the confidence
 LARGEST_UNEVENNESS = 0.12  # stops; noise makes up to 0.08, sRGB pictures taken for gamma 2.2 have 0.16 or more
 NOISE_UNEVENNESS, NOISE_BEGINS = 0.05, 4.0  # stops more for each stop of the ratio, from so many stops on
+EVEN = 0.1  # stops; gamma 2.2 has up to 0.08, sRGB and cameras' curves 0.2 and more
 ODD_UNEVENNESS = 0.06  # of clips whose ratio is next to no whole, half or third stop
 PASS_EXPOSURES = "pass them, e.g. --exposures 1,8"
 SAME = 1.05  # a factor; what lies closer together counts as one exposure
@@ -63,13 +64,21 @@ class ExposureEstimate:
         return self.confidence >= LEAST_CONFIDENCE
 
     @property
+    def is_even(self) -> bool:
+        """Whether steps are alike in dark and bright parts, but for noise: the curve is the one assumed, or a power."""
+        return self.unevenness <= EVEN + self._noise
+
+    @property
+    def _noise(self) -> float:
+        """Unevenness that darks of short frames make, which lie in the noise."""
+        return NOISE_UNEVENNESS * max(0.0, math.log2(max(self.exposures.ratios)) - NOISE_BEGINS)
+
+    @property
     def warning(self) -> str:
         """A doubt about the ratios, empty if there is none."""
         # Two weak signs count as one: cameras are seldom set in odd fractions of a stop.
         usual = all(nearest_stop(ratio) is not None for ratio in self.exposures.ratios)
-        # Darks of short frames near black are noise.
-        noise = NOISE_UNEVENNESS * max(0.0, math.log2(max(self.exposures.ratios)) - NOISE_BEGINS)
-        if self.unevenness <= (LARGEST_UNEVENNESS if usual else ODD_UNEVENNESS) + noise:
+        if self.unevenness <= (LARGEST_UNEVENNESS if usual else ODD_UNEVENNESS) + self._noise:
             return ""
         return (
             f"steps of brightness differ by {self.unevenness:.2f} stops between dark and bright parts: the camera "
