@@ -17,7 +17,7 @@ def convert(
     output: Path | str,
     *,
     exposures: tuple[float, ...] | Path | None = None,
-    response: str = "auto",
+    response: str | None = None,
     gamut: str | None = None,
     frames: tuple[int, int | None] = (0, None),
     overwrite: bool = False,
@@ -40,7 +40,7 @@ def convert(
         source: A video file, a folder of pictures or a pattern of their names.
         output: A file, a pattern or a folder, as `-o` of the command line takes it.
         exposures: Linear exposures from the first frame on, or a file that lists them; None to find them.
-        response: Camera response: `auto`, a name or a file.
+        response: Camera response: `auto` to find it, a name or a file; None for what pictures' headers say, or `auto`.
         gamut: Camera primaries; None for those that the clip states, or Rec.709.
         frames: First and last frame, from 0, both included; a last of None is the end of the clip.
         overwrite: Whether existing files may be replaced.

@@ -19,11 +19,22 @@ from lanhdr_cli.media.code_bits import CONTAINER_BITS
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.mosaic import is_gray, shows_mosaic
 from lanhdr_cli.media.source import Source
+from lanhdr_cli.media.stated_colors import name_of
 from lanhdr_cli.media.video_reader import DecodedFrame
 from lanhdr_cli.pipeline import ResultFrame
 from model.analysis.brightness import sampled
-from model.analysis.camera import NO_BLACK, Black, CameraEstimate, Shot, estimate_camera, find_black, generic_curve
-from model.color import ACES2065_1, ACESCG, P3_D65, REC709, REC2020, Primaries, convert_primaries
+from model.analysis.camera import (
+    NO_BLACK,
+    Black,
+    CameraEstimate,
+    Shot,
+    estimate_camera,
+    find_black,
+    generic_curve,
+    look_linear,
+)
+from model.analysis.response import ResponseEstimate
+from model.color import ACES2065_1, ACESCG, ADOBE_RGB, P3_D65, P3_DCI, REC709, REC2020, Primaries, convert_primaries
 from model.errors import ResponseError
 from model.exposure import FrameExposures
 from model.response import (
@@ -70,13 +81,15 @@ GAMUTS = {
     "rec2020": REC2020,
     "bt2020": REC2020,
     "p3": P3_D65,
+    "displayp3": P3_D65,
+    "adobergb": ADOBE_RGB,
     "acescg": ACESCG,
     "aces2065-1": ACES2065_1,
 }
 # ITU-T H.273 table 2; codes not listed are taken as Rec.709.
-P3_DCI = Primaries(P3_D65.red, P3_D65.green, P3_D65.blue, (0.314, 0.351))
 TAGGED_PRIMARIES = {9: REC2020, 11: P3_DCI, 12: P3_D65}
 NEAR_NAMES = 4
+LARGEST_DIFFERENCE = 0.25  # stops between the response that a header names and the one that frames show
 FRAMES = 120  # at the beginning of a clip, which are looked at
 MOSAIC_FRAMES, MOSAIC_SHARE = 12, 0.2  # gray ones at the beginning, and how many of them show a mosaic if it is one
 logger = logging.getLogger(__name__)
@@ -227,13 +240,13 @@ class CameraOptions:
     """The camera as the user describes it.
 
     Args:
-        response: Name or file of the response, or `auto`.
+        response: Name or file of the response, `auto` to find it; None for what pictures' headers say, or `auto`.
         gamut: Name of the primaries, None for those of the clip.
         clip_code: Signal at which the camera clips, above 0 up to 1.
         black_code: Signal of no light in R, G and B, 0..1; None to find it.
     """
 
-    response: str = AUTO
+    response: str | None = None
     gamut: str | None = None
     clip_code: float = 1.0
     black_code: Black | None = None
@@ -241,11 +254,15 @@ class CameraOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """The meaning of a clip's codes and colors: response, black level and primaries; an estimate if one was made."""
+    """The meaning of a clip's codes and colors: response, black level and primaries; an estimate if one was made.
+
+    `stated` is what names the response in the header, empty if nothing does.
+    """
 
     curve: ResponseCurve
     gamut: Primaries
     estimate: CameraEstimate | None = None
+    stated: str = ""
 
     @property
     def finding(self) -> str:
@@ -267,8 +284,22 @@ class Camera:
         return "R, G, B = " + ", ".join(f"{code:.3g}" for code in codes) + " of 255" if any(codes) else ""
 
 
+def known_curve(source: Source, options: CameraOptions) -> ResponseCurve | None:
+    """Take the response that is named, or stated for sure in headers; None if the frames have to show it.
+
+    Raises:
+        ResponseError: If the name is unknown, or a file can't be read.
+    """
+    stated = source.info.colors
+    if options.response is None:
+        return None if stated.is_rough else stated.response
+    if options.response.lower() == AUTO:
+        return None
+    return named_response(options.response, full_range=source.info.full_range, clip_code=options.clip_code)
+
+
 def find_camera(source: Source, options: CameraOptions, *, exposures: FrameExposures | None, look: FirstLook) -> Camera:
-    """Take the named or estimated response, and the named or tagged primaries.
+    """Take the named, stated or estimated response, and the named or tagged primaries.
 
     Args:
         exposures: Exposures that are given, None if there are none.
@@ -276,24 +307,14 @@ def find_camera(source: Source, options: CameraOptions, *, exposures: FrameExpos
     Raises:
         LanHdrError: If a name is unknown, or a file can't be read.
     """
-    gamut = named_gamut(options.gamut) if options.gamut else TAGGED_PRIMARIES.get(source.info.primaries, REC709)
-    if source.info.description.startswith("exr "):
-        if options.response != AUTO:
-            raise ResponseError(f"{source.path} holds OpenEXR, which is linear already: leave out --response")
-        return Camera(curve=gamma_curve(clip_code=options.clip_code), gamut=gamut)
     _refuse_clip_code(source, options.clip_code)
-    if options.response == AUTO:
-        estimate = estimate_camera(
-            look.shots, exposures=exposures, clip_code=options.clip_code, black=options.black_code
-        )
-        if source.info.of_sensor and (exposures is None or estimate.response is None):
-            estimate = CameraEstimate(
-                replace(linear_curve(clip_code=options.clip_code), black_code=estimate.curve.black_code)
-            )
-            logger.warning(
-                "%s: codes are taken as linear, as sensors have them: pass --response if they are not", source.path
-            )
+    gamut, stated = _find_gamut(source, options.gamut), source.info.colors
+    if options.response is None and stated.response is not None:
+        camera = _stated_camera(source, options, gamut=gamut, exposures=exposures, look=look)
+    elif options.response is None or options.response.lower() == AUTO:
+        estimate = _estimated(source, options, exposures=exposures, look=look)
         camera = Camera(curve=estimate.curve, gamut=gamut, estimate=estimate)
+        _log_response(camera, estimate)
     else:
         curve = named_response(options.response, full_range=source.info.full_range, clip_code=options.clip_code)
         black = options.black_code
@@ -301,12 +322,81 @@ def find_camera(source: Source, options: CameraOptions, *, exposures: FrameExpos
             formula = _formula(options.response, clip_code=options.clip_code) is not None
             black = find_black(look.shots, exposures=exposures) if formula else NO_BLACK
         camera = Camera(curve=replace(curve, black_code=black), gamut=gamut)
+        if stated.response and not stated.assumed and stated.response.name != curve.name:
+            logger.warning(
+                "%s: --response %s is taken, %s says %s", source.path, curve.name, stated.origin, stated.response.name
+            )
     logger.debug("camera response %s, primaries %s", camera.curve.name, gamut.chromaticities)
     if camera.black_level and options.black_code is None:
         logger.info("black level %s, taken off (--black-code 0: not)", camera.black_level)
-    if camera.estimate is not None:
-        _log_response(camera, camera.estimate)
     return camera
+
+
+def _find_gamut(source: Source, name: str | None) -> Primaries:
+    stated = source.info.colors
+    tagged = stated.gamut or TAGGED_PRIMARIES.get(source.info.primaries)
+    if name is None:
+        return tagged or REC709
+    gamut = named_gamut(name)
+    if tagged and tagged != gamut:
+        logger.warning("%s: --gamut %s is taken, %s says %s", source.path, name, stated.origin or "it", name_of(tagged))
+    return gamut
+
+
+def _stated_camera(
+    source: Source,
+    options: CameraOptions,
+    *,
+    gamut: Primaries,
+    exposures: FrameExposures | None,
+    look: FirstLook,
+) -> Camera:
+    """Take the response that the headers of pictures name, and say where their codes disagree."""
+    stated = source.info.colors
+    assert stated.response is not None
+    curve = replace(stated.response, clip_code=options.clip_code)
+    black = options.black_code
+    if black is None:
+        black = NO_BLACK if curve.power == 1 else find_black(look.shots, exposures=exposures)
+    curve = replace(curve, black_code=black)
+    if stated.assumed:
+        logger.warning(
+            "%s: %s are taken as %s, --response says otherwise", source.path, stated.origin, stated.response.name
+        )
+    estimate = estimate_camera(look.shots, exposures=exposures, clip_code=options.clip_code, black=options.black_code)
+    found = estimate.response
+    if found and found.sure and (exposures or stated.is_rough) and _differ(curve, found):
+        name = "another curve" if estimate.curve.name == AUTO else estimate.curve.name
+        advice = f"which is taken (--response {curve.name}: not)" if stated.is_rough else "--response auto takes that"
+        logger.warning(
+            "%s: %s says response %s, frames speak for %s; %s", source.path, stated.origin, curve.name, name, advice
+        )
+        if stated.is_rough:
+            return Camera(curve=estimate.curve, gamut=gamut, estimate=estimate)
+    return Camera(curve=curve, gamut=gamut, stated=stated.origin)
+
+
+def _differ(curve: ResponseCurve, estimate: ResponseEstimate) -> bool:
+    """Whether ratios of light differ from those of a curve that was found, over the codes that it was found from."""
+    codes = torch.linspace(*estimate.covered, 64).expand(3, 1, -1)
+    ratios = curve.linearize(codes)[1, 0].clamp(min=1e-6) / estimate.curve.linearize(codes)[1, 0].clamp(min=1e-6)
+    return float(ratios.log2().std()) > LARGEST_DIFFERENCE
+
+
+def _estimated(
+    source: Source, options: CameraOptions, *, exposures: FrameExposures | None, look: FirstLook
+) -> CameraEstimate:
+    estimate = estimate_camera(look.shots, exposures=exposures, clip_code=options.clip_code, black=options.black_code)
+    precise = source.info.bits > 8 and not source.info.lossy
+    if source.info.of_sensor and (exposures is None or estimate.response is None):
+        why = "as sensors have them"
+    elif precise and exposures is None and look_linear(look.shots):
+        why = "exposures are whole stops so"
+    else:
+        return estimate
+    logger.warning("%s: codes are taken as linear, %s: pass --response if they are not", source.path, why)
+    curve = linear_curve(clip_code=options.clip_code)
+    return CameraEstimate(replace(curve, black_code=estimate.curve.black_code))
 
 
 def _refuse_clip_code(source: Source, clip_code: float) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from lanhdr_cli.camera import Camera, CameraOptions, FirstLook, encoded_for_network, find_camera, in_rec709
+from lanhdr_cli.camera import Camera, CameraOptions, FirstLook, encoded_for_network, find_camera, in_rec709, known_curve
 from lanhdr_cli.console import Advance, frame_progress
 from lanhdr_cli.destination import Destination, ExrFrames, HdrWriter, clip_origin, plan_destination
 from lanhdr_cli.exposures import (
@@ -171,7 +171,8 @@ def run(job: ConvertJob, *, load: Callable[[ConvertJob, FrameExposures], ReadyNe
         if job.reading.bayer is None:
             look.refuse_mosaics()
         given = given_exposures(clip, job.exposures)
-        given = given and agreeing_exposures(given, clip, look=look, options=job.exposures)
+        curve = known_curve(clip, job.camera)
+        given = given and agreeing_exposures(given, clip, look=look, options=job.exposures, curve=curve)
         camera = find_camera(clip, job.camera, exposures=given, look=look)
         brightness = BrightnessPass(
             look=look,

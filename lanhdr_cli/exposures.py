@@ -139,17 +139,20 @@ def estimated_exposures(
 
 
 def agreeing_exposures(
-    given: FrameExposures, clip: Source, *, look: FirstLook, options: ExposureOptions
+    given: FrameExposures, clip: Source, *, look: FirstLook, options: ExposureOptions, curve: ResponseCurve | None
 ) -> FrameExposures | None:
     """Hold given exposures against the first frames, before anything is concluded from them.
 
     A list that comes some frames too early or late is shifted; one that leaves out part of the exposure (the gain, for
     instance) is dropped. What the user typed stays, with a warning.
 
+    Args:
+        curve: The camera's response if it is known.
+
     Returns:
         The exposures, None if the frames have to say them.
     """
-    check = check_exposures(look.shots, given, linear=clip.info.bits > 8 or not clip.info.lossy)
+    check = check_exposures(look.shots, given, curve=curve, linear=clip.info.bits > 8 or not clip.info.lossy)
     listed = len(given.phases) > 1
     if check.shift and listed:
         count = "1 frame" if abs(check.shift) == 1 else f"{abs(check.shift)} frames"

@@ -10,7 +10,7 @@ from statistics import fmean, median
 import torch
 from torch import Tensor
 
-from lanhdr_cli.camera import Camera, CameraOptions, FirstLook, encoded_for_network, find_camera
+from lanhdr_cli.camera import Camera, CameraOptions, FirstLook, encoded_for_network, find_camera, known_curve
 from lanhdr_cli.exposure_list import find_list
 from lanhdr_cli.exposures import agreeing_exposures, contradicts, followed, given_exposures
 from lanhdr_cli.media.details import Details
@@ -216,7 +216,8 @@ def inspect_clip(
         look = FirstLook(clip)
         if reading.bayer is None:
             look.refuse_mosaics()
-        given = given and agreeing_exposures(given, clip, look=look, options=exposures)
+        curve = known_curve(clip, camera)
+        given = given and agreeing_exposures(given, clip, look=look, options=exposures, curve=curve)
         found_camera = find_camera(clip, camera, exposures=given, look=look)
         frames = measure_frames(encoded_for_network(clip.frames(), found_camera.curve))
     known = _known_exposures(clip, frames, exposures, given=given, camera=found_camera.estimate)

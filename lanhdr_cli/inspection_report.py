@@ -56,7 +56,13 @@ def _camera(inspection: Inspection) -> Iterator[str]:
     precision = camera.curve.precision(bits=info.bits, lossy=info.lossy)
     how = camera.finding.partition(", from ")[2]
     yield f"Response     {camera.curve.name}" + (
-        f", found from {how}" if how else ", assumed" if camera.estimate else ""
+        f", found from {how}"
+        if how
+        else f", by {camera.stated}"
+        if camera.stated
+        else ", assumed"
+        if camera.estimate
+        else ""
     )
     yield f"Black level  {camera.black_level or 'none'}; darkest code {precision.black:.2g} of the clip level"
 

@@ -279,7 +279,7 @@ def _reading(
 
 
 def _camera(
-    *, response: str, gamut: str | None, clip_code: float, black_code: tuple[float, float, float] | None
+    *, response: str | None, gamut: str | None, clip_code: float, black_code: tuple[float, float, float] | None
 ) -> "CameraOptions":
     from lanhdr_cli.camera import CameraOptions
 
@@ -383,12 +383,10 @@ camera_options = group(
     "camera",
     option(
         "--response",
-        default="auto",
-        show_default=True,
         metavar="auto|NAME|FILE",
         help="Camera response: found in the clip (auto; gamma2.2 where that fits), linear, gamma2.4 (any power from 1 "
         "to 3), srgb, bt709, generic (a contrasty JPEG curve), a camera's curve (S-Log3, LogC4 ...), or a .mat, .csv "
-        "or 1-D .cube file.",
+        "or 1-D .cube file.  [default: as pictures' headers say, else auto]",
     ),
     option("--gamut", metavar="NAME", help="Camera primaries, e.g. S-Gamut3.Cine.  [default: as tagged, or Rec.709]"),
     option(

@@ -123,7 +123,8 @@ def reconstructed(
             if pending and frame.index in exposures.doubled:
                 pending[-1].repeats.append((frame.index, frame.time))
                 continue
-            ldr = LdrFrame(frame.image, exposures[frame.index], frame.time, precision)
+            blank = frame.index in exposures.blank
+            ldr = LdrFrame(frame.image, exposures[frame.index], frame.time, precision, blank)
             pending.append(_Pending(frame.index, ldr))
             yield ldr
 

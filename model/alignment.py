@@ -116,6 +116,7 @@ class AlignedDecoder(nn.Module):
             ]
         )
         self.final = conv3x3(outputs, outputs)
+        self.activation = nn.ReLU(inplace=True)
 
     def forward(self, transferred: Tensor, score: Tensor, *, pyramid: tuple[Tensor, ...]) -> Tensor:
         """Decode the aligned features.
@@ -132,4 +133,5 @@ class AlignedDecoder(nn.Module):
         x = self.tail(self.body(self.head(torch.cat([transferred, coarsest], dim=1)) * score))
         for up, skip in zip(self.up, reversed(skips), strict=True):
             x = up(x, skip)
-        return F.relu(self.final(x), inplace=True)
+        aligned: Tensor = self.activation(self.final(x))
+        return aligned

@@ -38,11 +38,12 @@ class ResBlock(nn.Module):
         super().__init__()
         self.conv1 = conv3x3(inputs, outputs)
         self.conv2 = conv3x3(outputs, outputs)
+        self.activation = nn.ReLU(inplace=True)
         self.shortcut: nn.Module = nn.Identity() if inputs == outputs else conv3x3(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, H, W) to (B, outputs, H, W)."""
-        out: Tensor = self.conv2(F.relu(self.conv1(x), inplace=True))
+        out: Tensor = self.conv2(self.activation(self.conv1(x)))
         return out.add_(self.shortcut(x))
 
 
@@ -84,11 +85,12 @@ class PyramidLevel(nn.Module):
     def __init__(self, conv: nn.Module, width: int) -> None:
         super().__init__()
         self.conv = conv
+        self.activation = nn.ReLU(inplace=True)
         self.block = SpectralBlock(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, H, W) to (B, width, H, W), halved where the convolution has stride 2."""
-        out: Tensor = self.block(F.relu(self.conv(x), inplace=True))
+        out: Tensor = self.block(self.activation(self.conv(x)))
         return out
 
 
@@ -104,13 +106,14 @@ class PyramidEncoder(nn.Module):
     def __init__(self, inputs: int, width: int, *, conv: Callable[..., nn.Module] = conv3x3) -> None:
         super().__init__()
         self.stem = conv(inputs, width)
+        self.activation = nn.ReLU(inplace=True)
         self.levels = nn.ModuleList([PyramidLevel(conv(width, width), width)])
         for scale in (1, 2, 4):
             self.levels.append(PyramidLevel(conv(scale * width, 2 * scale * width, stride=2), 2 * scale * width))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map (B, inputs, H, W) to four maps, fine to coarse; odd sizes are halved upward."""
-        maps = [F.relu(self.stem(x), inplace=True)]
+        maps = [self.activation(self.stem(x))]
         for level in self.levels:
             maps.append(level(maps[-1]))
         return tuple(maps[1:])

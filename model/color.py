@@ -49,6 +49,8 @@ class Primaries:
 REC709 = Primaries((0.64, 0.33), (0.30, 0.60), (0.15, 0.06), D65)  # ITU-R BT.709-6 items 1.3, 1.4
 REC2020 = Primaries((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), D65)  # ITU-R BT.2020-2 table 3
 P3_D65 = Primaries((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), D65)  # SMPTE EG 432-1
+P3_DCI = Primaries(P3_D65.red, P3_D65.green, P3_D65.blue, (0.314, 0.351))  # SMPTE RP 431-2
+ADOBE_RGB = Primaries((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), D65)  # Adobe RGB (1998) 4.3.1
 ACESCG = Primaries((0.713, 0.293), (0.165, 0.830), (0.128, 0.044), ACES_WHITE)  # AP1, Academy S-2014-004
 ACES2065_1 = Primaries((0.7347, 0.2653), (0.0, 1.0), (0.0001, -0.0770), ACES_WHITE)  # AP0, SMPTE ST 2065-1
 

@@ -154,11 +154,13 @@ class FrameExposures:
         cycle: The exposures that repeat; its first is that of place 0.
         phases: Place of each frame in the cycle; frames behind the last one go on regularly.
         doubled: Frames that show the frame before them again, and have its exposure.
+        blank: Frames that show nothing, as behind a lens cap.
     """
 
     cycle: ExposureCycle
     phases: tuple[int, ...] = (0,)
     doubled: frozenset[int] = frozenset()
+    blank: frozenset[int] = frozenset()
 
     @classmethod
     def from_phases(cls, cycle: ExposureCycle, phases: Sequence[int]) -> "FrameExposures":

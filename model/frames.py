@@ -1,7 +1,7 @@
 """Frames and sliding windows."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol, TypeVar
@@ -23,12 +23,14 @@ class LdrFrame:
         exposure: Linear exposure relative to the shortest of the clip, at least 1.
         time: Presentation time in seconds.
         precision: How precisely the camera's codes state light.
+        blank: Whether it shows nothing, as behind a lens cap; then it is no neighbor to others.
     """
 
     image: Tensor
     exposure: float
     time: Fraction
     precision: CodePrecision = GAMMA_8_BIT
+    blank: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +100,16 @@ def borrowed_index(index: int, *, count: int, period: int) -> int:
     return index
 
 
-def sliding_windows(items: Iterable[T], *, length: int, period: int) -> Iterator[tuple[T, ...]]:
+def sliding_windows(
+    items: Iterable[T], *, length: int, period: int, blank: Callable[[T], bool] = lambda item: False
+) -> Iterator[tuple[T, ...]]:
     """Yield one window per item, centered on it; memory does not grow with the clip.
 
     Args:
         items: Frames in order of time.
         length: Odd number of frames per window.
         period: Number of frames after which the exposures repeat.
+        blank: Whether a frame shows nothing; others of the same place in the cycle then stand in for it, if there are.
 
     Yields:
         `length` items; those beyond an end are borrowed one or more whole periods inward.
@@ -115,24 +120,33 @@ def sliding_windows(items: Iterable[T], *, length: int, period: int) -> Iterator
     radius = length // 2
     delay = max(radius, period - 1)
     recent: deque[tuple[int, T]] = deque(maxlen=radius + max(radius, period) + 1)
+
+    def window(center: int, count: int) -> tuple[T, ...]:
+        known = dict(recent)
+        shown = {index for index, item in known.items() if index == center or not blank(item)}
+
+        def place(index: int) -> T:
+            borrowed = borrowed_index(index, count=count, period=period)
+            others = [other for other in shown if (other - borrowed) % period == 0 and abs(other - center) <= radius]
+            nearest = min(others, key=lambda other: abs(other - borrowed), default=borrowed)
+            return known[borrowed if borrowed in shown else nearest]
+
+        return tuple(place(index) for index in range(center - radius, center + radius + 1))
+
     count = 0
     for item in items:
         recent.append((count, item))
         count += 1
         if count > delay:
-            yield _window(recent, count - 1 - delay, count=count + radius, radius=radius, period=period)
+            yield window(count - 1 - delay, count + radius)
     _check_count(count, period)
     for center in range(max(0, count - delay), count):
-        yield _window(recent, center, count=count, radius=radius, period=period)
+        yield window(center, count)
 
 
-def _window(recent: deque[tuple[int, T]], center: int, *, count: int, radius: int, period: int) -> tuple[T, ...]:
-    known = dict(recent)
-    indices = range(center - radius, center + radius + 1)
-    return tuple(known[borrowed_index(index, count=count, period=period)] for index in indices)
-
-
-def exposure_windows(items: Iterable[E], *, length: int, cycle: ExposureCycle) -> Iterator[tuple[E, ...]]:
+def exposure_windows(
+    items: Iterable[E], *, length: int, cycle: ExposureCycle, blank: Callable[[E], bool] = lambda item: False
+) -> Iterator[tuple[E, ...]]:
     """Yield one window per item, centered on it, built from exposures where their order breaks.
 
     A place holds the frame that stands there if it has the exposure that the cycle has there, seen from the
@@ -145,6 +159,7 @@ def exposure_windows(items: Iterable[E], *, length: int, cycle: ExposureCycle) -
         items: Frames in order of time, with the exposures of the cycle.
         length: Odd number of frames per window.
         cycle: Exposures in the order in which they repeat.
+        blank: Whether a frame shows nothing; it stands in no window but its own.
 
     Yields:
         `length` items.
@@ -159,7 +174,8 @@ def exposure_windows(items: Iterable[E], *, length: int, cycle: ExposureCycle) -
     passed: dict[float, tuple[int, E]] = {}  # the last frame of each exposure that has left the deque
 
     def window(center: int) -> tuple[E, ...]:
-        known = {index: item for index, item in (*passed.values(), *recent) if index >= center - 2 * reach}
+        near = ((index, item) for index, item in (*passed.values(), *recent) if index >= center - 2 * reach)
+        known = {index: item for index, item in near if index == center or not blank(item)}
         return _exposed_window(known, center, radius=radius, cycle=cycle)
 
     count = 0

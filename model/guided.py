@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from model.correction import correct_start
@@ -61,13 +62,26 @@ class GuidedLanHdr(nn.Module):
 
 
 class SmallLanHdr(GuidedLanHdr):
-    """LAN-HDR's parts, narrow and at half size, that see all aligned frames and correct the start within its deviation.
+    """LAN-HDR's parts, narrow, at half size: they see all aligned frames and correct the start within its deviation.
 
-    Four pixels are stacked in the channels of each place; alignment finds its matches at 1/32 of the frame as before.
+    Four pixels are stacked in the channels of each place; alignment matches at 1/32 of the frame all the same.
 
     Args:
         config: Number of exposures and widths; its design is `small`, its output `guided`.
     """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(config)
+        # With no slope below zero most of so few channels fall silent within a hundred steps, and learning ends.
+        for module in self.network.modules():
+            for name, child in module.named_children():
+                if isinstance(child, nn.ReLU):
+                    setattr(module, name, nn.LeakyReLU(0.1, inplace=True))
+        # Blocks that begin close to the identity learn faster.
+        with torch.no_grad():
+            for name, weight in self.network.merge.body.named_parameters():
+                if name.endswith("2.weight"):
+                    weight.mul_(0.1)
 
     def _correct(self, features: tuple[FrameState, ...], aligned: AlignedWindow) -> Prediction:
         total, gates = self.network.blend(features)

@@ -52,6 +52,7 @@ class Merge(nn.Module):
         super().__init__()
         self.frames = frames
         self.head = WindowConv(channels, frames=frames, extra=guide)
+        self.activation = nn.ReLU(inplace=True)
         self.body = nn.Sequential(*(SpectralBlock(channels) for _ in range(5)))
         self.tail = conv3x3(channels, outputs)
         if guide:
@@ -82,5 +83,5 @@ class Merge(nn.Module):
         return self._decode(self.head.add(guide, total, place=self.frames))
 
     def _decode(self, total: Tensor) -> Tensor:
-        out: Tensor = self.tail(self.body(F.relu(total, inplace=True)))
+        out: Tensor = self.tail(self.body(self.activation(total)))
         return out.float()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from operator import attrgetter
 from typing import Any, Literal, Protocol, TypeVar, cast
 
 import torch
@@ -35,13 +36,14 @@ Pictures = TypeVar("Pictures", bound=Tensor | SupportsArray)
 class PreparedFrame:
     """The network's state of a frame, the frame, its linear exposure relative to the shortest, and its time in seconds.
 
-    The image is encoded with 1/2.2, 0..1, (3, H, W).
+    The image is encoded with 1/2.2, 0..1, (3, H, W); `blank` if it shows nothing.
     """
 
     state: Any
     image: Tensor
     exposure: float
     time: Fraction
+    blank: bool
 
 
 class Reconstructor:
@@ -176,9 +178,9 @@ class Reconstructor:
             listed = ", ".join(f"{ratio:g}" for ratio in sorted(set(cycle.ratios)))
             raise ExposureError(f"the exposures are {listed}, the weights are for {nexps}: pass other weights")
         windows = (
-            sliding_windows(states, length=length, period=period)
+            sliding_windows(states, length=length, period=period, blank=attrgetter("blank"))
             if cycle is None
-            else exposure_windows(states, length=length, cycle=cycle)
+            else exposure_windows(states, length=length, cycle=cycle, blank=attrgetter("blank"))
         )
         for window in windows:
             if cycle is None and not self._complete(window):
@@ -203,7 +205,7 @@ class Reconstructor:
                     "frames of one clip must have one size"
                 )
             recent.append(self._prepare(frame, recent=tuple(recent)))
-            yield PreparedFrame(recent[-1], frame.image, frame.exposure, frame.time)
+            yield PreparedFrame(recent[-1], frame.image, frame.exposure, frame.time, frame.blank)
 
     # Inference mode is held per call: around a yield it would leak into the caller's code.
     @torch.inference_mode()

@@ -18,6 +18,7 @@ from model.analysis.camera import (
     exposures_of_camera,
     find_black,
     generic_curve,
+    look_linear,
 )
 from model.analysis.code_matches import paired_histograms
 from model.analysis.flicker import measure_correction
@@ -152,3 +153,19 @@ def test_contrast_that_compression_takes_from_dark_texture_is_no_curve(given: bo
     found = estimate_camera(shots, exposures=exposures)
     assert found.curve.name == "gamma2.2"
     assert found.exposures is None  # so that brightness says them
+
+
+@pytest.mark.parametrize(
+    ("power", "exposures", "linear"),
+    [(1.0, (1.0, 8.0), True), (1.0, (1.0, 4.0, 16.0), True), (2.2, (1.0, 8.0), False), (2.2, (1.0, 4.0, 16.0), False)],
+)
+def test_linear_codes_are_told_by_the_stops_that_cameras_are_set_to(
+    power: float, exposures: tuple[float, ...], linear: bool
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    light = 2.0 ** (-9 * torch.rand(3, 20, 32, generator=generator)).repeat_interleave(6, 1).repeat_interleave(6, 2)
+    shots = []
+    for index, exposure in enumerate(exposures * 4):
+        noisy = 1.3 * light * exposure / max(exposures) + 2e-4 * torch.randn(light.shape, generator=generator)
+        shots.append(Shot(noisy.clamp(0, 1) ** (1 / power), Fraction(index, 24)))
+    assert look_linear(shots) == linear

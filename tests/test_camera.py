@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from support.clips import REC709 as TAGGED_709
 from support.clips import counting_clip, frame_of, write_clip
 from support.converting import TWO, identity, invoke, job, read_exr, save_lite
+from support.pictures import write_linear
 
 from lanhdr_cli.camera import Camera, CameraOptions, FirstLook, find_camera, named_response
 from lanhdr_cli.conversion import run
@@ -23,7 +24,6 @@ from lanhdr_cli.exposures import BrightnessPass
 from lanhdr_cli.media.source import open_source
 from model.analysis.camera import exposures_of_camera, generic_curve
 from model.color import REC709, REC2020
-from model.errors import ResponseError
 from model.exposure import ExposureCycle, FrameExposures
 from model.response import ResponseCurve, gamma_curve, srgb_curve
 
@@ -239,11 +239,15 @@ def test_generic_is_a_name() -> None:
     assert named_response("generic", full_range=True).name == "generic"
 
 
-def test_linear_pictures_have_no_response(tmp_path: Path) -> None:
-    clip = counting_clip(tmp_path / "a.mp4", count=2)
-    with pytest.raises(ResponseError, match="linear already: leave out --response"):
-        camera_of(clip, CameraOptions(response="srgb"), description="exr half 32x24")
-    assert camera_of(clip, description="exr half 32x24").curve.name == "gamma2.2"
+def test_openexr_is_linear_unless_a_response_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(2):
+        write_linear(tmp_path / f"{number}.exr", np.full((24, 32, 3), 0.5, np.float16))
+    assert (
+        camera_of(tmp_path).curve.name == camera_of(tmp_path, CameraOptions(response="linear")).curve.name == "linear"
+    )
+    assert not caplog.records
+    assert camera_of(tmp_path, CameraOptions(response="srgb")).curve.name == "srgb"
+    assert "--response srgb is taken, OpenEXR says linear" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_light_is_as_the_sensor_saw_it(folder: Path) -> None:
         assert (clip.numbers, clip.name) == (tuple(range(6)), "M01")
         assert clip.details.colors["transfer"].value == "linear"
     for frame, exposure in zip(frames, [1, 8] * 3, strict=True):
-        light = convert_primaries(frame.image**2.2, REC2020, target=REC709)
+        light = convert_primaries(frame.image, REC2020, target=REC709)
         assert light[:, 36, 32] == pytest.approx(COLOR * exposure / 8, rel=0.02)
         ramp = light[:, 12, 4:60].mean(0)
         expected = torch.linspace(0.01, 0.9, 64)[4:60] * exposure
@@ -72,7 +72,7 @@ def test_one_white_balance_is_used_for_all(tmp_path: Path, caplog: pytest.LogCap
     with caplog.at_level(logging.WARNING), open_source(tmp_path) as clip:
         frames = list(clip.frames())
     assert "white balance varies, that of a.0.dng is used for all" in caplog.text
-    first, _, last = (frame.image[:, 24, 32] ** 2.2 for frame in frames)
+    first, _, last = (frame.image[:, 24, 32] for frame in frames)
     assert first == pytest.approx([0.3] * 3, rel=0.02)
     assert last[2] > 1.2 * first[2]
 

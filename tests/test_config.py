@@ -40,6 +40,11 @@ def test_paper_recipe_builds_the_published_network_and_keeps_the_rate(nexps: int
     assert config.sample_recipe().sampling == PaperSampling()
 
 
+def test_small_has_a_learning_rate_of_its_own_unless_one_is_given() -> None:
+    assert resolved_config({"size": "small"}).lr < resolved_config({}).lr
+    assert resolved_config({"size": "small", "lr": 0.5}).lr == 0.5
+
+
 def test_what_is_given_overrides_the_recipe() -> None:
     config = resolved_config({"lr": 0.5, "size": "base", "steps": 7})
     assert (config.lr, config.size, config.steps, config.batch) == (0.5, "base", 7, 8)

@@ -10,6 +10,7 @@ from model.analysis.camera import Shot
 from model.analysis.exposure_check import check_exposures
 from model.analysis.exposure_cycle import follow_list
 from model.exposure import FrameExposures
+from model.response import linear_curve
 
 
 def shots(exposures: list[float], *, power: float = 2.2) -> list[Shot]:
@@ -30,7 +31,7 @@ def listed(exposures: list[float]) -> FrameExposures:
 
 def test_a_list_that_agrees_stays() -> None:
     for cycle in ([1.0, 8.0], [1.0, 4.0, 16.0]):
-        check = check_exposures(shots(cycle * 6), listed(cycle * 6), linear=False)
+        check = check_exposures(shots(cycle * 6), listed(cycle * 6))
         assert check.shift == 0
         assert check.shown is None
 
@@ -52,7 +53,7 @@ def test_a_list_that_is_one_frame_off_is_found(early: int, shift: int) -> None:
         8.0,
     ] * 2  # frames are missing: no two shifts are alike
     off = true[-early:] + true[:-early]
-    check = check_exposures(shots(true), listed(off), linear=False)
+    check = check_exposures(shots(true), listed(off))
     assert check.shift == shift
     moved = listed(off).of_frames(shift, len(true))
     inner = range(2, len(true) - 2)
@@ -60,7 +61,7 @@ def test_a_list_that_is_one_frame_off_is_found(early: int, shift: int) -> None:
 
 
 def test_a_list_without_the_gain_is_found() -> None:
-    check = check_exposures(shots([1.0, 8.0] * 8), listed([1.0, 2.0] * 8), linear=False)
+    check = check_exposures(shots([1.0, 8.0] * 8), listed([1.0, 2.0] * 8))
     assert check.shift == 0
     assert check.shown is not None
     assert check.shown.ratios == pytest.approx((1, 8), rel=0.05)
@@ -69,11 +70,19 @@ def test_a_list_without_the_gain_is_found() -> None:
 def test_linear_codes_are_no_contradiction() -> None:
     frames = shots([1.0, 8.0] * 8, power=1.0)
     assert check_exposures(frames, listed([1.0, 8.0] * 8), linear=True).shown is None
-    assert check_exposures(frames, listed([1.0, 8.0] * 8), linear=False).shown is not None
+    assert check_exposures(frames, listed([1.0, 8.0] * 8)).shown is not None
+
+
+def test_a_curve_that_is_known_is_used() -> None:
+    frames = shots([1.0, 8.0] * 8, power=1.0)
+    assert check_exposures(frames, listed([1.0, 8.0] * 8), curve=linear_curve()).shown is None
+    check = check_exposures(frames, listed([1.0, 2.0] * 8), curve=linear_curve())
+    assert check.shown is not None
+    assert check.shown.ratios == pytest.approx((1, 8), rel=0.05)
 
 
 def test_what_can_not_be_compared_contradicts_nothing() -> None:
     black = [Shot(torch.zeros(3, 24, 32), Fraction(k, 24)) for k in range(12)]
-    check = check_exposures(black, listed([1.0, 8.0] * 6), linear=False)
+    check = check_exposures(black, listed([1.0, 8.0] * 6))
     assert check.shift == 0
     assert check.shown is None

@@ -362,3 +362,23 @@ def test_strict_ends_with_code_3_where_something_was_repaired(tmp_path: Path) ->
     outcome = invoke("convert", tmp_path / "none.mkv", "-o", f"{tmp_path}/none/", *common)
     assert outcome.exit_code == 1
     assert json.loads(outcome.stdout)["error"].startswith("no such file")
+
+
+def test_black_frames_do_not_alter_those_beside_them(tmp_path: Path) -> None:
+    weights = save_lite(tmp_path / "lite.safetensors")
+    exposures = [1.0, 8.0] * 8
+    whole = alternating_clip(tmp_path / "whole.mkv", exposures)
+    black = {7, 8, 9}
+    capped = alternating_clip(
+        tmp_path / "capped.mkv", [0.0 if index in black else exposure for index, exposure in enumerate(exposures)]
+    )
+    for source in (whole, capped):
+        run(ConvertJob(source=source, output=f"{tmp_path}/{source.stem}/", weights=weights, device="cpu"))
+    assert header_exposures(tmp_path / "capped") == pytest.approx(exposures, rel=0.03)
+    for index in range(len(exposures)):
+        name = f"{{}}/{{}}.{index + 1:04d}.exr"
+        one, other = (read_exr(tmp_path / name.format(stem, stem))[0].astype(float) for stem in ("whole", "capped"))
+        if index in black:
+            assert other.max() < 0.05
+        else:
+            assert np.median(other / one.clip(min=1e-3)) == pytest.approx(1, abs=0.01)

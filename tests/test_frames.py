@@ -199,3 +199,18 @@ def test_windows_of_exposures_hold_few_frames() -> None:
     for _ in exposure_windows(shots(), length=7, cycle=CYCLES[3]):
         most = max(most, Counting.alive)
     assert most <= 2 * (3 + 3) + 2 + 3
+
+
+def test_blank_frames_stand_in_no_window_but_their_own() -> None:
+    def windows_of(blank: set[int], count: int = 9) -> list[tuple[int, ...]]:
+        return list(sliding_windows(range(count), length=5, period=2, blank=blank.__contains__))
+
+    assert windows_of(set())[3] == (1, 2, 3, 4, 5)
+    capped = windows_of({4, 5, 6})
+    assert capped[3] == (1, 2, 3, 2, 3)
+    assert capped[2] == (0, 1, 2, 3, 2)
+    assert capped[5] == (3, 4, 5, 6, 7)
+    assert capped[7] == (7, 8, 7, 8, 7)
+    shots = [Shot(k, (1.0, 8.0)[k % 2], Fraction(k, 24)) for k in range(9)]
+    found = exposure_windows(shots, length=5, cycle=CYCLES[2], blank=lambda shot: shot.index in {4, 5, 6})
+    assert [shot.index for shot in list(found)[3]] == [1, 2, 3, 2, 7]

@@ -90,6 +90,13 @@ def test_every_weight_can_learn(nexps: int) -> None:
     assert not silent
 
 
+def test_no_channel_falls_silent_below_zero() -> None:
+    small = network()
+    activations = [module for module in small.modules() if isinstance(module, nn.LeakyReLU)]
+    assert len(activations) > 50 and not any(isinstance(module, nn.ReLU) for module in small.modules())
+    assert all(module(-torch.ones(1)) < 0 for module in activations)
+
+
 @pytest.mark.parametrize("nexps", [2, 3])
 def test_exported_weights_are_small_and_answer_as_before(nexps: int, tmp_path: Path) -> None:
     torch.manual_seed(0)

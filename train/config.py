@@ -21,6 +21,7 @@ ScheduleName = Literal["cosine", "constant"]
 Size = Literal["lite", "small", "base"]
 Output = Literal["guided", "direct"]
 
+SMALL_RATE = 5e-4  # of `--size small`, for which the recipes' rates of other networks are too high
 RECIPES = Path(__file__).with_name("recipes")
 RECIPE_NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 POSITIVE = (
@@ -166,7 +167,8 @@ def read_recipe(name: str) -> Recipe:
 def resolved_config(given: Mapping[str, Any]) -> TrainConfig:
     """Make the config of a run: the given values by name, and for the rest those of the recipe.
 
-    Without a recipe, it is `guided_2e`, or `guided_3e` where 3 exposures are given.
+    Without a recipe, it is `guided_2e`, or `guided_3e` where 3 exposures are given. The size small, where it is given
+    and not the recipe's, has its own learning rate.
 
     Raises:
         LanHdrError: If the recipe cannot be read or does not fit the given values, or a value is out of range.
@@ -179,4 +181,7 @@ def resolved_config(given: Mapping[str, Any]) -> TrainConfig:
         hint = f"pass --recipe {other}" if other in RECIPE_NAMES else "leave --nexps out, or pass another recipe"
         raise RecipeError(f"the recipe {name} trains {base.nexps} exposures, --nexps says {nexps}: {hint}")
     values = {"nexps": nexps, "size": base.size, "output": base.output, "loss": base.loss, "recipe": name}
-    return TrainConfig(**(values | dataclasses.asdict(base.optimizer) | {"samples": base.samples} | dict(given)))
+    values |= dataclasses.asdict(base.optimizer) | {"samples": base.samples}
+    if given.get("size", base.size) == "small" != base.size:
+        values["lr"] = SMALL_RATE
+    return TrainConfig(**(values | dict(given)))

@@ -1,13 +1,18 @@
 """Details of a clip's format: codec, colors and which of them are assumed, sound."""
 
+import ctypes
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 import av
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from lanhdr_cli.media.stated_colors import StatedColors
 from lanhdr_cli.media.yuv import UNTAGGED, coding_of
 
 # ITU-T H.273 tables 2 to 4, by FFmpeg's names.
@@ -24,6 +29,8 @@ TRANSFERS = COMMON | {
     16: "smpte2084",
     18: "arib-std-b67",
 }
+# Of responses, in the same words.
+DISPLAY_NAMES = {"gamma2.2": "gamma22", "gamma2.8": "gamma28", "srgb": "iec61966-2-1", "pq": "smpte2084"}
 MATRICES = COMMON | {0: "gbr", 4: "fcc", 5: "bt470bg", 9: "bt2020nc", 10: "bt2020c"}
 
 
@@ -108,25 +115,35 @@ def _color_tag(names: dict[int, str], code: int, *, assumed: str) -> ColorTag:
     return ColorTag(value=assumed if untagged else names.get(code, f"code {code}"), assumed=untagged)
 
 
+def channel_layout(owner: AudioCodecContext | AudioFrame) -> AudioLayout:
+    """Return the places of channels; it is valid as long as its owner.
+
+    PyAV 18 copies an order of channels that is no standard one, as 7.1 in mov is, without its memory, and would free
+    that a second time with the copy: the copy is never freed.
+    """
+    layout = owner.layout
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
+    return layout
+
+
 def _sound(stream: AudioStream) -> Sound:
     language = stream.metadata.get("language", "")
     context = stream.codec_context
     if context is None:  # FFmpeg knows no decoder; the stream can still be copied
         return Sound(codec="unknown", rate=0, channels="unknown", language=language)
-    return Sound(codec=context.name, rate=context.sample_rate, channels=context.layout.name, language=language)
+    return Sound(codec=context.name, rate=context.sample_rate, channels=channel_layout(context).name, language=language)
 
 
-RAW = "raw"  # codec of pictures that LibRaw has made: linear, with the primaries of BT.2020
-
-
-def sequence_details(codec: str, pixel_format: str, *, duration_s: float) -> Details:
-    """Describe a sequence of pictures; OpenEXR and camera raw are linear, others are taken as a display's."""
-    linear = codec in ("exr", RAW)
-    colors = {
-        "range": ColorTag(value="full", assumed=not linear),
-        "primaries": ColorTag(value="bt2020" if codec == RAW else "bt709", assumed=codec != RAW),
-        "transfer": ColorTag(value="linear" if linear else "gamma22", assumed=not linear),
+def sequence_details(codec: str, pixel_format: str, *, bits: int, colors: StatedColors, duration_s: float) -> Details:
+    """Describe a sequence of pictures by what they name; others are taken as a display's, BT.709 and gamma 2.2."""
+    primaries, transfer = colors.names
+    tags = {
+        "range": ColorTag(value="full", assumed=codec != "exr"),
+        "primaries": ColorTag(value=primaries or "bt709", assumed=not primaries),
+        "transfer": ColorTag(
+            value=DISPLAY_NAMES.get(transfer, transfer) or "gamma22", assumed=colors.assumed or not transfer
+        ),
     }
     return Details(
-        container="images", codec=codec, pixel_format=pixel_format, bits=None, colors=colors, duration_s=duration_s
+        container="images", codec=codec, pixel_format=pixel_format, bits=bits, colors=tags, duration_s=duration_s
     )

@@ -1,5 +1,6 @@
 """Encoders, their options, and encoding of frames to a file of one video stream."""
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,6 +33,7 @@ AV1_COLOR = ("color-primaries", "transfer-characteristics", "matrix-coefficients
 AV1_LIGHT = ("mastering-display", "content-light")
 NESTED = ("x265-params", "svtav1-params")
 RESERVED_PARAMETERS = {*X265_COLOR, *X265_LIGHT, *AV1_COLOR, "chroma-sample-position", *AV1_LIGHT, *NESTED}
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NEEDS_NVIDIA = "it needs an NVIDIA GPU with an encoder and its driver: pass --codec {}"
 
 
@@ -358,12 +360,13 @@ class VideoEncoder:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name the folder in errors of writing a file."""
+    """Name the folder in errors of writing a file, and what helps."""
     try:
         yield
     except (av.FFmpegError, OSError) as error:
         reason = error.strerror or type(error).__name__
-        raise MediaError(f"can't write to {path.parent} ({reason}): free some space or choose another place") from error
+        advice = "free some space or choose another place" if error.errno in DISK_FULL else "choose another place"
+        raise MediaError(f"can't write to {path.parent} ({reason}): {advice}") from error
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import glob
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, groupby, pairwise, takewhile
@@ -15,13 +15,13 @@ from av.video.reformatter import VideoReformatter
 
 from lanhdr_cli.media.advice import converted, missing_file
 from lanhdr_cli.media.code_bits import CONTAINER_BITS, CodeBits, find_code_bits
-from lanhdr_cli.media.details import RAW, sequence_details
+from lanhdr_cli.media.details import sequence_details
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.images import Picture, read_header, read_picture
+from lanhdr_cli.media.images import Picture, PictureHeader, read_header, read_picture
 from lanhdr_cli.media.mosaic import Pattern, demosaiced
-from lanhdr_cli.media.paths import PLACEHOLDER, content_id, is_picture, shell_word
+from lanhdr_cli.media.paths import PLACEHOLDER, content_id, is_picture, is_tiff, shell_word
+from lanhdr_cli.media.stated_colors import StatedColors
 from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo
-from lanhdr_cli.media.yuv import BT2020, UNTAGGED
 from train.data.exif import relative_exposures
 
 _DIGITS = re.compile(r"\d+")
@@ -66,13 +66,15 @@ def names_sequence(source: Path) -> bool:
 
 
 def find_pictures(source: Path) -> SequenceFiles:
-    """Find the files of a sequence: a folder, `frames/*.png`, `shot.%04d.tif` or `shot.####.tif`.
+    """Find the files of a sequence: a folder, `frames/*.png`, `shot.%04d.tif`, `shot.####.tif`, or a TIFF of pages.
 
     Raises:
         MediaError: If there are none, or it is not clear which.
     """
     if source.is_dir():
         files = _in_natural_order(source, [path for path in source.iterdir() if not path.name.startswith(".")])
+    elif source.exists() and _has_pages(source):
+        return SequenceFiles(name=source.stem, folder=source.parent, paths=(source,), numbers=None)
     elif source.exists():
         raise MediaError(f"{source} is a single picture: {_sequence_advice(source)}")
     elif numbered := _by_template(source):
@@ -83,9 +85,13 @@ def find_pictures(source: Path) -> SequenceFiles:
         raise MediaError(f"no pictures match {source}: check the name and the number of digits")
     else:
         raise MediaError(missing_file(source))
-    if len(files.paths) == 1:
+    if len(files.paths) == 1 and not _has_pages(files.paths[0]):
         raise MediaError(f"{source} finds a single picture, {files.paths[0].name}: exposures need two frames or more")
     return files
+
+
+def _has_pages(path: Path) -> bool:
+    return is_tiff(path) and len(read_header(path).pages) > 1
 
 
 def interleaved(sequences: Sequence[SequenceFiles]) -> SequenceFiles:
@@ -278,23 +284,24 @@ class ImageSequence:
         if self._others:
             files = interleaved([files, *map(find_pictures, self._others)])
         self.folder, self.name = files.folder, files.name
-        self.paths, self.numbers = self._frame_files(files)
         headers = {path: read_header(path) for path in files.paths}
+        self.paths, self.numbers = self._frame_files(files, in_pages=any(len(h.pages) > 1 for h in headers.values()))
+        self._pictures = [(path, page) for path in self.paths for page in headers[path].pages]
         first = headers[files.paths[0]]
         size = f"{first.width}x{first.height}"
         for path, header in headers.items():
             if header.size != first.size:
                 sizes = f"{header.width}x{header.height}, {files.paths[0].name} is {size}"
                 raise MediaError(f"{path} is {sizes}: all pictures of a sequence must have one size")
-        self.exposures = relative_exposures([headers[path].shot for path in self.paths])
-        count, rate = len(self.paths), self._fps or DEFAULT_FPS
+        self.exposures = relative_exposures([headers[path].shot for path, _ in self._pictures])
+        count, rate = len(self._pictures), self._fps or DEFAULT_FPS
         positions = self.numbers or tuple(range(count))
         self.times = [(position - positions[0]) / rate for position in positions]  # a skipped number leaves a gap
         self.faults = Faults(promised=count)
         self._white_balance = first.white_balance
         if any(header.white_balance != first.white_balance for header in headers.values()):
             logger.warning("%s: white balance varies, that of %s is used for all", self.path, files.paths[0].name)
-        picture = self._read(self.paths[0])
+        picture = self._read(0)
         if picture.transparent:
             logger.warning("%s: transparency is left out, colors are taken as they are stored", self.path)
         kind = picture.format
@@ -308,10 +315,12 @@ class ImageSequence:
             description=f"{kind} {size}",
             bits=self._code_bits.bits if picture.bits == CONTAINER_BITS else picture.bits,
             lossy=kind.startswith("mjpeg"),
-            primaries=BT2020 if kind.startswith(RAW) else UNTAGGED,
+            colors=self._colors(headers),
             of_sensor=self._code_bits.bits in SENSOR_BITS or self._bayer is not None,
         )
-        self.details = sequence_details(*kind.split(), duration_s=float(count / rate))
+        self.details = sequence_details(
+            *kind.split(), bits=self.info.bits, colors=self.info.colors, duration_s=float(count / rate)
+        )
         if self._fps is None:
             logger.info("%s: %d pictures, taken as %s frames per second: --fps says otherwise", self.path, count, rate)
         return self
@@ -332,14 +341,14 @@ class ImageSequence:
         Raises:
             MediaError: If `start` lies behind the end, or a picture can't be read.
         """
-        count = len(self.paths)
+        count = len(self._pictures)
         if start >= count:
             raise MediaError(f"{self.path} has only {count} frames, {start} is behind its end")
         self.faults = Faults(promised=count, decoded=start)
         for index in range(start, count if stop is None else min(stop, count)):
             self.faults.decoded += 1
-            path = self.paths[index]
-            picture = self._read(path)
+            path, _ = self._pictures[index]
+            picture = self._read(index)
             height, width = picture.image.shape[1:]
             if (width, height) != (self.info.width, self.info.height):
                 raise MediaError(f"{path} is {width}x{height}, its header says otherwise: replace it")
@@ -354,22 +363,34 @@ class ImageSequence:
             yield DecodedFrame(index=index, image=image, time=self.times[index])
         self.faults.finished = stop is None or stop >= count
 
-    def _read(self, path: Path) -> Picture:
-        return read_picture(path, reformatter=self._reformatter, white_balance=self._white_balance)
+    def _read(self, index: int) -> Picture:
+        path, page = self._pictures[index]
+        return read_picture(path, page, reformatter=self._reformatter, white_balance=self._white_balance)
+
+    def _colors(self, headers: Mapping[Path, PictureHeader]) -> StatedColors:
+        """Take the colors that the first picture names, and say where others name something else."""
+        first_path, first = next(iter(headers.items()))
+        if first.colors.trouble:
+            logger.warning("%s: %s; it is not used", first_path, first.colors.trouble)
+        for path, header in headers.items():
+            if header.colors.names != first.colors.names:
+                logger.warning("%s names other colors than %s, which count", path, first_path.name)
+                break
+        return first.colors
 
     def _find_bits(self, first: Picture) -> CodeBits:
         """Look for the bits of the codes in pictures from all over the clip."""
-        if first.bits != CONTAINER_BITS:
-            if self._bits not in (None, first.bits):
-                raise MediaError(f"--bits is for 16-bit pictures, those of {self.path} have {first.bits}: leave it out")
+        if first.is_float or first.bits != CONTAINER_BITS:
+            if self._bits is not None and (first.is_float or self._bits != first.bits):
+                kind = "hold floats" if first.is_float else f"have {first.bits}"
+                raise MediaError(f"--bits is for 16-bit pictures, those of {self.path} {kind}: leave it out")
             return CodeBits()
-        last = max(0, len(self.paths) - LOOK_LENGTH)
+        count = len(self._pictures)
+        last = max(0, count - LOOK_LENGTH)
         begins = [round(last * number / (LOOKS - 1)) for number in range(LOOKS)]
-        looked_at = sorted(
-            {begin + step for begin in begins for step in range(LOOK_LENGTH)} & set(range(len(self.paths)))
-        )
+        looked_at = sorted({begin + step for begin in begins for step in range(LOOK_LENGTH)} & set(range(count)))
         try:
-            found = find_code_bits((self._read(self.paths[index]).image for index in looked_at), given=self._bits)
+            found = find_code_bits((self._read(index).image for index in looked_at), given=self._bits)
         except MediaError as error:
             raise MediaError(f"{self.path}: {error}") from error
         if found.scales and self._bits is None:
@@ -382,16 +403,18 @@ class ImageSequence:
             )
         return found
 
-    def _frame_files(self, files: SequenceFiles) -> tuple[tuple[Path, ...], tuple[int, ...] | None]:
-        """File and number of each frame, as numbers that are missing are treated."""
+    def _frame_files(self, files: SequenceFiles, *, in_pages: bool) -> tuple[tuple[Path, ...], tuple[int, ...] | None]:
+        """File and number of each frame, as numbers that are missing are treated; files of pages number no frames."""
         if files.numbers is None or not files.missing:
-            return files.paths, files.numbers
+            return files.paths, None if in_pages else files.numbers
         named = f"{self.path}: {len(files.missing)} of its numbers missing ({describe_numbers(files.missing)})"
         if self._on_missing == "error":
             raise MediaError(f"{named}: find them, or pass --on-missing skip or repeat")
         if self._on_missing == "skip":
             logger.warning("%s, they are skipped", named)
-            return files.paths, files.numbers
+            return files.paths, None if in_pages else files.numbers
+        if in_pages:
+            raise MediaError(f"{named}, and each holds several frames: find them, or pass --on-missing skip")
         logger.warning("%s, the picture before is repeated", named)
         by_number = dict(zip(files.numbers, files.paths, strict=True))
         numbers = tuple(range(files.numbers[0], files.numbers[-1] + 1))

@@ -1,7 +1,8 @@
 """Single pictures: reading of PNG, TIFF, JPEG, OpenEXR, BMP and camera raw, writing of PNG."""
 
 import io
-from dataclasses import dataclass
+import struct
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,37 +15,42 @@ from torch import Tensor
 
 from lanhdr_cli.media.advice import PICTURE_KINDS
 from lanhdr_cli.media.camera_raw import WhiteBalance, read_raw, read_raw_header
-from lanhdr_cli.media.details import RAW
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.paths import complete_file, is_camera_raw
-from lanhdr_cli.media.yuv import coding_of, is_transparent, to_rgb
-from model.exposure import to_ldr
-from train.data.exif import (
-    IMAGE_LENGTH,
-    IMAGE_WIDTH,
-    ORIENTATION,
-    TILE_WIDTH,
-    ShotExposure,
-    image_tags,
-    open_image,
-    read_tags,
-    shot_exposure,
+from lanhdr_cli.media.stated_colors import (
+    LINEAR_FLOATS,
+    LINEAR_RAW,
+    NOT_STATED,
+    StatedColors,
+    of_exr,
+    of_icc,
+    of_png,
+    of_tiff,
 )
+from lanhdr_cli.media.tiff import BITS, ICC_PROFILE, MAGICS, PRIMARIES, WHITE_POINT, TiffPage, open_alone, read_pages
+from lanhdr_cli.media.yuv import coding_of, is_transparent, to_rgb
+from train.data.exif import ORIENTATION, ShotExposure, image_tags, open_image, read_tags, shot_exposure
 
 EXR_MAGIC = b"\x76\x2f\x31\x01"
-TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-RAW_BITS = 12  # encoded with 1/2.2 they tell as many shadows apart as the 14 linear ones of a sensor
 SIDEWAYS = (5, 6, 7, 8)  # values of the orientation tag that swap width and height
+FLOAT_BITS = 16
 DAMAGED = "replace it, or remove it and pass --on-missing skip or repeat"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureHeader:
-    """Size of an upright picture, its exposure, and the camera's white balance where it is raw."""
+    """An upright picture before it is decoded: size, exposure and colors.
+
+    Args:
+        pages: The pages of a TIFF file, each of which is a frame.
+        white_balance: Of the camera, where the picture is raw.
+    """
 
     width: int
     height: int
     shot: ShotExposure
+    colors: StatedColors = NOT_STATED
+    pages: tuple[TiffPage | None, ...] = (None,)
     white_balance: WhiteBalance | None = None
 
     @property
@@ -61,13 +67,12 @@ def read_header(path: Path) -> PictureHeader:
     """
     try:
         if is_camera_raw(path):
-            raw = read_raw_header(path)
-            return PictureHeader(**vars(raw))
+            return PictureHeader(**vars(read_raw_header(path)), colors=LINEAR_RAW)
         with path.open("rb") as file:
             magic = file.read(4)
             file.seek(0)
-            header = _exr_header(file) if magic == EXR_MAGIC else _coded_header(file, is_tiff=magic in TIFF_MAGICS)
-    except (OSError, SyntaxError, KeyError, ValueError, RuntimeError) as error:
+            header = _exr_header(file) if magic == EXR_MAGIC else _coded_header(file, path, is_tiff=magic in MAGICS)
+    except (OSError, SyntaxError, KeyError, ValueError, RuntimeError, struct.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "its header is damaged"
         raise MediaError(f"{path} can't be read as a picture ({reason}): replace or remove it") from error
     if header is None:
@@ -76,24 +81,33 @@ def read_header(path: Path) -> PictureHeader:
     return header
 
 
-def _coded_header(file: BinaryIO, *, is_tiff: bool) -> PictureHeader | None:
+def _coded_header(file: BinaryIO, path: Path, *, is_tiff: bool) -> PictureHeader | None:
+    pages: tuple[TiffPage | None, ...] = (None,)
     if is_tiff:
+        pages = read_pages(path)
         tags = read_tags(file)
-        if TILE_WIDTH in tags:  # FFmpeg would make black of them
-            raise MediaError(f"{file.name} is a TIFF in tiles, which can't be read: write it in strips")
-        width, height = int(tags[IMAGE_WIDTH]), int(tags[IMAGE_LENGTH])
+        (width, height), turned, colors = pages[0].size, pages[0].value(ORIENTATION), _tiff_colors(pages[0])
     elif image := open_image(file):
         tags, (width, height) = image_tags(image), image.size
+        turned, profile = int(tags.get(ORIENTATION, 0)), image.info.get("icc_profile")
+        colors = of_png(file) if image.format == "PNG" else of_icc(profile) if profile else NOT_STATED
     elif file.read(2) == b"BM":
         file.seek(0)
-        tags, (width, height) = {}, BmpImageFile(file).size
+        tags, turned, colors = {}, 0, NOT_STATED
+        width, height = BmpImageFile(file).size
     else:
         return None
     if width < 1 or height < 1:
         raise ValueError("no size")
-    if tags.get(ORIENTATION) in SIDEWAYS:
+    if turned in SIDEWAYS:
         width, height = height, width
-    return PictureHeader(width=width, height=height, shot=shot_exposure(tags))
+    return PictureHeader(width=width, height=height, shot=shot_exposure(tags), colors=colors, pages=pages)
+
+
+def _tiff_colors(page: TiffPage) -> StatedColors:
+    _, profile = page.fields.get(ICC_PROFILE, (0, b""))
+    stated = of_icc(profile) if profile else of_tiff(page.values(WHITE_POINT), page.values(PRIMARIES))
+    return replace(LINEAR_FLOATS, gamut=stated.gamut) if page.is_float else stated
 
 
 def _exr_header(file: BinaryIO) -> PictureHeader:
@@ -105,7 +119,8 @@ def _exr_header(file: BinaryIO) -> PictureHeader:
     width, height = (int(high - low) + 1 for low, high in zip(lowest, highest, strict=True))
     values = (header.get(name) for name in ("expTime", "isoSpeed", "aperture"))
     time, iso, stop = (float(value) if isinstance(value, int | float) and value > 0 else None for value in values)
-    return PictureHeader(width=width, height=height, shot=ShotExposure(time_s=time, iso=iso, f_number=stop))
+    shot = ShotExposure(time_s=time, iso=iso, f_number=stop)
+    return PictureHeader(width=width, height=height, shot=shot, colors=of_exr(header.get("chromaticities")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,29 +128,35 @@ class Picture:
     """One picture of a file.
 
     Args:
-        image: Encoded R, G, B, 0..1, upright, float32, (3, H, W).
+        image: R, G, B as they are encoded, 0..1, upright, float32, (3, H, W).
         format: Codec and layout of the samples in words.
-        bits: Bits of a code.
-        share_above_one: Share of linear values above 1.0, which are clipped here; 0 for encoded pictures.
+        bits: Bits of a code; half floats count as 16 bits, others too.
+        is_float: Whether it holds linear light, not codes.
+        share_above_one: Share of floats above 1.0, which are clipped here.
         transparent: Whether it has an alpha that is not opaque, which is left out.
     """
 
     image: Tensor
     format: str
     bits: int = 8
+    is_float: bool = False
     share_above_one: float = 0.0
     transparent: bool = False
 
 
 def read_picture(
-    path: Path, *, reformatter: VideoReformatter | None = None, white_balance: WhiteBalance | None = None
+    path: Path,
+    page: TiffPage | None = None,
+    *,
+    reformatter: VideoReformatter | None = None,
+    white_balance: WhiteBalance | None = None,
 ) -> Picture:
     """Decode a picture.
 
-    OpenEXR and camera raw are linear already, and are encoded with 1/2.2, as if a camera of this response had made
-    them. A clip level can't be seen in OpenEXR; 1.0 is taken for it.
+    Floats of OpenEXR and TIFF and camera raw are linear. A clip level can't be seen in floats; 1.0 is taken for it.
 
     Args:
+        page: One of the header's pages, None for the first.
         reformatter: Keeps swscale's state from picture to picture.
         white_balance: For camera raw, None for daylight.
 
@@ -143,37 +164,60 @@ def read_picture(
         MediaError: If it can't be read.
     """
     if is_camera_raw(path):
-        return Picture(image=to_ldr(read_raw(path, white_balance), 1.0), format=f"{RAW} rgb48le", bits=RAW_BITS)
+        return _of_floats(read_raw(path, white_balance), "raw rgb48le")
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            magic = file.read(4)
+            data = io.BytesIO() if magic in MAGICS else io.BytesIO(magic + file.read())
+        if magic == EXR_MAGIC:
+            return _read_exr(path, data.getvalue())
+        if magic in MAGICS:
+            page = page or read_pages(path)[0]
+            data = open_alone(path, page)
     except OSError as error:
         raise MediaError(f"{path} can't be read ({error.strerror}): check the file") from error
-    if data.startswith(EXR_MAGIC):
-        return _read_exr(path, data)
-    # From memory: FFmpeg would read a % in a file's name as the number of a sequence.
-    try:
-        with av.open(io.BytesIO(data), "r") as container:
-            stream = container.streams.video[0]
-            if stream.codec_context.name == "mjpeg":
-                # Without it the end of a JPEG that was cut off is filled in with gray, silently.
-                stream.codec_context.options = {"err_detect": "explode"}
-            frame = next(container.decode(stream))
-            name = stream.codec_context.name
-    except (av.FFmpegError, IndexError, StopIteration) as error:
+    except (ValueError, struct.error) as error:
         raise MediaError(f"{path} is damaged or of an unknown kind: {DAMAGED}") from error
     try:
-        coding = coding_of(frame)
-        image = to_rgb(frame, coding, reformatter=reformatter or VideoReformatter())
+        return _decoded(data, page, reformatter=reformatter or VideoReformatter())
     except MediaError as error:
         raise MediaError(f"{path}: {error}") from error
+    except (av.FFmpegError, IndexError, StopIteration, ValueError) as error:
+        raise MediaError(f"{path} is damaged or of an unknown kind: {DAMAGED}") from error
+
+
+def _decoded(data: BinaryIO, page: TiffPage | None, *, reformatter: VideoReformatter) -> Picture:
+    # From memory: FFmpeg would read a % in a file's name as the number of a sequence.
+    with av.open(data, "r") as container:
+        stream = container.streams.video[0]
+        if stream.codec_context.name == "mjpeg":
+            # Without it the end of a JPEG that was cut off is filled in with gray, silently.
+            stream.codec_context.options = {"err_detect": "explode"}
+        frame = next(container.decode(stream))
+        name = stream.codec_context.name
     turns = round(frame.rotation / 90) % 4
-    upright = torch.rot90(image, turns, (1, 2)).contiguous() if turns else image
-    return Picture(
-        image=upright,
-        format=f"{name} {frame.format.name}",
-        bits=max(8, coding.bits),
-        transparent=is_transparent(frame),
-    )
+    if page and page.is_float:
+        values = page.floats(np.asarray(frame.to_ndarray(format="gray"), np.uint8))
+        linear = torch.from_numpy(values[..., :3] if page.channels > 2 else values[..., :1].repeat(3, -1))
+        picture = _of_floats(linear.permute(2, 0, 1), f"{name} float{page.value(BITS)}")
+    else:
+        coding = coding_of(frame)
+        image = to_rgb(frame, coding, reformatter=reformatter)
+        picture = Picture(
+            image=image,
+            format=f"{name} {frame.format.name}",
+            bits=max(8, coding.bits),
+            transparent=is_transparent(frame),
+        )
+    return replace(picture, image=torch.rot90(picture.image, turns, (1, 2)).contiguous()) if turns else picture
+
+
+def _of_floats(linear: Tensor, name: str) -> Picture:
+    """Clip floats, (3, H, W), to 0..1; NaN becomes 0."""
+    linear = linear.nan_to_num(nan=0.0)
+    above = float((linear > 1).float().mean())
+    image = linear.clamp(0, 1).contiguous()
+    return Picture(image=image, format=name, bits=FLOAT_BITS, is_float=True, share_above_one=above)
 
 
 def _read_exr(path: Path, data: bytes) -> Picture:
@@ -189,10 +233,8 @@ def _read_exr(path: Path, data: bytes) -> Picture:
     if not set(names) <= set(channels):
         others = ", ".join(sorted(channels))
         raise MediaError(f"{path} has no channels R, G and B ({others}): write them as its first layer")
-    linear = torch.from_numpy(np.stack([channels[name] for name in names])).nan_to_num_(nan=0.0)  # (3, H, W)
-    kind_name = str(kind).rpartition(".")[2].lower()
-    above = float((linear > 1).float().mean())
-    return Picture(image=to_ldr(linear, 1.0), format=f"exr {kind_name}", share_above_one=above)
+    linear = torch.from_numpy(np.stack([channels[name] for name in names]))  # (3, H, W)
+    return _of_floats(linear, f"exr {str(kind).rpartition('.')[2].lower()}")
 
 
 def write_png(path: Path, picture: Tensor) -> None:

@@ -17,8 +17,9 @@ from model.files import atomic_write
 EXR_SUFFIX = ".exr"
 PNG_SUFFIX = ".png"
 WEIGHTS_SUFFIX = ".safetensors"
+TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 RAW_SUFFIXES = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"})
-PICTURE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".exr", ".bmp", *RAW_SUFFIXES})
+PICTURE_SUFFIXES = TIFF_SUFFIXES | RAW_SUFFIXES | {".png", ".jpg", ".jpeg", ".exr", ".bmp"}
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of video that is written, as FFmpeg says them
 DEFAULT_DIGITS = 4
 SAMPLE = 1 << 20  # bytes that tell a file from others
@@ -93,6 +94,11 @@ def check_weights(path: PurePath) -> None:
 def is_video(path: PurePath) -> bool:
     """Tell whether a name to write to is that of a video."""
     return path.suffix.lower() in CONTAINERS
+
+
+def is_tiff(path: PurePath) -> bool:
+    """Tell whether a file may hold several pictures."""
+    return path.suffix.lower() in TIFF_SUFFIXES
 
 
 def is_camera_raw(path: PurePath) -> bool:

@@ -25,6 +25,7 @@ from lanhdr_cli.media.errors import DamageError, MediaError
 from lanhdr_cli.media.fields import is_combed
 from lanhdr_cli.media.mosaic import Pattern, demosaiced
 from lanhdr_cli.media.paths import content_id, ffmpeg_name, shell_word
+from lanhdr_cli.media.stated_colors import NOT_STATED, StatedColors
 from lanhdr_cli.media.yuv import BT709, HLG_TRANSFER, PQ_TRANSFER, UNTAGGED, coding_of, to_rgb
 
 FieldOrder = Literal["auto", "progressive"]
@@ -148,6 +149,7 @@ class VideoInfo:
         primaries: Code of ITU-T H.273 table 2, 2 if untagged.
         bits: Of a code.
         lossy: Whether compression altered the codes.
+        colors: As the headers of pictures name them; a video has its primaries, and its transfer is for displays.
         of_sensor: Whether codes seem to be a sensor's own: they have fewer bits than their files, or are a mosaic.
     """
 
@@ -165,6 +167,7 @@ class VideoInfo:
     primaries: int = UNTAGGED
     bits: int = 8
     lossy: bool = False
+    colors: StatedColors = NOT_STATED
     of_sensor: bool = False
 
 

@@ -17,6 +17,7 @@ from lanhdr_cli.media.grading import Grading
 from lanhdr_cli.media.hdr10_metadata import ContentLightMeter, MasteringDisplay, StaticMetadata
 from lanhdr_cli.media.mux import MuxPlan, mux_video
 from lanhdr_cli.media.paths import CONTAINERS, complete_file
+from lanhdr_cli.media.sound import ClipSound
 from lanhdr_cli.media.timecode import advance, parse_timecode
 from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
 from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSFER, to_frame
@@ -60,6 +61,7 @@ class VideoFile:
 
     def __init__(self, path: Path, plan: StreamPlan, *, origin: ClipOrigin, measure: Measure | None = None) -> None:
         self._path = path
+        self._container = CONTAINERS[path.suffix.lower()]
         self._plan = plan
         self._origin = origin
         self._measure = measure
@@ -68,6 +70,10 @@ class VideoFile:
 
     def __enter__(self) -> Self:
         with ExitStack() as outer, ExitStack() as inner:
+            self._sound: ClipSound | None = None
+            if self._origin.path:
+                sound = ClipSound(self._origin.path, container=self._container, kept=self._origin.sound)
+                self._sound = outer.enter_context(sound)
             self._hidden = hidden_name(self._path, purpose=".pictures")
             outer.callback(self._hidden.unlink, missing_ok=True)
             self._encoder = inner.enter_context(VideoEncoder(self._hidden, self._plan, measure=self._measure))
@@ -112,16 +118,20 @@ class VideoFile:
         origin, rate = self._origin, self._origin.info.rate
         label = parse_timecode(origin.info.timecode) if origin.info.timecode else None
         plan = MuxPlan(
-            source=origin.path,
-            sound=origin.sound,
             begin=begin,
             end=begin + self._last + 1 / (rate or FALLBACK_RATE) if origin.cut else None,
             timecode=str(advance(label, index, rate=rate)) if label and rate else None,
             rate=rate,
         )
-        container = CONTAINERS[self._path.suffix.lower()]
         with complete_file(self._path) as unfinished:
-            mux_video(self._hidden, unfinished, container=container, plan=plan, metadata=self._metadata())
+            mux_video(
+                self._hidden,
+                unfinished,
+                container=self._container,
+                plan=plan,
+                sound=self._sound,
+                metadata=self._metadata(),
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

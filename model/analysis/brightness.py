@@ -2,8 +2,10 @@
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from torch.nn import functional as F
 from model.exposure import GAMMA
 
 LAGS = 3
+BLANK = 0.03  # of the usual light
 CELLS_ACROSS = 64
 SAMPLES_PER_CELL = 6  # across; a large picture is sampled, not read whole
 CLIPPED = 0.96  # encoded
@@ -82,6 +85,21 @@ class FrameLight:
     mean: float
     clipped: float
     steps: tuple[Step, ...]
+
+
+def find_blank(frames: Sequence[FrameLight], exposures: Sequence[float]) -> frozenset[int]:
+    """Find frames that show nothing: far darker than others of their exposure, as behind a lens cap or in a fade.
+
+    Args:
+        frames: The light of all frames, as `LightMeter` measures it.
+        exposures: Exposure of each.
+    """
+    means: dict[float, list[float]] = {}
+    for frame, exposure in zip(frames, exposures, strict=True):
+        means.setdefault(exposure, []).append(frame.mean)
+    usual = {exposure: median(levels) for exposure, levels in means.items()}
+    pairs = enumerate(zip(frames, exposures, strict=True))
+    return frozenset(index for index, (frame, exposure) in pairs if frame.mean < BLANK * usual[exposure])
 
 
 def sampled(image: Tensor) -> Tensor:

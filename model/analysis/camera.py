@@ -24,15 +24,15 @@ from model.analysis.exposure_cycle import (
 from model.analysis.flicker import measure_correction
 from model.analysis.response import ResponseEstimate, one_thread, response_and_exposures, response_of_pairs
 from model.errors import ExposureError, ResponseError
-from model.exposure import ExposureCycle, FrameExposures
-from model.response import ResponseCurve, gamma_curve, table_curve
+from model.exposure import GAMMA, ExposureCycle, FrameExposures
+from model.response import ResponseCurve, gamma_curve, linear_curve, table_curve
 
 DOUBTFUL = 0.3  # confidence of exposures that seem to change
 CHANGE = 3.0  # times what a step varies over the picture: so much steps of the same kind differ at most
 LARGEST_ERROR = 0.4  # stops; a curve that explains the frames worse says nothing
 CLEAR_STEP = 4 / 255  # between the mean codes of two exposures
-EVEN = 0.1  # stops between dark and bright parts; gamma 2.2 has up to 0.08, sRGB and cameras' curves 0.2 and more
 FEWEST_STEPS = 6
+NEAR_WHOLE, MOST_STOPS = 0.08, 6.5  # of a stop; and between exposures
 GIVEN_WITHIN = 0.15  # stops of a given exposure
 REGULAR = 0.6  # of the variance of mean codes that their place in the cycle explains
 
@@ -134,12 +134,31 @@ def steps_are_even(shots: Sequence[Shot], curve: ResponseCurve, *, exposures: Fr
         steps = estimate_exposures(light) if exposures is None else judge_exposures(light, exposures)
     except ExposureError:
         return False
-    if steps.unevenness > EVEN or steps.alternating < FEWEST_STEPS or not steps.sure:
+    if not (steps.sure and steps.is_even) or steps.alternating < FEWEST_STEPS:
         return False
     if exposures is None:
         return True
     usual = measure_correction(light, [steps.exposures[index] for index in range(len(light))])
     return max(abs(stops) for stops in usual.stops.values()) <= GIVEN_WITHIN
+
+
+def look_linear(shots: Sequence[Shot]) -> bool:
+    """Whether codes are rather linear than encoded with 1/2.2, by the exposures that cameras are set to.
+
+    Steps of brightness are even in both cases, and 2.2 times as many stops if linear codes are taken for others. So
+    the likelier steps decide: whole stops, and not more of them than cameras are set to.
+    """
+    meter, curve = LightMeter(), linear_curve()
+    light = [meter.measure(curve.to_ldr(shot.image.float()), shot.time) for shot in shots]
+    try:
+        found = estimate_exposures(light)
+    except ExposureError:
+        return False
+    stops = [math.log2(ratio) for ratio in found.exposures.ratios if ratio > 1]
+    if not (found.sure and stops and found.is_even):
+        return False
+    linear, encoded = (max(abs(stop * power - round(stop * power)) for stop in stops) for power in (1.0, GAMMA))
+    return linear < NEAR_WHOLE and (encoded > NEAR_WHOLE or GAMMA * max(stops) > MOST_STOPS)
 
 
 def exposures_of_camera(frames: Sequence[FrameLight], camera: CameraEstimate) -> tuple[ExposureEstimate, bool]:

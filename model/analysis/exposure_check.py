@@ -11,7 +11,7 @@ from model.analysis.camera import CameraEstimate, Shot, estimate_camera, exposur
 from model.analysis.phases import LEAST_GAP, scale_of
 from model.errors import ExposureError
 from model.exposure import FrameExposures
-from model.response import gamma_curve
+from model.response import ResponseCurve, gamma_curve
 
 SHIFTS = (0, 1, -1, 2, -2)  # frames
 FEWEST_STEPS = 6
@@ -35,13 +35,16 @@ class ExposureCheck:
     shown: FrameExposures | None = None
 
 
-def check_exposures(shots: Sequence[Shot], exposures: FrameExposures, *, linear: bool) -> ExposureCheck:
+def check_exposures(
+    shots: Sequence[Shot], exposures: FrameExposures, *, curve: ResponseCurve | None = None, linear: bool = False
+) -> ExposureCheck:
     """Compare the exposures of the first frames of a clip with steps of their brightness.
 
     Args:
-        linear: Whether the codes may be linear, as those of sensors are.
+        curve: The camera's response if it is known.
+        linear: Whether the codes may be linear, as those of sensors are, where it is not known.
     """
-    light = _light(shots, CameraEstimate(gamma_curve()))
+    light = _light(shots, curve or gamma_curve())
     moved = {shift: exposures.of_frames(shift, len(shots)) for shift in SHIFTS}
     agreement = {shift: _agreement(light, moved[shift]) for shift in SHIFTS}
     shift = max(SHIFTS, key=lambda shift: (agreement[shift] >= AGREES, -abs(shift)))
@@ -49,11 +52,12 @@ def check_exposures(shots: Sequence[Shot], exposures: FrameExposures, *, linear:
         shift = 0
     factor = _factor(light, moved[shift])
     largest = math.log2(max(exposures.cycle.ratios))
-    if abs(factor - 1) * largest < CLEAR_DIFFERENCE or (linear and LINEAR_STEPS[0] < factor < LINEAR_STEPS[1]):
+    linear = linear and curve is None and LINEAR_STEPS[0] < factor < LINEAR_STEPS[1]
+    if abs(factor - 1) * largest < CLEAR_DIFFERENCE or linear:
         return ExposureCheck(shift=shift)
+    camera = CameraEstimate(curve) if curve else estimate_camera(shots, exposures=None)
     try:
-        camera = estimate_camera(shots, exposures=None)
-        estimate, usable = exposures_of_camera(_light(shots, camera), camera)
+        estimate, usable = exposures_of_camera(_light(shots, camera.curve), camera)
     except ExposureError:
         return ExposureCheck(shift=shift)
     off = abs(math.log2(max(estimate.exposures.ratios)) - largest)
@@ -61,9 +65,9 @@ def check_exposures(shots: Sequence[Shot], exposures: FrameExposures, *, linear:
     return ExposureCheck(shift=shift, shown=estimate.exposures if contradicts else None)
 
 
-def _light(shots: Sequence[Shot], camera: CameraEstimate) -> list[FrameLight]:
+def _light(shots: Sequence[Shot], curve: ResponseCurve) -> list[FrameLight]:
     meter = LightMeter()
-    return [meter.measure(camera.curve.to_ldr(shot.image.float()), shot.time) for shot in shots]
+    return [meter.measure(curve.to_ldr(shot.image.float()), shot.time) for shot in shots]
 
 
 def _steps(light: Sequence[FrameLight], exposures: FrameExposures) -> list[tuple[float, float]]:

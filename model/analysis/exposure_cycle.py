@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from statistics import median
 
-from model.analysis.brightness import FrameLight, Step
+from model.analysis.brightness import FrameLight, Step, find_blank
 from model.analysis.doubled_frames import find_doubled, without_doubled
 from model.analysis.phases import LEAST_GAP, Slip, decide_phases, find_slips, scale_of
 from model.errors import ExposureError
@@ -22,6 +22,7 @@ LEAST_SUPPORT = 0.2
 SURE_TO = 0.12  # stops of uncertainty that halve the confidence
 LARGEST_UNEVENNESS = 0.12  # stops; noise makes up to 0.08, sRGB pictures taken for gamma 2.2 have 0.16 or more
 NOISE_UNEVENNESS, NOISE_BEGINS = 0.05, 4.0  # stops more for each stop of the ratio, from so many stops on
+EVEN = 0.1  # stops; gamma 2.2 has up to 0.08, sRGB and cameras' curves 0.2 and more
 ODD_UNEVENNESS = 0.06  # of clips whose ratio is next to no whole, half or third stop
 PASS_EXPOSURES = "pass them, e.g. --exposures 1,8"
 SAME = 1.05  # a factor; what lies closer together counts as one exposure
@@ -63,13 +64,21 @@ class ExposureEstimate:
         return self.confidence >= LEAST_CONFIDENCE
 
     @property
+    def is_even(self) -> bool:
+        """Whether steps are alike in dark and bright parts, but for noise: the curve is the one assumed, or a power."""
+        return self.unevenness <= EVEN + self._noise
+
+    @property
+    def _noise(self) -> float:
+        """Unevenness that darks of short frames make, which lie in the noise."""
+        return NOISE_UNEVENNESS * max(0.0, math.log2(max(self.exposures.ratios)) - NOISE_BEGINS)
+
+    @property
     def warning(self) -> str:
         """A doubt about the ratios, empty if there is none."""
         # Two weak signs count as one: cameras are seldom set in odd fractions of a stop.
         usual = all(nearest_stop(ratio) is not None for ratio in self.exposures.ratios)
-        # Darks of short frames near black are noise.
-        noise = NOISE_UNEVENNESS * max(0.0, math.log2(max(self.exposures.ratios)) - NOISE_BEGINS)
-        if self.unevenness <= (LARGEST_UNEVENNESS if usual else ODD_UNEVENNESS) + noise:
+        if self.unevenness <= (LARGEST_UNEVENNESS if usual else ODD_UNEVENNESS) + self._noise:
             return ""
         return (
             f"steps of brightness differ by {self.unevenness:.2f} stops between dark and bright parts: the camera "
@@ -115,7 +124,7 @@ def estimate_exposures(frames: Sequence[FrameLight]) -> ExposureEstimate:
     distinct = without_doubled(frames, doubled)
     estimates = [_fit(distinct, levels) for period in PERIODS if (levels := _first_levels(distinct, period))]
     if estimates:
-        return _with_doubled(max(estimates, key=lambda estimate: estimate.confidence), doubled, count=len(frames))
+        return _of_all(frames, max(estimates, key=lambda estimate: estimate.confidence), doubled)
     steps = [abs(frame.steps[0].stops) for frame in frames if frame.steps and frame.steps[0].measured]
     if len(steps) < len(frames) / 4:
         raise ExposureError(
@@ -139,7 +148,7 @@ def follow_exposures(frames: Sequence[FrameLight], cycle: ExposureCycle) -> Expo
     levels, doubled = [math.log2(ratio) for ratio in cycle.ratios], find_doubled(frames)
     distinct = without_doubled(frames, doubled)
     exposures = FrameExposures.from_phases(cycle, decide_phases(distinct, levels, start=0))
-    return _with_doubled(_judge(distinct, exposures), doubled, count=len(frames))
+    return _of_all(frames, _judge(distinct, exposures), doubled)
 
 
 def judge_exposures(frames: Sequence[FrameLight], exposures: FrameExposures) -> ExposureEstimate:
@@ -149,21 +158,20 @@ def judge_exposures(frames: Sequence[FrameLight], exposures: FrameExposures) -> 
     doubled = frozenset(index for index in doubled if own[index] == own[index - 1])
     distinct = without_doubled(frames, doubled)
     phases = tuple(phase for index, phase in enumerate(own.phases) if index not in doubled)
-    return _with_doubled(_judge(distinct, FrameExposures(own.cycle, phases)), doubled, count=len(frames))
+    return _of_all(frames, _judge(distinct, FrameExposures(own.cycle, phases)), doubled)
 
 
-def _with_doubled(estimate: ExposureEstimate, doubled: frozenset[int], *, count: int) -> ExposureEstimate:
+def _of_all(frames: Sequence[FrameLight], estimate: ExposureEstimate, doubled: frozenset[int]) -> ExposureEstimate:
     """Put frames back that show their predecessor again; they have its exposure."""
-    if not doubled:
-        return estimate
-    kept = [index for index in range(count) if index not in doubled]
-    picture = [place - 1 for place in accumulate(index not in doubled for index in range(count))]
-    phases = tuple(estimate.exposures.phases[place] for place in picture)
+    kept = [index for index in range(len(frames)) if index not in doubled]
+    picture = [place - 1 for place in accumulate(index not in doubled for index in range(len(frames)))]
+    found = FrameExposures(estimate.exposures.cycle, tuple(estimate.exposures.phases[place] for place in picture))
+    blank = find_blank(frames, [found[index] for index in range(len(frames))])
     slips = [replace(slip, index=kept[slip.index], last=kept[slip.last]) for slip in estimate.slips]
     slips += [Slip(index, "doubled") for index in doubled]
     return replace(
         estimate,
-        exposures=FrameExposures(estimate.exposures.cycle, phases, doubled),
+        exposures=replace(found, doubled=doubled, blank=blank),
         slips=tuple(sorted(slips, key=lambda slip: slip.index)),
         unexplained=tuple(kept[index] for index in estimate.unexplained),
     )

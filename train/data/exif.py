@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 # Tags of TIFF 6.0 section 8 and of EXIF 2.32 (CIPA DC-008) tables 4 and 8.
-IMAGE_WIDTH, IMAGE_LENGTH, ORIENTATION, TILE_WIDTH, EXIF_IFD = 0x0100, 0x0101, 0x0112, 0x0142, 0x8769
+ORIENTATION, EXIF_IFD = 0x0112, 0x8769
 EXPOSURE_TIME, F_NUMBER, ISO = 0x829A, 0x829D, 0x8827
-TAGS = (IMAGE_WIDTH, IMAGE_LENGTH, ORIENTATION, TILE_WIDTH, EXIF_IFD, EXPOSURE_TIME, F_NUMBER, ISO)
+TAGS = (ORIENTATION, EXIF_IFD, EXPOSURE_TIME, F_NUMBER, ISO)
 PNG_MAGIC, JPEG_MAGIC, EXIF_MARK = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"Exif\0\0"
 # What Pillow says of a directory that ends within an entry.
 DIRECTORY_ENDS = r"Corrupt EXIF data\.  Expecting to read (12|20) "
