@@ -12,8 +12,7 @@ import torch
 
 from benchmarks.exposure_clips import Case, pictures, shots
 from lanhdr_cli.exposures import CLEAR
-from model.analysis.brightness import LightMeter
-from model.analysis.camera import CameraEstimate, Shot, estimate_camera, exposures_of_camera
+from model.analysis.camera import CameraEstimate, Shot, estimate_camera, exposures_of_camera, light_of
 from model.analysis.exposure_cycle import ExposureEstimate
 from model.errors import ExposureError
 from model.response import gamma_curve
@@ -51,8 +50,7 @@ def examine(case: Case) -> Outcome:
     """Make a clip, look for its exposures, and compare."""
     small = [Shot(image, moment) for image, moment in pictures(case)]
     camera = CameraEstimate(gamma_curve()) if case.told else estimate_camera(small, exposures=None)
-    meter = LightMeter()
-    light = [meter.measure(camera.curve.to_ldr(shot.image), shot.time) for shot in small]
+    light = light_of(small, camera.curve)
     try:
         estimate, usable = exposures_of_camera(light, camera)
     except ExposureError as error:

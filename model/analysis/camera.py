@@ -63,6 +63,12 @@ class CameraEstimate:
     exposures: FrameExposures | None = None
 
 
+def light_of(shots: Sequence[Shot], curve: ResponseCurve) -> list[FrameLight]:
+    """Measure the brightness of frames, linearised by a curve."""
+    meter = LightMeter()
+    return [meter.measure(curve.to_ldr(shot.image.float()), shot.time) for shot in shots]
+
+
 def generic_curve(*, clip_code: float = 1.0) -> ResponseCurve:
     """A consumer camera's JPEG curve, the generic one of the family."""
     return table_curve("generic", GENERIC.table(), clip_code=clip_code)
@@ -128,8 +134,7 @@ def steps_are_even(shots: Sequence[Shot], curve: ResponseCurve, *, exposures: Fr
     Args:
         exposures: The exposures if they are known; then the ratio must be theirs.
     """
-    meter = LightMeter()
-    light = [meter.measure(curve.to_ldr(shot.image.float()), shot.time) for shot in shots]
+    light = light_of(shots, curve)
     try:
         steps = estimate_exposures(light) if exposures is None else judge_exposures(light, exposures)
     except ExposureError:
@@ -148,10 +153,8 @@ def look_linear(shots: Sequence[Shot]) -> bool:
     Steps of brightness are even in both cases, and 2.2 times as many stops if linear codes are taken for others. So
     the likelier steps decide: whole stops, and not more of them than cameras are set to.
     """
-    meter, curve = LightMeter(), linear_curve()
-    light = [meter.measure(curve.to_ldr(shot.image.float()), shot.time) for shot in shots]
     try:
-        found = estimate_exposures(light)
+        found = estimate_exposures(light_of(shots, linear_curve()))
     except ExposureError:
         return False
     stops = [math.log2(ratio) for ratio in found.exposures.ratios if ratio > 1]
@@ -205,9 +208,8 @@ def _seen_places(shots: Sequence[Shot]) -> tuple[int, ...] | None:
     """
     guesses = []
     for curve in (gamma_curve(), generic_curve()):
-        meter = LightMeter()
         try:
-            guess = estimate_exposures([meter.measure(curve.to_ldr(shot.image.float()), shot.time) for shot in shots])
+            guess = estimate_exposures(light_of(shots, curve))
         except ExposureError:
             continue
         guesses.append(guess)

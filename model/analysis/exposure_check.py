@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from model.analysis.brightness import FrameLight, LightMeter
-from model.analysis.camera import CameraEstimate, Shot, estimate_camera, exposures_of_camera
+from model.analysis.brightness import FrameLight
+from model.analysis.camera import CameraEstimate, Shot, estimate_camera, exposures_of_camera, light_of
 from model.analysis.phases import LEAST_GAP, scale_of
 from model.errors import ExposureError
 from model.exposure import FrameExposures
@@ -44,7 +44,7 @@ def check_exposures(
         curve: The camera's response if it is known.
         linear: Whether the codes may be linear, as those of sensors are, where it is not known.
     """
-    light = _light(shots, curve or gamma_curve())
+    light = light_of(shots, curve or gamma_curve())
     moved = {shift: exposures.of_frames(shift, len(shots)) for shift in SHIFTS}
     agreement = {shift: _agreement(light, moved[shift]) for shift in SHIFTS}
     shift = max(SHIFTS, key=lambda shift: (agreement[shift] >= AGREES, -abs(shift)))
@@ -57,17 +57,12 @@ def check_exposures(
         return ExposureCheck(shift=shift)
     camera = CameraEstimate(curve) if curve else estimate_camera(shots, exposures=None)
     try:
-        estimate, usable = exposures_of_camera(_light(shots, camera.curve), camera)
+        estimate, usable = exposures_of_camera(light_of(shots, camera.curve), camera)
     except ExposureError:
         return ExposureCheck(shift=shift)
     off = abs(math.log2(max(estimate.exposures.ratios)) - largest)
     contradicts = usable and off > CONTRADICTION and estimate.confidence >= LEAST_CONFIDENCE
     return ExposureCheck(shift=shift, shown=estimate.exposures if contradicts else None)
-
-
-def _light(shots: Sequence[Shot], curve: ResponseCurve) -> list[FrameLight]:
-    meter = LightMeter()
-    return [meter.measure(curve.to_ldr(shot.image.float()), shot.time) for shot in shots]
 
 
 def _steps(light: Sequence[FrameLight], exposures: FrameExposures) -> list[tuple[float, float]]:

@@ -96,13 +96,14 @@ class ExposureEstimate:
         breaks = [str(slip) for slip in self.slips if slip.kind != "doubled" or len(doubled) == 1]
         if breaks:
             count = "1 break" if len(breaks) == 1 else f"{len(breaks)} breaks"
-            message += f"; {count} in their order: {_first_of(breaks)}"
+            message += f"; {count} in their order: {first_of(breaks)}"
         if len(doubled) > 1:
-            message += f"; {len(doubled)} frames show the frame before them again: {_first_of(doubled)}"
+            message += f"; {len(doubled)} frames show the frame before them again: {first_of(doubled)}"
         return message
 
 
-def _first_of(items: Sequence[str]) -> str:
+def first_of(items: Sequence[str]) -> str:
+    """List the first few of many in words."""
     more = f" and {len(items) - SLIPS_SHOWN} more" if len(items) > SLIPS_SHOWN else ""
     return ", ".join(items[:SLIPS_SHOWN]) + more
 
