@@ -19,7 +19,7 @@ from lanhdr_cli.media.code_bits import CONTAINER_BITS
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.mosaic import is_gray, shows_mosaic
 from lanhdr_cli.media.source import Source
-from lanhdr_cli.media.stated_colors import name_of
+from lanhdr_cli.media.stated_colors import CODED_PRIMARIES, name_of
 from lanhdr_cli.media.video_reader import DecodedFrame
 from lanhdr_cli.pipeline import ResultFrame
 from model.analysis.brightness import sampled
@@ -34,7 +34,7 @@ from model.analysis.camera import (
     look_linear,
 )
 from model.analysis.response import ResponseEstimate
-from model.color import ACES2065_1, ACESCG, ADOBE_RGB, P3_D65, P3_DCI, REC709, REC2020, Primaries, convert_primaries
+from model.color import ACES2065_1, ACESCG, ADOBE_RGB, P3_D65, REC709, REC2020, Primaries, convert_primaries
 from model.errors import ResponseError
 from model.exposure import FrameExposures
 from model.response import (
@@ -87,7 +87,7 @@ GAMUTS = {
     "aces2065-1": ACES2065_1,
 }
 # ITU-T H.273 table 2; codes not listed are taken as Rec.709.
-TAGGED_PRIMARIES = {9: REC2020, 11: P3_DCI, 12: P3_D65}
+TAGGED_PRIMARIES = {code: primaries for code, primaries in CODED_PRIMARIES.items() if primaries != REC709}
 NEAR_NAMES = 4
 LARGEST_DIFFERENCE = 0.25  # stops between the response that a header names and the one that frames show
 FRAMES = 120  # at the beginning of a clip, which are looked at
@@ -363,9 +363,12 @@ def _stated_camera(
         logger.warning(
             "%s: %s are taken as %s, --response says otherwise", source.path, stated.origin, stated.response.name
         )
+    camera = Camera(curve=curve, gamut=gamut, stated=stated.origin)
+    if not (exposures or stated.is_rough):
+        return camera
     estimate = estimate_camera(look.shots, exposures=exposures, clip_code=options.clip_code, black=options.black_code)
     found = estimate.response
-    if found and found.sure and (exposures or stated.is_rough) and _differ(curve, found):
+    if found and found.sure and _differ(curve, found):
         name = "another curve" if estimate.curve.name == AUTO else estimate.curve.name
         advice = f"which is taken (--response {curve.name}: not)" if stated.is_rough else "--response auto takes that"
         logger.warning(
@@ -373,7 +376,7 @@ def _stated_camera(
         )
         if stated.is_rough:
             return Camera(curve=estimate.curve, gamut=gamut, estimate=estimate)
-    return Camera(curve=curve, gamut=gamut, stated=stated.origin)
+    return camera
 
 
 def _differ(curve: ResponseCurve, estimate: ResponseEstimate) -> bool:
