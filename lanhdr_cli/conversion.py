@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
@@ -24,6 +24,7 @@ from lanhdr_cli.exposures import (
 )
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord, refuse_other_clips
+from lanhdr_cli.media.image_sequence import describe_numbers
 from lanhdr_cli.media.paths import check_output, check_preview, prepare_folder, refuse_existing, refuse_sources
 from lanhdr_cli.media.source import Reading, Source, open_source
 from lanhdr_cli.media.video_reader import VideoInfo
@@ -211,10 +212,11 @@ def _plan(job: ConvertJob, clip: Source) -> Destination:
     )
     # Without doubled frames, results have lower numbers than the frames asked for.
     lowest = 0 if job.exposures.doubled == "drop" else first
-    there = destination.existing(lowest, last) + [path for path in (job.preview,) if path and path.exists()]
+    results = destination.existing(lowest, last)
+    there = results + [path for path in (job.preview,) if path and path.exists()]
     refuse_sources(there, clip.paths)
     if isinstance(destination, ExrFrames):
-        refuse_other_clips(destination.existing(lowest, last), clip.id)
+        refuse_other_clips(results, clip.id)
     if not job.overwrite:
         refuse_existing(there)
     return destination
@@ -386,15 +388,8 @@ def _warn(job: ConvertJob, clip: Source, writer: HdrWriter, tally: _Tally) -> No
     if tally.left_out:
         logger.warning("%d frames that show the frame before them again are left out", tally.left_out)
     if tally.unmerged:
-        where = f"frame{'s' if len(tally.unmerged) > 1 else ''} {in_ranges(tally.unmerged)}"
+        where = f"frame{'s' if len(tally.unmerged) > 1 else ''} {describe_numbers(tally.unmerged)}"
         logger.warning("%s: converted alone, no frame of another exposure is near", where)
     last = job.frames.first + writer.written + tally.left_out - 1
     if job.frames.last is not None and last < job.frames.last:
         logger.warning("--frames asks for frames up to %d, the clip ends with %d", job.frames.last, last)
-
-
-def in_ranges(frames: Sequence[int]) -> str:
-    """Write ascending numbers in short, e.g. `0-3, 7`."""
-    ends = [place for place, index in enumerate(frames) if place == 0 or index > frames[place - 1] + 1]
-    ranges = zip(ends, [*ends[1:], len(frames)], strict=True)
-    return ", ".join(str(frames[a]) if b - a == 1 else f"{frames[a]}-{frames[b - 1]}" for a, b in ranges)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain, groupby, pairwise, takewhile
 from pathlib import Path
 from typing import Literal, Self
@@ -274,7 +275,7 @@ class ImageSequence:
         self._reformatter = VideoReformatter()
         self._above_one: set[Path] = set()
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Tells the clip from others by its content."""
         return content_id(self.paths)

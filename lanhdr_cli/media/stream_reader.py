@@ -6,6 +6,7 @@ import shutil
 import stat
 import sys
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, Self
@@ -37,7 +38,7 @@ class StreamReader(VideoReader):
         MediaError: On entering, as `VideoReader`; if it is a terminal, empty, or there is no space for the copy.
     """
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Tells the clip from others by its pictures: programs write other marks into a pipe each time."""
         digest = hashlib.sha256()

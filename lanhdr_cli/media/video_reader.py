@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Literal, Self
@@ -213,7 +214,7 @@ class VideoReader:
         """The file."""
         return (self.video,)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Tells the clip from others by its content."""
         return content_id(self.paths)
