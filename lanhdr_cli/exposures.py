@@ -17,7 +17,7 @@ from lanhdr_cli.options import ExposureOptions
 from model.analysis.brightness import FrameLight, LightMeter
 from model.analysis.camera import CameraEstimate, exposures_of_camera
 from model.analysis.exposure_check import check_exposures
-from model.analysis.exposure_cycle import ExposureEstimate, follow_exposures, follow_list, judge_exposures
+from model.analysis.exposure_cycle import ExposureEstimate, first_of, follow_exposures, follow_list, judge_exposures
 from model.analysis.flicker import measure_correction
 from model.errors import ExposureError
 from model.exposure import ExposureCycle, FrameExposures
@@ -28,7 +28,6 @@ WORTH_TELLING = 0.03  # stops
 LOOK_BEHIND = 12  # frames after the last one wanted that its window may need
 CLEAR = 0.75  # confidence below which exposures found together with a response are a warning
 FEWEST_STEPS = 6  # steps of brightness that can contradict given exposures
-FRAMES_SHOWN = 5
 
 logger = logging.getLogger(__name__)
 
@@ -226,9 +225,8 @@ def contradicts(estimate: ExposureEstimate) -> bool:
 
 def _warn_of_unexplained(estimate: ExposureEstimate) -> None:
     if (frames := estimate.unexplained) and estimate.seen >= FEWEST_STEPS:
-        shown = ", ".join(str(index) for index in frames[:FRAMES_SHOWN])
-        more = f" and {len(frames) - FRAMES_SHOWN} more" if len(frames) > FRAMES_SHOWN else ""
-        logger.warning("brightness at frames %s%s is not explained by their exposures", shown, more)
+        shown = first_of([str(index) for index in frames])
+        logger.warning("brightness at frames %s is not explained by their exposures", shown)
 
 
 def _listed(exposures: FrameExposures) -> str:

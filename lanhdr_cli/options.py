@@ -28,6 +28,7 @@ HIGHEST_RATE = 100_000
 _RANGE = re.compile(r"(?P<first>\d+)(?:(?P<dash>-)(?P<last>\d+)?)?")
 CODECS = ("hevc", "av1", "prores-4444", "prores-422hq", "ffv1", "hevc_nvenc", "av1_nvenc")
 BAYER_PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
+SIZES = ("lite", "small", "base")
 COLORSPACES = ("rec709", "rec2020", "acescg", "aces2065-1")
 
 Value = TypeVar("Value")
@@ -177,7 +178,7 @@ POSITIVE = TextParam("FLOAT", read_positive)
 DEVICE = TextParam("DEVICE", read_device)
 FILE = click.Path(path_type=Path)
 THREADS = option("--threads", type=click.IntRange(min=1), help="Number of threads for computing and decoding.")
-JSON = option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+SIZE = option("--size", type=click.Choice(SIZES), help="Bundled weights.  [default: as suits the device]")
 OVERWRITE = option("-y", "--overwrite", is_flag=True, help="Replace existing files.")
 
 

@@ -13,9 +13,9 @@ from lanhdr_cli.options import (
     DEVICE,
     FILE,
     FRAMES,
-    JSON,
     OVERWRITE,
     POSITIVE,
+    SIZE,
     THREADS,
     ExposureOptions,
     FrameRange,
@@ -74,9 +74,7 @@ headers say what clip they are of."""
 @option_group(
     "Network and run",
     option("--weights", type=FILE, metavar="FILE", help="Weights: .safetensors or a published ckpt.pt."),
-    option(
-        "--size", type=click.Choice(["lite", "small", "base"]), help="Bundled weights.  [default: as suits the device]"
-    ),
+    SIZE,
     option("--device", type=DEVICE, default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     option(
         "--precision",
@@ -87,7 +85,7 @@ headers say what clip they are of."""
     ),
     THREADS,
     option("--progress/--no-progress", default=True, help="Report progress.  [default: progress]"),
-    JSON,
+    option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
     option("-q", "--quiet", is_flag=True, help="Print errors only."),
     option("-v", "--verbose", is_flag=True, help="Print what is used."),
 )

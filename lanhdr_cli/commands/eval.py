@@ -8,7 +8,7 @@ import cloup
 from cloup import option, option_group
 
 from lanhdr_cli.console import opencv_needed
-from lanhdr_cli.options import DEVICE, OVERWRITE
+from lanhdr_cli.options import DEVICE, OVERWRITE, SIZE
 
 if TYPE_CHECKING:
     from model.pretrained import Size
@@ -39,9 +39,7 @@ POSITIVE = click.IntRange(min=1)
 @option_group(
     "Methods",
     option("--weights", type=FILE, multiple=True, help="Weights to score; repeatable.  [default: bundled]"),
-    option(
-        "--size", type=click.Choice(["lite", "small", "base"]), help="Bundled weights.  [default: as suits the device]"
-    ),
+    SIZE,
     option("--with-baselines", is_flag=True, help="Score methods that learn nothing as well."),
 )
 @option_group(

@@ -10,7 +10,7 @@ import cloup
 from cloup import option, option_group
 
 from lanhdr_cli.console import INTERRUPTED, opencv_needed, set_verbosity
-from lanhdr_cli.options import DEVICE, FILE
+from lanhdr_cli.options import DEVICE, FILE, SIZES
 
 if TYPE_CHECKING:
     from train.config import TrainConfig
@@ -39,7 +39,7 @@ _FOLDER = click.Path(file_okay=False)
     "Network and optimization",
     option("--recipe", metavar="NAME|FILE.toml", help="Recipe.  [default: guided_2e or guided_3e]"),
     option("--nexps", type=click.IntRange(2, 3), help="Exposures in the cycle.  [default: the recipe's]"),
-    option("--size", type=click.Choice(["lite", "small", "base"]), help="Network size.  [default: the recipe's]"),
+    option("--size", type=click.Choice(SIZES), help="Network size.  [default: the recipe's]"),
     option("--steps", type=_POSITIVE, help="Steps of the run, also of a resumed one.  [default: the recipe's]"),
     option("--batch", type=_POSITIVE, help="Samples per step, two windows each.  [default: the recipe's]"),
     option("--patch", type=click.IntRange(min=32), help="Patch size in pixels.  [default: the recipe's]"),
