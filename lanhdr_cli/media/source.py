@@ -9,10 +9,11 @@ from typing import Protocol, Self
 from lanhdr_cli.media.advice import missing_file, unread_kind
 from lanhdr_cli.media.details import Details
 from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.media.faults import Faults
 from lanhdr_cli.media.image_sequence import ImageSequence, OnMissing, names_sequence
 from lanhdr_cli.media.mosaic import Bayer, Pattern, require_opencv
 from lanhdr_cli.media.stream_reader import StreamReader, names_stream
-from lanhdr_cli.media.video_reader import DecodedFrame, Faults, FieldOrder, VideoInfo, VideoReader
+from lanhdr_cli.media.video_reader import DecodedFrame, FieldOrder, VideoInfo, VideoReader
 
 
 class Source(Protocol):
