@@ -258,14 +258,14 @@ class VideoReader:
         first, self._first = self._first, None
         if first is None:
             self._rewind()
-        decoding, builder = self._decoding, self._builder
+        decoding = self._decoding
         for index, frame in enumerate(chain(filter(None, [first]), decoding)):
             first = None
             if stop is not None and index >= stop:
                 self._tell_fields()
                 return
             if self.index is None:
-                builder.add(frame)
+                self._builder.add(frame)
             if index >= start:
                 yield self._converted(frame, index)
             else:
@@ -273,7 +273,7 @@ class VideoReader:
             if decoding is not self._decoding:  # another pass has begun
                 return
         self.faults.finished = True
-        self.index = self.index or builder.index()
+        self.index = self.index or self._builder.index()
         self._tell_fields()
         self._refuse_faults()
         if start >= self.faults.decoded:
