@@ -14,6 +14,7 @@ from lanhdr_cli.media.paths import shell_word
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.media.stream_reader import names_stream
 from lanhdr_cli.options import ExposureOptions
+from lanhdr_cli.pipeline import Prefetch
 from model.analysis.brightness import FrameLight, LightMeter
 from model.analysis.camera import CameraEstimate, exposures_of_camera
 from model.analysis.exposure_check import check_exposures
@@ -23,6 +24,7 @@ from model.errors import ExposureError
 from model.exposure import ExposureCycle, FrameExposures
 from model.response import ResponseCurve
 
+DECODED_AHEAD = 4  # frames
 FRAMES_COMPARED = 96  # from the first on, whatever part is converted, so that parts fit together
 WORTH_TELLING = 0.03  # stops
 CLEAR = 0.75  # confidence below which exposures found together with a response are a warning
@@ -71,9 +73,12 @@ class BrightnessPass:
             MediaError: If the clip can't be read.
         """
         meter = LightMeter()
-        with frame_progress(self.total, show=self.show_progress, label="looking for exposures: frame") as advance:
+        with (
+            frame_progress(self.total, show=self.show_progress, label="looking for exposures: frame") as advance,
+            Prefetch(self.look.all_frames(), depth=DECODED_AHEAD) as frames,
+        ):
             light = []
-            for frame in encoded_for_network(self.look.all_frames(), self.curve):
+            for frame in encoded_for_network(frames, self.curve):
                 light.append(meter.measure(frame.image, frame.time))
                 advance()
         return light
