@@ -82,13 +82,14 @@ def leave_on_termination() -> None:
 
 
 @contextmanager
-def frame_progress(total: int | None, *, show: bool, label: str = "frame") -> Iterator[Advance]:
+def frame_progress(total: int | None, *, show: bool, label: str = "frame", last_line: bool = True) -> Iterator[Advance]:
     """Show how many frames are done: a bar on a terminal, else a line every five seconds at most, and one at the end.
 
     Args:
         total: Number of frames, None if unknown.
         show: False for silence.
         label: What stands before the number.
+        last_line: Whether there is a line at the end, where there is no terminal.
 
     Yields:
         A function to call after each frame.
@@ -101,7 +102,8 @@ def frame_progress(total: int | None, *, show: bool, label: str = "frame") -> It
     else:
         lines = _Lines(total, label)
         yield lines.advance
-        lines.finish()
+        if last_line:
+            lines.finish()
 
 
 @contextmanager

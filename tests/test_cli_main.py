@@ -51,6 +51,8 @@ def test_no_last_line_of_progress_behind_an_error(capsys: pytest.CaptureFixture[
         raise ValueError("lost")
     with frame_progress(3, show=True):
         pass
+    with frame_progress(3, show=True, last_line=False) as advance:
+        advance()
     assert capsys.readouterr().err == ""
 
 
