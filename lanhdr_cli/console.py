@@ -76,6 +76,7 @@ def leave_on_termination() -> None:
     """Make SIGTERM unwind the stack, so that unfinished files are removed."""
 
     def leave(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not end the tidying
         sys.exit(TERMINATED)
 
     signal.signal(signal.SIGTERM, leave)

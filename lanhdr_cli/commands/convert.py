@@ -11,6 +11,7 @@ from cloup import option, option_group
 from lanhdr_cli.options import (
     COLORSPACES,
     DEVICE,
+    DEVICES,
     FILE,
     FRAMES,
     OVERWRITE,
@@ -77,6 +78,12 @@ headers say what clip they are of."""
     SIZE,
     option("--device", type=DEVICE, default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     option(
+        "--devices",
+        type=DEVICES,
+        default=(),
+        help="Share the work among a process per device: cuda:0,cuda:1. More machines: torchrun -m lanhdr_cli convert.",
+    ),
+    option(
         "--precision",
         type=click.Choice(["float32", "bf16"]),
         default="float32",
@@ -106,6 +113,7 @@ def convert(
     weights: Path | None,
     size: "Size | None",
     device: str,
+    devices: tuple[str, ...],
     precision: Literal["float32", "bf16"],
     threads: int | None,
     progress: bool,
@@ -120,7 +128,10 @@ def convert(
     """
     from lanhdr_cli.console import one_line, set_verbosity
     from lanhdr_cli.conversion import ConvertJob, run
+    from train.distributed import leads
 
+    if devices and device != "auto":
+        raise click.UsageError("--device and --devices both say what computes: pass one of them")
     remarks = set_verbosity(quiet=quiet, verbose=verbose)
     job = ConvertJob(
         source=source,
@@ -137,7 +148,8 @@ def convert(
         start_number=start_number,
         weights=weights,
         size=size,
-        device=device,
+        device=devices[0] if len(devices) == 1 else device,
+        devices=devices if len(devices) > 1 else (),
         precision=precision,
         threads=threads,
         show_progress=progress and not quiet,
@@ -148,6 +160,8 @@ def convert(
         if as_json:
             click.echo(json.dumps({"error": one_line(str(error)), "warnings": remarks.messages}, indent=1))
         raise
+    if not leads():
+        return
     if as_json:
         click.echo(json.dumps(summary.record() | {"warnings": remarks.messages}, indent=1))
     elif not quiet:

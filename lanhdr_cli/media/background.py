@@ -32,10 +32,15 @@ class Background(Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            while error is None and self._under_way:
-                self._under_way.popleft().result()
+            if error is None:
+                self.wait()
         finally:
             self._pool.shutdown(cancel_futures=True)
+
+    def wait(self) -> None:
+        """Wait until nothing is under way."""
+        while self._under_way:
+            self._under_way.popleft().result()
 
     def put(self, item: T) -> None:
         """Hand over an item; waits while too many are under way."""

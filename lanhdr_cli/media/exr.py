@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor
 from lanhdr_cli.media.background import Background
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.paths import FrameNames, complete_file, printable
+from lanhdr_cli.media.segments import Part
 from lanhdr_cli.media.timecode import TimeCode, advance, parse_timecode
 from model.color import ACES2065_1, ACESCG, REC709, REC2020, convert_primaries
 from model.frames import HdrFrame
@@ -106,6 +107,18 @@ class ExrWriter(Background[tuple[int, HdrFrame, float]]):
         """
         self._indices = (index if self._indices is None else self._indices[0], index)
         self.put((index, frame, exposure))
+
+    def finish(self) -> Part:
+        """Wait for what is under way, and return what has been made here."""
+        self.wait()
+        return Part(frames=self.written, nan_frames=self.nan_frames, indices=self._indices)
+
+    def take(self, parts: Sequence[Part]) -> None:
+        """Take over what all processes have made, in the order of the clip, its own part included."""
+        self.written = sum(part.frames for part in parts)
+        self.nan_frames = sum(part.nan_frames for part in parts)
+        made = [part.indices for part in parts if part.indices]
+        self._indices = (made[0][0], made[-1][1]) if made else None
 
     def _write(self, item: tuple[int, HdrFrame, float]) -> None:
         index, frame, exposure = item
