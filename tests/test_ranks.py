@@ -80,17 +80,13 @@ def test_three_ranks_write_the_frames_of_one(tmp_path: Path, weights: Path) -> N
     assert (tmp_path / "three.png").read_bytes() == (tmp_path / "one.png").read_bytes()
 
 
-def packets(path: Path, kind: str) -> list[tuple[Fraction | None, Fraction | None, bytes]]:
+def packets(path: Path, kind: str) -> list[tuple[Fraction, Fraction, bytes]]:
     """Times and content of all packets of a stream."""
     with av.open(str(path)) as container:
         return [
-            (
-                packet.pts and packet.pts * packet.time_base,
-                packet.dts and packet.dts * packet.time_base,
-                bytes(packet),
-            )
+            (packet.pts * packet.time_base, packet.dts * packet.time_base, bytes(packet))
             for packet in container.demux(**{kind: 0})
-            if packet.size
+            if packet.pts is not None and packet.dts is not None
         ]
 
 
@@ -111,7 +107,7 @@ def test_two_ranks_make_the_video_of_one(tmp_path: Path, monkeypatch: pytest.Mon
     for name in ("one.mp4", "two.mp4"):
         with av.open(str(tmp_path / "out" / name)) as container:
             pictures.append([frame.to_ndarray() for frame in container.decode(video=0)])
-    np.testing.assert_array_equal(*pictures)
+    np.testing.assert_array_equal(pictures[0], pictures[1])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.mp4", "two.mp4"]
 
 
