@@ -14,6 +14,7 @@ from types import ModuleType
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lanhdr_cli.media.code_bits import CONTAINER_BITS
 from lanhdr_cli.media.errors import MediaError
@@ -126,17 +127,20 @@ class FirstLook:
         """The same for the analysis."""
         return [Shot(frame.image, frame.time) for frame in self.frames]
 
-    def all_frames(self, *, stop: int | None = None) -> Iterator[DecodedFrame]:
-        """Yield the frames kept and those that follow, to the one before `stop`; call it once."""
-        yield from self.frames[:stop]
-        if len(self.frames) == FRAMES and (stop is None or stop > FRAMES):
-            yield from self._running if stop is None else islice(self._running, stop - FRAMES)
+    def all_frames(self) -> Iterator[DecodedFrame]:
+        """Yield the frames kept and those that follow; call it once."""
+        yield from self.frames
+        yield from self._running
 
     def _shrunk(self, frame: DecodedFrame) -> DecodedFrame:
-        """Keep as many samples as the analysis needs, in half precision, which holds codes of 10 bits."""
         if len(self._mosaics) < MOSAIC_FRAMES and is_gray(frame.image):
             self._mosaics.append(shows_mosaic(frame.image[0]))
-        return replace(frame, image=sampled(frame.image).to(torch.float16))
+        return replace(frame, image=shrunk(frame.image))
+
+
+def shrunk(image: Tensor) -> Tensor:
+    """Keep the samples of a picture that the analysis needs, in half precision, which holds codes of 10 bits."""
+    return sampled(image).to(torch.float16)
 
 
 def named_response(text: str, *, full_range: bool, clip_code: float = 1.0) -> ResponseCurve:

@@ -11,17 +11,12 @@ from typing import Any, Literal
 
 import torch
 
-from lanhdr_cli.camera import Camera, CameraOptions, FirstLook, encoded_for_network, find_camera, in_rec709, known_curve
+from lanhdr_cli.analysis import first_findings
+from lanhdr_cli.analysis_file import Asked, read_analysis
+from lanhdr_cli.camera import Camera, CameraOptions, encoded_for_network, in_rec709
 from lanhdr_cli.console import Advance, frame_progress
 from lanhdr_cli.destination import Destination, ExrFrames, HdrWriter, clip_origin, plan_destination
-from lanhdr_cli.exposures import (
-    BrightnessPass,
-    agreeing_exposures,
-    checked_exposures,
-    estimated_exposures,
-    given_exposures,
-    keep_three,
-)
+from lanhdr_cli.exposures import keep_three
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord, refuse_other_clips
 from lanhdr_cli.media.image_sequence import describe_numbers
@@ -55,6 +50,7 @@ class ConvertJob:
     Args:
         source: A video file, a folder of pictures or a pattern of their names.
         output: A file, a pattern or a folder, as `-o` takes it.
+        analysis: What `lanhdr inspect --json` has printed of the clip; None to look at the clip.
         scale: File value of radiance 1.0; None is the longest exposure.
         start_number: Number of the first file, None to count from the clip's start.
         colorspace: Primaries of EXR files.
@@ -63,6 +59,7 @@ class ConvertJob:
     source: Path
     output: str
     reading: Reading = field(default_factory=Reading)
+    analysis: Path | None = None
     exposures: ExposureOptions = field(default_factory=ExposureOptions)
     camera: CameraOptions = field(default_factory=CameraOptions)
     video: VideoOptions = field(default_factory=VideoOptions)
@@ -168,30 +165,34 @@ def run(job: ConvertJob, *, load: Callable[[ConvertJob, FrameExposures], ReadyNe
     with open_source(job.source, job.reading, threads=job.threads or 0) as clip:
         logger.debug("%s: %s", job.source, clip.info.description)
         destination = _plan(job, clip)
-        look = FirstLook(clip)
-        if job.reading.bayer is None:
-            look.refuse_mosaics()
-        given = given_exposures(clip, job.exposures)
-        curve = known_curve(clip, job.camera)
-        given = given and agreeing_exposures(given, clip, look=look, options=job.exposures, curve=curve)
-        camera = find_camera(clip, job.camera, exposures=given, look=look)
-        brightness = BrightnessPass(
-            look=look,
-            curve=camera.curve,
-            total=clip.info.frames,
-            last=job.frames.last,
-            show_progress=job.show_progress,
-        )
-        exposures = given or estimated_exposures(brightness, camera.estimate, slips=job.exposures.slips)
-        network = load(job, exposures)
-        for folder in {destination.folder, *([job.preview.parent] if job.preview else [])}:
-            prepare_folder(folder)
-        if given:
-            exposures = checked_exposures(brightness, given, options=job.exposures)
+        network: ReadyNetwork | None = None
+        if job.analysis:
+            asked = Asked(exposures=job.exposures, camera=job.camera, reading=job.reading)
+            analysis = read_analysis(job.analysis, clip, asked)
+        else:
+            found = first_findings(clip, exposures=job.exposures, camera=job.camera, reading=job.reading)
+            if found.given:  # what is wrong with weights or folders shows before all frames are looked at
+                network = _prepared(job, destination, found.given, load=load)
+            analysis = found.complete(show_progress=job.show_progress)
+        network = network or _prepared(job, destination, analysis.exposures, load=load)
+        camera, exposures = analysis.camera, analysis.exposures
         try:
             return _convert(job, clip, network, destination=destination, camera=camera, exposures=exposures)
         except torch.cuda.OutOfMemoryError as error:
             raise DeviceError(f"{job.device} has too little memory: try --size lite or --device cpu") from error
+
+
+def _prepared(
+    job: ConvertJob,
+    destination: Destination,
+    exposures: FrameExposures,
+    *,
+    load: Callable[[ConvertJob, FrameExposures], ReadyNetwork],
+) -> ReadyNetwork:
+    network = load(job, exposures)
+    for folder in {destination.folder, *([job.preview.parent] if job.preview else [])}:
+        prepare_folder(folder)
+    return network
 
 
 def _plan(job: ConvertJob, clip: Source) -> Destination:

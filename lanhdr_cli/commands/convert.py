@@ -28,6 +28,8 @@ from model.errors import OFF, LanHdrError
 
 if TYPE_CHECKING:
     from lanhdr_cli.camera import CameraOptions
+    from lanhdr_cli.console import Remarks
+    from lanhdr_cli.conversion import ConvertJob
     from lanhdr_cli.media.source import Reading
     from lanhdr_cli.media.video_writer import VideoOptions
     from model.pretrained import Size
@@ -54,6 +56,12 @@ headers say what clip they are of."""
     ),
     OVERWRITE,
     option("--frames", type=FRAMES, default=FrameRange(), help="Frames to convert, from 0, both included: 0-47, 48-."),
+    option(
+        "--analysis",
+        type=FILE,
+        metavar="FILE",
+        help="What lanhdr inspect --json printed of INPUT: nothing is looked for, and --frames begins at once.",
+    ),
     option(
         "--preview",
         type=FILE,
@@ -98,6 +106,7 @@ def convert(
     output: str,
     overwrite: bool,
     frames: FrameRange,
+    analysis: Path | None,
     preview: Path | None,
     colorspace: str,
     scale: float | None,
@@ -118,14 +127,15 @@ def convert(
     1.0 is the clip level of the longest exposure; highlights rise above it, up to the ratio of the exposures. In
     video, 1.0 is shown at --white-nits, and highlights are rolled off to --peak-nits.
     """
-    from lanhdr_cli.console import one_line, set_verbosity
-    from lanhdr_cli.conversion import ConvertJob, run
+    from lanhdr_cli.console import set_verbosity
+    from lanhdr_cli.conversion import ConvertJob
 
     remarks = set_verbosity(quiet=quiet, verbose=verbose)
     job = ConvertJob(
         source=source,
         output=output,
         reading=reading,
+        analysis=analysis,
         exposures=exposures,
         camera=camera,
         video=video,
@@ -142,6 +152,16 @@ def convert(
         threads=threads,
         show_progress=progress and not quiet,
     )
+    _convert(job, as_json=as_json, quiet=quiet, remarks=remarks)
+    if reading.strict and remarks.messages:
+        click.get_current_context().exit(OFF)
+
+
+def _convert(job: "ConvertJob", *, as_json: bool, quiet: bool, remarks: "Remarks") -> None:
+    """Run a conversion and print its outcome."""
+    from lanhdr_cli.console import one_line
+    from lanhdr_cli.conversion import run
+
     try:
         summary = run(job)
     except LanHdrError as error:
@@ -152,5 +172,3 @@ def convert(
         click.echo(json.dumps(summary.record() | {"warnings": remarks.messages}, indent=1))
     elif not quiet:
         click.echo(one_line(str(summary)))
-    if reading.strict and remarks.messages:
-        click.get_current_context().exit(OFF)
