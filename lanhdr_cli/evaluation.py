@@ -63,7 +63,7 @@ class HdrFiles:
         root, *parts = (re.sub(r"[^\w.-]+", "_", name) for name in (method, scene.name, scene.labels[frame]))
         folder, name = self._folder / root, "/".join(parts)
         prepare_folder((folder / name).parent)
-        kept = in_file_range(radiance)
+        kept = in_file_range(radiance).cpu()
         cycle = tuple(sorted(set(scene.exposures)))
         record = ClipRecord(scale=SCALE, exposures=cycle, weights=method, version=lanhdr_version())
         header = frame_header(record, Fraction(frame), index=frame, number=frame, exposure=scene.exposures[frame])

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from model.errors import DeviceError
 
+CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory: you tried to allocate")
 # Hands over on the CPU what `on_host` was given to compute.
 OnHost = Callable[[], tuple[Tensor, ...]]
 
@@ -29,6 +30,11 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= found:
         raise DeviceError(f"--device {name}: {found} CUDA devices were found: pass --device cpu or auto")
     return device
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell an allocation that failed, on a GPU or on the CPU, from other errors."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(text in str(error) for text in CPU_OUT_OF_MEMORY)
 
 
 def on_host(compute: Callable[[], tuple[Tensor, ...]], device: torch.device) -> OnHost:
