@@ -15,6 +15,7 @@ from lanhdr_cli.media.paths import printable
 
 LOGGERS = ("lanhdr_cli", "model", "train")
 MEDIA_LOGGER = "lanhdr_cli.media"
+FRAME = "frame"  # what progress counts
 LINE_EVERY_S = 5.0
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
@@ -82,7 +83,7 @@ def leave_on_termination() -> None:
 
 
 @contextmanager
-def frame_progress(total: int | None, *, show: bool, label: str = "frame") -> Iterator[Advance]:
+def frame_progress(total: int | None, *, show: bool, label: str = FRAME) -> Iterator[Advance]:
     """Show how many frames are done: a bar on a terminal, else a line every five seconds at most, and one at the end.
 
     Args:
@@ -145,8 +146,8 @@ class _Lines:
             self._tell()
 
     def finish(self) -> None:
-        """Print the last line, if it is not printed yet."""
-        if self._told < self._done:
+        """Print the last line, if it is not printed yet; of work before the frames' own only where it took long."""
+        if self._told < self._done and (self._told or self._label == FRAME):
             self._tell()
 
     def _tell(self) -> None:
@@ -155,7 +156,7 @@ class _Lines:
         click.echo(progress_line(self._done, self._total, elapsed_s=elapsed_s, label=self._label), err=True)
 
 
-def progress_line(done: int, total: int | None, *, elapsed_s: float, label: str = "frame") -> str:
+def progress_line(done: int, total: int | None, *, elapsed_s: float, label: str = FRAME) -> str:
     """One line of progress, e.g. `lanhdr: frame 12 of 48 (25 %), 3.10 fps, 0:00:11 left`.
 
     Programs parse it: its beginning, up to the percentage, stays as it is (docs/convert.md).

@@ -1,11 +1,11 @@
 """Conversion of a clip to EXR frames or HDR video, with a preview."""
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +13,11 @@ import torch
 
 from lanhdr_cli.analysis import first_findings
 from lanhdr_cli.analysis_file import Asked, read_analysis
-from lanhdr_cli.camera import Camera, CameraOptions, encoded_for_network, in_rec709
+from lanhdr_cli.camera import Camera, CameraOptions, encoded_for_network
 from lanhdr_cli.console import Advance, frame_progress
 from lanhdr_cli.destination import Destination, ExrFrames, HdrWriter, clip_origin, plan_destination
 from lanhdr_cli.exposures import keep_three
+from lanhdr_cli.media.background import StageTimes
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord, refuse_other_clips
 from lanhdr_cli.media.image_sequence import describe_numbers
@@ -27,6 +28,7 @@ from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import ExposureOptions, FrameRange
 from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, ResultFrame, reconstructed
 from lanhdr_cli.preview import PicturePreview, VideoPreview, open_preview
+from lanhdr_cli.profile import Profile, ProfileClock
 from model.analysis.doubled_frames import true_rate
 from model.device import resolve_device
 from model.errors import DeviceError, ExposureError, WeightsError
@@ -75,6 +77,7 @@ class ConvertJob:
     precision: Literal["float32", "bf16"] = "float32"
     threads: int | None = None
     show_progress: bool = False
+    profile: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +106,7 @@ class Summary:
         decoded: Number of frames read for the result.
         concealed: Number of them that were damaged.
         rate: Frames per second of the result.
+        profile: Where the time went, if the job asks for it.
     """
 
     frames: int
@@ -117,6 +121,7 @@ class Summary:
     decoded: int = 0
     concealed: int = 0
     rate: Fraction | None = None
+    profile: Profile | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the whole outcome as values that JSON knows."""
@@ -235,43 +240,47 @@ def _convert(
     first, last = job.frames.first, job.frames.last
     total = job.frames.count(in_clip=clip.info.frames)
     start, stop = _decoded_range(job.frames, exposures, margin=network.margin)
-    decoded = clip.frames(start=start, stop=stop)
+    clock, decoding = ProfileClock(), StageTimes(depth=DECODED_AHEAD)
+    decoded = encoded_for_network(decoding.timed(clip.frames(start=start, stop=stop), "read"), camera.curve)
     precision = camera.curve.precision(bits=clip.info.bits, lossy=clip.info.lossy)
+    in_order = partial(reconstructed, exposures=exposures, precision=precision, primaries=camera.gamut)
     dropped = _Dropped.of(exposures, clip.info) if job.exposures.doubled == "drop" else _Dropped()
     info = dropped.retimed(clip.info)
-    response, weights = camera.curve.name, network.name
-    record = _clip_record(job, clip, info, exposures=exposures, weights=weights, response=response)
+    record = _clip_record(job, clip, info, exposures=exposures, weights=network.name, response=camera.curve.name)
     origin = replace(clip_origin(clip, sound=job.video.sound, cut=last is not None), info=info)
     shown = first + ((total or 1) - 1) // 2
-    begin = time.monotonic()
     writer = destination.writer(record, origin)
     tally = _Tally(wanted=job.frames, dropped=dropped)
     try:
         with (
-            Prefetch(encoded_for_network(decoded, camera.curve), depth=DECODED_AHEAD) as frames,
+            Prefetch(decoded, depth=DECODED_AHEAD, times=decoding) as frames,
             frame_progress(total, show=job.show_progress) as advance,
             open_preview(job.preview, origin, target=shown, threads=job.threads) as preview,
             writer,
-            closing(reconstructed(frames, network.reconstructor, exposures=exposures, precision=precision)) as results,
+            closing(in_order(frames, network.reconstructor)) as results,
         ):
-            _write(in_rec709(results, camera.gamut), tally, writer=writer, preview=preview, advance=advance)
+            _write(results, tally, writer=writer, preview=preview, advance=advance)
+            clock.last_frame()
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(writer.left_behind)
         raise
     _warn(job, clip, writer, tally)
+    sinks = {"write": writer.times} | ({"preview": preview.times} if isinstance(preview, VideoPreview) else {})
+    profile = clock.profile(writer.written, decoding=decoding, sinks=sinks) if job.profile else None
     return Summary(
         frames=writer.written,
-        seconds=time.monotonic() - begin,
+        seconds=clock.seconds,
         outcome=writer.outcome,
         exposures=exposures.ratios,
-        response=response,
-        weights=weights,
+        response=record.response,
+        weights=record.weights,
         doubled=tuple(index for index in sorted(exposures.doubled) if job.frames.holds(index)),
         dropped=tally.left_out,
         unmerged=tuple(tally.unmerged),
         decoded=clip.faults.decoded,
         concealed=clip.faults.corrupt,
         rate=info.rate,
+        profile=profile,
     )
 
 

@@ -29,7 +29,7 @@ from model.errors import OFF, LanHdrError
 if TYPE_CHECKING:
     from lanhdr_cli.camera import CameraOptions
     from lanhdr_cli.console import Remarks
-    from lanhdr_cli.conversion import ConvertJob
+    from lanhdr_cli.conversion import ConvertJob, Summary
     from lanhdr_cli.media.source import Reading
     from lanhdr_cli.media.video_writer import VideoOptions
     from model.pretrained import Size
@@ -93,6 +93,7 @@ headers say what clip they are of."""
     ),
     THREADS,
     option("--progress/--no-progress", default=True, help="Report progress.  [default: progress]"),
+    option("--profile", is_flag=True, help="Print where the time went, and which stage waited for which."),
     option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
     option("-q", "--quiet", is_flag=True, help="Print errors only."),
     option("-v", "--verbose", is_flag=True, help="Print what is used."),
@@ -118,6 +119,7 @@ def convert(
     precision: Literal["float32", "bf16"],
     threads: int | None,
     progress: bool,
+    profile: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -151,6 +153,7 @@ def convert(
         precision=precision,
         threads=threads,
         show_progress=progress and not quiet,
+        profile=profile,
     )
     _convert(job, as_json=as_json, quiet=quiet, remarks=remarks)
     if reading.strict and remarks.messages:
@@ -168,6 +171,14 @@ def _convert(job: "ConvertJob", *, as_json: bool, quiet: bool, remarks: "Remarks
         if as_json:
             click.echo(json.dumps({"error": one_line(str(error)), "warnings": remarks.messages}, indent=1))
         raise
+    _tell(summary, remarks, as_json=as_json, quiet=quiet)
+
+
+def _tell(summary: "Summary", remarks: "Remarks", *, as_json: bool, quiet: bool) -> None:
+    from lanhdr_cli.console import one_line
+
+    if summary.profile:
+        click.echo(str(summary.profile), err=True)
     if as_json:
         click.echo(json.dumps(summary.record() | {"warnings": remarks.messages}, indent=1))
     elif not quiet:
