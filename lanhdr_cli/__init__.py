@@ -20,6 +20,7 @@ def convert(
     response: str | None = None,
     gamut: str | None = None,
     frames: tuple[int, int | None] = (0, None),
+    analysis: Path | None = None,
     overwrite: bool = False,
     preview: Path | None = None,
     colorspace: Literal["rec709", "rec2020", "acescg", "aces2065-1"] = "rec709",
@@ -43,6 +44,7 @@ def convert(
         response: Camera response: `auto` to find it, a name or a file; None for what pictures' headers say, or `auto`.
         gamut: Camera primaries; None for those that the clip states, or Rec.709.
         frames: First and last frame, from 0, both included; a last of None is the end of the clip.
+        analysis: What `lanhdr inspect --json` printed of the clip; None to look at the clip.
         overwrite: Whether existing files may be replaced.
         preview: A .png or .mp4 file to preview the result in.
         colorspace: Primaries of EXR files.
@@ -64,6 +66,7 @@ def convert(
     job = ConvertJob(
         source=Path(source),
         output=str(output),
+        analysis=analysis,
         exposures=ExposureOptions.given(exposures),
         camera=CameraOptions(response=response, gamut=gamut),
         frames=FrameRange(*frames),

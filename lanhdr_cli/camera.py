@@ -5,7 +5,7 @@ import inspect
 import logging
 import re
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -14,6 +14,7 @@ from types import ModuleType
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lanhdr_cli.media.code_bits import CONTAINER_BITS
 from lanhdr_cli.media.errors import MediaError
@@ -21,7 +22,6 @@ from lanhdr_cli.media.mosaic import is_gray, shows_mosaic
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.media.stated_colors import CODED_PRIMARIES, name_of
 from lanhdr_cli.media.video_reader import DecodedFrame
-from lanhdr_cli.pipeline import ResultFrame
 from model.analysis.brightness import sampled
 from model.analysis.camera import (
     NO_BLACK,
@@ -34,7 +34,7 @@ from model.analysis.camera import (
     look_linear,
 )
 from model.analysis.response import ResponseEstimate
-from model.color import ACES2065_1, ACESCG, ADOBE_RGB, P3_D65, REC709, REC2020, Primaries, convert_primaries
+from model.color import ACES2065_1, ACESCG, ADOBE_RGB, P3_D65, REC709, REC2020, Primaries
 from model.errors import ResponseError
 from model.exposure import FrameExposures
 from model.response import (
@@ -126,17 +126,20 @@ class FirstLook:
         """The same for the analysis."""
         return [Shot(frame.image, frame.time) for frame in self.frames]
 
-    def all_frames(self, *, stop: int | None = None) -> Iterator[DecodedFrame]:
-        """Yield the frames kept and those that follow, to the one before `stop`; call it once."""
-        yield from self.frames[:stop]
-        if len(self.frames) == FRAMES and (stop is None or stop > FRAMES):
-            yield from self._running if stop is None else islice(self._running, stop - FRAMES)
+    def all_frames(self) -> Iterator[DecodedFrame]:
+        """Yield the frames kept and those that follow; call it once."""
+        yield from self.frames
+        yield from self._running
 
     def _shrunk(self, frame: DecodedFrame) -> DecodedFrame:
-        """Keep as many samples as the analysis needs, in half precision, which holds codes of 10 bits."""
         if len(self._mosaics) < MOSAIC_FRAMES and is_gray(frame.image):
             self._mosaics.append(shows_mosaic(frame.image[0]))
-        return replace(frame, image=sampled(frame.image).to(torch.float16))
+        return replace(frame, image=shrunk(frame.image))
+
+
+def shrunk(image: Tensor) -> Tensor:
+    """Keep the samples of a picture that the analysis needs, in half precision, which holds codes of 10 bits."""
+    return sampled(image).to(torch.float16)
 
 
 def named_response(text: str, *, full_range: bool, clip_code: float = 1.0) -> ResponseCurve:
@@ -420,14 +423,3 @@ def _log_response(camera: Camera, estimate: CameraEstimate) -> None:
         logger.info(camera.finding)
     else:
         logger.warning("%s: are the exposures right?", camera.finding)
-
-
-def in_rec709(results: Iterable[ResultFrame], gamut: Primaries) -> Generator[ResultFrame, None, None]:
-    """Convert results to Rec.709 as they pass.
-
-    The network works on each of the camera's channels by itself; colors are mixed after it. Colors outside of
-    Rec.709 are negative there and come back in a wider output.
-    """
-    for result in results:
-        radiance = convert_primaries(result.hdr.radiance, gamut, target=REC709)
-        yield replace(result, hdr=replace(result.hdr, radiance=radiance))

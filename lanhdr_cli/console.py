@@ -15,6 +15,7 @@ from lanhdr_cli.media.paths import printable
 
 LOGGERS = ("lanhdr_cli", "model", "train")
 MEDIA_LOGGER = "lanhdr_cli.media"
+FRAME = "frame"  # what progress counts
 LINE_EVERY_S = 5.0
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
@@ -83,8 +84,8 @@ def leave_on_termination() -> None:
 
 
 @contextmanager
-def frame_progress(total: int | None, *, show: bool, label: str = "frame") -> Iterator[Advance]:
-    """Show how many frames are done: a bar on a terminal, else a line every five seconds.
+def frame_progress(total: int | None, *, show: bool, label: str = FRAME) -> Iterator[Advance]:
+    """Show how many frames are done: a bar on a terminal, else a line every five seconds at most, and one at the end.
 
     Args:
         total: Number of frames, None if unknown.
@@ -100,7 +101,9 @@ def frame_progress(total: int | None, *, show: bool, label: str = "frame") -> It
         with _bar(total, label) as advance:
             yield advance
     else:
-        yield _Lines(total, label).advance
+        lines = _Lines(total, label)
+        yield lines.advance
+        lines.finish()
 
 
 @contextmanager
@@ -129,31 +132,43 @@ def _bar(total: int | None, label: str) -> Iterator[Advance]:
 
 
 class _Lines:
-    """Progress for log files."""
+    """Progress for log files and for programs that read it."""
 
     def __init__(self, total: int | None, label: str) -> None:
         self._total = total
         self._label = label
-        self._done = 0
-        self._begin = self._told = time.monotonic()
+        self._done = self._told = 0
+        self._begin = self._told_at = time.monotonic()
 
     def advance(self) -> None:
         """Count a frame, and print a line now and then."""
         self._done += 1
-        now = time.monotonic()
-        if now - self._told >= LINE_EVERY_S:
-            self._told = now
-            line = progress_line(self._done, self._total, elapsed_s=now - self._begin, label=self._label)
-            click.echo(line, err=True)
+        if time.monotonic() - self._told_at >= LINE_EVERY_S:
+            self._tell()
+
+    def finish(self) -> None:
+        """Print the last line, if it is not printed yet; of work before the frames' own only where it took long."""
+        if self._told < self._done and (self._told or self._label == FRAME):
+            self._tell()
+
+    def _tell(self) -> None:
+        self._told, self._told_at = self._done, time.monotonic()
+        elapsed_s = self._told_at - self._begin
+        click.echo(progress_line(self._done, self._total, elapsed_s=elapsed_s, label=self._label), err=True)
 
 
-def progress_line(done: int, total: int | None, *, elapsed_s: float, label: str = "frame") -> str:
-    """One line of progress, e.g. `frame 12/48, 3.10 fps, ETA 0:00:11`."""
+def progress_line(done: int, total: int | None, *, elapsed_s: float, label: str = FRAME) -> str:
+    """One line of progress, e.g. `lanhdr: frame 12 of 48 (25 %), 3.10 fps, 0:00:11 left`.
+
+    Programs parse it: its beginning, up to the percentage, stays as it is (docs/convert.md).
+    """
     fps = done / max(elapsed_s, 1e-9)
     if total is None:
-        return f"{label} {done}, {fps:.2f} fps"
+        return f"lanhdr: {label} {done}, {fps:.2f} fps"
     minutes, seconds = divmod(round(max(total - done, 0) / fps), 60)
-    return f"{label} {done}/{total}, {fps:.2f} fps, ETA {minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+    left = f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+    percent = min(100, 100 * done // max(total, 1))
+    return f"lanhdr: {label} {done} of {total} ({percent} %), {fps:.2f} fps, {left} left"
 
 
 @contextmanager

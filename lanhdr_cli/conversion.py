@@ -1,8 +1,7 @@
 """Conversion of a clip to EXR frames or HDR video, with a preview."""
 
 import logging
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
@@ -13,20 +12,17 @@ from typing import Any, Literal
 
 import torch
 
-from lanhdr_cli.camera import Camera, CameraOptions, FirstLook, encoded_for_network, find_camera, in_rec709, known_curve
+from lanhdr_cli.analysis import Analysis, first_findings
+from lanhdr_cli.analysis_file import Asked, read_analysis
+from lanhdr_cli.camera import CameraOptions, encoded_for_network
 from lanhdr_cli.console import Advance, frame_progress
 from lanhdr_cli.destination import Destination, ExrFrames, HdrWriter, clip_origin, plan_destination
-from lanhdr_cli.exposures import (
-    BrightnessPass,
-    agreeing_exposures,
-    checked_exposures,
-    estimated_exposures,
-    given_exposures,
-    keep_three,
-)
+from lanhdr_cli.exposures import keep_three
 from lanhdr_cli.frame_ranges import Dropped, Share, decoded_range
+from lanhdr_cli.media.background import StageTimes
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord, refuse_other_clips
+from lanhdr_cli.media.faults import Faults
 from lanhdr_cli.media.image_sequence import describe_numbers
 from lanhdr_cli.media.paths import (
     check_landmark,
@@ -41,11 +37,12 @@ from lanhdr_cli.media.paths import (
 from lanhdr_cli.media.segments import Part
 from lanhdr_cli.media.source import Reading, Source, open_source
 from lanhdr_cli.media.stream_reader import names_stream
-from lanhdr_cli.media.video_reader import Faults, VideoInfo
+from lanhdr_cli.media.video_reader import VideoInfo
 from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import ExposureOptions, FrameRange
 from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, ResultFrame, reconstructed
 from lanhdr_cli.preview import PicturePreview, VideoPreview, open_preview
+from lanhdr_cli.profile import Profile, ProfileClock
 from lanhdr_cli.ranks import Ranks, rank_device, run_on_ranks
 from model.device import resolve_device
 from model.errors import DeviceError, ExposureError, WeightsError
@@ -69,6 +66,7 @@ class ConvertJob:
     Args:
         source: A video file, a folder of pictures or a pattern of their names.
         output: A file, a pattern or a folder, as `-o` takes it.
+        analysis: What `lanhdr inspect --json` has printed of the clip; None to look at the clip.
         scale: File value of radiance 1.0; None is the longest exposure.
         start_number: Number of the first file, None to count from the clip's start.
         colorspace: Primaries of EXR files.
@@ -79,6 +77,7 @@ class ConvertJob:
     source: Path
     output: str
     reading: Reading = field(default_factory=Reading)
+    analysis: Path | None = None
     exposures: ExposureOptions = field(default_factory=ExposureOptions)
     camera: CameraOptions = field(default_factory=CameraOptions)
     video: VideoOptions = field(default_factory=VideoOptions)
@@ -95,6 +94,7 @@ class ConvertJob:
     precision: Literal["float32", "bf16"] = "float32"
     threads: int | None = None
     show_progress: bool = False
+    profile: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +123,7 @@ class Summary:
         decoded: Number of frames read for the result.
         concealed: Number of them that were damaged.
         rate: Frames per second of the result.
+        profile: Where the time went, if the job asks for it.
     """
 
     frames: int
@@ -137,6 +138,7 @@ class Summary:
     decoded: int = 0
     concealed: int = 0
     rate: Fraction | None = None
+    profile: Profile | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the whole outcome as values that JSON knows."""
@@ -209,11 +211,10 @@ def _run(job: ConvertJob, ranks: Ranks, *, load: Load) -> Summary:
             logger.debug("%s: %s", job.source, clip.info.description)
             destination = _plan(job, clip)
             stack.callback(remove_unfinished, destination.folder, ranks.pids)
-            network, camera, exposures = _look(job, clip, destination, load=load)
+            network, analysis = _look(job, clip, destination, load=load)
             findings = _Findings(
                 destination=destination,
-                camera=camera,
-                exposures=exposures,
+                analysis=analysis,
                 faults=clip.faults if clip.faults.finished else None,
                 frames=job.frames.count(in_clip=clip.info.frames if ranks.size == 1 else _counted(job, clip)),
                 source_id=clip.id,
@@ -226,7 +227,8 @@ def _run(job: ConvertJob, ranks: Ranks, *, load: Load) -> Summary:
             stack.push(partial(_remove_on_error, findings.mark))
             if clip.id != findings.source_id:
                 raise MediaError(f"{job.source} is not the clip that rank 0 reads: name one that all machines share")
-        network = network or load(job, findings.exposures)
+            clip.index = findings.analysis.index
+        network = network or load(job, findings.analysis.exposures)
         try:
             return ranks.share(_convert(job, clip, network, findings, ranks=ranks))
         except torch.cuda.OutOfMemoryError as error:
@@ -245,8 +247,7 @@ class _Findings:
     """
 
     destination: Destination
-    camera: Camera
-    exposures: FrameExposures
+    analysis: Analysis
     frames: int | None
     faults: Faults | None
     source_id: str
@@ -274,7 +275,9 @@ def _job_of_rank(job: ConvertJob, ranks: Ranks) -> ConvertJob:
 
 
 def _counted(job: ConvertJob, clip: Source) -> int | None:
-    """Count the frames of a clip: as a pass or the header has shown, else by reading them if that is needed."""
+    """Count the frames of a clip: as its index, a pass or the header has it, else by reading them if that is needed."""
+    if clip.index:
+        return len(clip.index.times)
     if clip.faults.finished:
         return clip.faults.decoded
     if clip.faults.promised or job.frames.last is not None:
@@ -282,31 +285,25 @@ def _counted(job: ConvertJob, clip: Source) -> int | None:
     return sum(1 for _ in clip.frames())
 
 
-def _look(
-    job: ConvertJob, clip: Source, destination: Destination, *, load: Load
-) -> tuple[ReadyNetwork, Camera, FrameExposures]:
-    """Find the camera and the exposures, and load the network as soon as it is known how many there are."""
-    look = FirstLook(clip)
-    if job.reading.bayer is None:
-        look.refuse_mosaics()
-    given = given_exposures(clip, job.exposures)
-    curve = known_curve(clip, job.camera)
-    given = given and agreeing_exposures(given, clip, look=look, options=job.exposures, curve=curve)
-    camera = find_camera(clip, job.camera, exposures=given, look=look)
-    brightness = BrightnessPass(
-        look=look,
-        curve=camera.curve,
-        total=clip.info.frames,
-        last=job.frames.last,
-        show_progress=job.show_progress,
-    )
-    exposures = given or estimated_exposures(brightness, camera.estimate, slips=job.exposures.slips)
+def _look(job: ConvertJob, clip: Source, destination: Destination, *, load: Load) -> tuple[ReadyNetwork, Analysis]:
+    """Look at the clip, or at what has been noted of it, and load the network as soon as it is known which."""
+    network: ReadyNetwork | None = None
+    if job.analysis:
+        asked = Asked(exposures=job.exposures, camera=job.camera, reading=job.reading)
+        analysis = read_analysis(job.analysis, clip, asked)
+    else:
+        found = first_findings(clip, exposures=job.exposures, camera=job.camera, reading=job.reading)
+        if found.given:  # what is wrong with weights or folders shows before all frames are looked at
+            network = _prepared(job, destination, found.given, load=load)
+        analysis = found.complete(show_progress=job.show_progress)
+    return network or _prepared(job, destination, analysis.exposures, load=load), analysis
+
+
+def _prepared(job: ConvertJob, destination: Destination, exposures: FrameExposures, *, load: Load) -> ReadyNetwork:
     network = load(job, exposures)
     for folder in {destination.folder, *([job.preview.parent] if job.preview else [])}:
         prepare_folder(folder)
-    if given:
-        exposures = checked_exposures(brightness, given, options=job.exposures)
-    return network, camera, exposures
+    return network
 
 
 def _plan(job: ConvertJob, clip: Source) -> Destination:
@@ -341,69 +338,57 @@ def _convert(
     job: ConvertJob, clip: Source, network: ReadyNetwork, findings: _Findings, *, ranks: Ranks
 ) -> Summary | None:
     """Convert what falls to this process; rank 0 completes the result and sums it up."""
-    camera, exposures, total = findings.camera, findings.exposures, findings.frames
+    camera, exposures, total = findings.analysis.camera, findings.analysis.exposures, findings.frames
     dropped = Dropped.of(exposures, clip.info) if job.exposures.doubled == "drop" else Dropped()
     share = Share.of(job.frames, ranks, total=total, dropped=dropped, step=findings.destination.step)
     if share is None:
         ranks.gather(_Made())
         return None
     start, stop = decoded_range(share.frames, exposures, margin=network.margin)
-    decoded = clip.frames(start=start, stop=stop)
+    clock, decoding = ProfileClock(), StageTimes(depth=DECODED_AHEAD)
+    decoded = encoded_for_network(decoding.timed(clip.frames(start=start, stop=stop), "read"), camera.curve)
     precision = camera.curve.precision(bits=clip.info.bits, lossy=clip.info.lossy)
+    in_order = partial(reconstructed, exposures=exposures, precision=precision, primaries=camera.gamut)
     info = dropped.retimed(clip.info)
-    response, weights = camera.curve.name, network.name
-    record = _clip_record(job, clip, info, exposures=exposures, weights=weights, response=response)
+    record = _clip_record(job, clip, info, exposures=exposures, weights=network.name, response=camera.curve.name)
     origin = replace(clip_origin(clip, sound=job.video.sound, cut=job.frames.last is not None), info=info)
-    begin = time.monotonic()
     writer = findings.destination.writer(record, origin, position=share.position, joins=ranks.leads)
     tally = _Tally(wanted=share.frames, dropped=dropped)
     preview_path = job.preview if share.shows else None
     try:
         with frame_progress(total, show=job.show_progress) as advance, writer:
             with (
-                Prefetch(encoded_for_network(decoded, camera.curve), depth=DECODED_AHEAD) as frames,
+                Prefetch(decoded, depth=DECODED_AHEAD, times=decoding) as frames,
                 open_preview(preview_path, origin, target=share.shown, threads=job.threads) as preview,
-                closing(
-                    reconstructed(frames, network.reconstructor, exposures=exposures, precision=precision)
-                ) as results,
+                closing(in_order(frames, network.reconstructor)) as results,
             ):
-                converted = in_rec709(results, camera.gamut)
-                _write(converted, tally, writer=writer, preview=preview, advance=ranks.counting(advance))
-            made = ranks.gather(
-                _Made(
-                    part=writer.finish(),
-                    left_out=tally.left_out,
-                    unmerged=tuple(tally.unmerged),
-                    faults=clip.faults,
-                )
-            )
+                _write(results, tally, writer=writer, preview=preview, advance=ranks.counting(advance))
+                clock.last_frame()
+            made = ranks.gather(_Made.of(tally, writer.finish(), clip.faults))
             if not ranks.leads:
                 return None
             writer.take([one.part for one in made])
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(writer.left_behind)
         raise
-    whole = _Made(
-        part=Part(frames=writer.written, nan_frames=writer.nan_frames),
-        left_out=sum(one.left_out for one in made),
-        unmerged=tuple(index for one in made for index in one.unmerged),
-        faults=(findings.faults if ranks.size > 1 else None) or next(one.faults for one in made[::-1] if one.faults),
-    )
+    whole = _Made.together(made, faults=findings.faults if ranks.size > 1 else None)
     _warn(job, whole)
-    assert whole.faults is not None
+    sinks = {"write": writer.times} | ({"preview": preview.times} if isinstance(preview, VideoPreview) else {})
+    profile = clock.profile(made[0].part.frames, decoding=decoding, sinks=sinks) if job.profile else None
     return Summary(
         frames=writer.written,
-        seconds=time.monotonic() - begin,
+        seconds=clock.seconds,
         outcome=writer.outcome,
         exposures=exposures.ratios,
-        response=response,
-        weights=weights,
+        response=record.response,
+        weights=record.weights,
         doubled=tuple(index for index in sorted(exposures.doubled) if job.frames.holds(index)),
         dropped=whole.left_out,
         unmerged=whole.unmerged,
         decoded=whole.faults.decoded,
         concealed=whole.faults.corrupt,
         rate=info.rate,
+        profile=profile,
     )
 
 
@@ -414,7 +399,22 @@ class _Made:
     part: Part = field(default_factory=Part)
     left_out: int = 0
     unmerged: tuple[int, ...] = ()
-    faults: Faults | None = None
+    faults: Faults = field(default_factory=Faults)
+
+    @classmethod
+    def of(cls, tally: "_Tally", part: Part, faults: Faults) -> "_Made":
+        """Take stock of one process."""
+        return cls(part=part, left_out=tally.left_out, unmerged=tuple(tally.unmerged), faults=faults)
+
+    @classmethod
+    def together(cls, made: Sequence["_Made"], *, faults: Faults | None) -> "_Made":
+        """Sum up all processes; faults are those of a whole pass, or else of the process that came to the end."""
+        return cls(
+            part=Part(frames=sum(one.part.frames for one in made), nan_frames=sum(one.part.nan_frames for one in made)),
+            left_out=sum(one.left_out for one in made),
+            unmerged=tuple(index for one in made for index in one.unmerged),
+            faults=faults or [one.faults for one in made if one.part.frames][-1],
+        )
 
 
 @dataclass(kw_only=True)
@@ -471,7 +471,7 @@ def _clip_record(
 
 
 def _warn(job: ConvertJob, made: _Made) -> None:
-    for message in made.faults.messages() if made.faults else ():
+    for message in made.faults.messages():
         logger.warning("%s: %s", job.source.name, message)
     if made.part.nan_frames:
         logger.warning("%d frames contained NaN, which is written as 0", made.part.nan_frames)

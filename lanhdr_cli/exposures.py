@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lanhdr_cli.camera import FRAMES, FirstLook, encoded_for_network
+from lanhdr_cli.camera import FirstLook, encoded_for_network
 from lanhdr_cli.console import frame_progress
 from lanhdr_cli.exposure_list import find_list, read_exposures
 from lanhdr_cli.media.image_sequence import names_sequence
@@ -14,6 +14,7 @@ from lanhdr_cli.media.paths import shell_word
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.media.stream_reader import names_stream
 from lanhdr_cli.options import ExposureOptions
+from lanhdr_cli.pipeline import Prefetch
 from model.analysis.brightness import FrameLight, LightMeter
 from model.analysis.camera import CameraEstimate, exposures_of_camera
 from model.analysis.exposure_check import check_exposures
@@ -23,9 +24,9 @@ from model.errors import ExposureError
 from model.exposure import ExposureCycle, FrameExposures
 from model.response import ResponseCurve
 
+DECODED_AHEAD = 4  # frames
 FRAMES_COMPARED = 96  # from the first on, whatever part is converted, so that parts fit together
 WORTH_TELLING = 0.03  # stops
-LOOK_BEHIND = 12  # frames after the last one wanted that its window may need
 CLEAR = 0.75  # confidence below which exposures found together with a response are a warning
 FEWEST_STEPS = 6  # steps of brightness that can contradict given exposures
 
@@ -58,13 +59,11 @@ class BrightnessPass:
 
     Args:
         total: Number of frames in the clip, None if unknown.
-        last: Last frame that is needed, None for all.
     """
 
     look: FirstLook
     curve: ResponseCurve
     total: int | None = None
-    last: int | None = None
     show_progress: bool = False
 
     def measure(self) -> list[FrameLight]:
@@ -73,15 +72,22 @@ class BrightnessPass:
         Raises:
             MediaError: If the clip can't be read.
         """
-        stop = None if self.last is None else max(self.last + 1 + LOOK_BEHIND, FRAMES)
-        total = self.total if stop is None else min(stop, self.total or stop)
         meter = LightMeter()
-        with frame_progress(total, show=self.show_progress, label="looking for exposures: frame") as advance:
+        with (
+            frame_progress(self.total, show=self.show_progress, label="looking for exposures: frame") as advance,
+            Prefetch(self.look.all_frames(), depth=DECODED_AHEAD) as frames,
+        ):
             light = []
-            for frame in encoded_for_network(self.look.all_frames(stop=stop), self.curve):
+            for frame in encoded_for_network(frames, self.curve):
                 light.append(meter.measure(frame.image, frame.time))
                 advance()
         return light
+
+    def measure_first(self) -> list[FrameLight]:
+        """Measure the first frames, which are read already, as many as given exposures are corrected by."""
+        meter = LightMeter()
+        frames = encoded_for_network(self.look.frames[:FRAMES_COMPARED], self.curve)
+        return [meter.measure(frame.image, frame.time) for frame in frames]
 
 
 def given_exposures(clip: Source, options: ExposureOptions) -> FrameExposures | None:
@@ -107,20 +113,19 @@ def given_exposures(clip: Source, options: ExposureOptions) -> FrameExposures | 
     return exposures
 
 
-def estimated_exposures(
-    brightness: BrightnessPass, camera: CameraEstimate | None = None, *, slips: bool = True
-) -> FrameExposures:
+def estimated_exposures(light: Sequence[FrameLight], camera: CameraEstimate, *, slips: bool = True) -> FrameExposures:
     """Find the exposures in the brightness of the clip, and log them.
 
     Args:
+        light: Of all frames.
         camera: The estimated response, and exposures estimated with it.
         slips: Whether frames may be missing or doubled.
 
     Raises:
         ExposureError: If there is no cycle, or it is not sure and no response explains the frames.
     """
-    estimate, usable = exposures_of_camera(brightness.measure(), camera or CameraEstimate(brightness.curve))
-    with_response = camera is not None and camera.exposures is not None
+    estimate, usable = exposures_of_camera(light, camera)
+    with_response = camera.exposures is not None
     if not usable:
         suggestion = ",".join(f"{ratio:.3g}" for ratio in estimate.exposures.ratios)
         raise ExposureError(f"not sure of the {estimate.message}: pass --exposures {suggestion} if this is right")
@@ -171,16 +176,13 @@ def agreeing_exposures(
 
 
 def checked_exposures(
-    brightness: BrightnessPass, exposures: FrameExposures, *, options: ExposureOptions
+    light: Sequence[FrameLight], exposures: FrameExposures, *, options: ExposureOptions
 ) -> FrameExposures:
-    """Look for missing and doubled frames, and correct the cycle, by the light of all frames.
+    """Look for missing and doubled frames by the light of all frames, and correct the cycle by that of the first.
 
     Each frame's place in the cycle is the one that brightness shows, unless a list says it. Where brightness
     contradicts the cycle altogether, it is taken as strictly repeating.
     """
-    if not (options.deflicker or options.slips):
-        return exposures
-    light = brightness.measure()
     if options.slips:
         estimate = followed(light, exposures)
         if contradicts(estimate):

@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lanhdr_cli.camera import Camera, CameraOptions, FirstLook, encoded_for_network, find_camera, known_curve
+from lanhdr_cli.analysis import first_findings
+from lanhdr_cli.analysis_file import Asked, analysis_record
+from lanhdr_cli.camera import Camera, CameraOptions, shrunk
 from lanhdr_cli.exposure_list import find_list
-from lanhdr_cli.exposures import agreeing_exposures, contradicts, followed, given_exposures
+from lanhdr_cli.exposures import contradicts, followed
 from lanhdr_cli.media.details import Details
 from lanhdr_cli.media.paths import check_plot, prepare_folder, refuse_existing, refuse_sources
 from lanhdr_cli.media.source import Reading, Source, open_source
@@ -24,7 +27,7 @@ from model.analysis.exposure_cycle import ExposureEstimate
 from model.errors import ExposureError
 from model.exposure import FrameExposures, to_radiance
 from model.physical_merge import noise_level
-from model.response import gamma_curve
+from model.response import ResponseCurve, gamma_curve
 
 CLIP_CODE = 0.96  # encoded; as the exposure finder has it
 BLACK_CODE = 1.5 / 255  # encoded; the lowest code of 8 bits but black itself still counts as black
@@ -67,10 +70,16 @@ class FrameStats:
     noise: float | None
 
 
-def measure_frames(frames: Iterable[DecodedFrame]) -> list[FrameStats]:
-    """Measure all frames, encoded with 1/2.2, in order; about 1 KiB of each is kept."""
-    meter = LightMeter()
-    return [_frame_stats(frame, meter.measure(frame.image, frame.time)) for frame in frames]
+def measure_frames(frames: Iterable[DecodedFrame], curve: ResponseCurve) -> list[FrameStats]:
+    """Measure all frames, as the camera encodes, in order; about 1 KiB of each is kept.
+
+    Their light is measured as a conversion does it, so that both find the same exposures.
+    """
+    meter, stats = LightMeter(), []
+    for frame in frames:
+        light = meter.measure(curve.to_ldr(shrunk(frame.image).float()), frame.time)
+        stats.append(_frame_stats(replace(frame, image=curve.to_ldr(frame.image)), light))
+    return stats
 
 
 def _frame_stats(frame: DecodedFrame, light: FrameLight) -> FrameStats:
@@ -137,7 +146,10 @@ class KnownExposures:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """The results of an inspection; `groups` are the frames by exposure, shortest first."""
+    """The results of an inspection; `groups` are the frames by exposure, shortest first.
+
+    `conversion` is what `lanhdr convert --analysis` takes from it.
+    """
 
     source: Source
     details: Details
@@ -145,6 +157,7 @@ class Inspection:
     known: KnownExposures
     groups: list[ExposureGroup]
     camera: Camera
+    conversion: dict[str, Any]
 
     @property
     def exposures(self) -> list[float]:
@@ -212,17 +225,25 @@ def inspect_clip(
             if not overwrite:
                 refuse_existing(existing)
             prepare_folder(plot.parent)
-        given = given_exposures(clip, exposures)
-        look = FirstLook(clip)
-        if reading.bayer is None:
-            look.refuse_mosaics()
-        curve = known_curve(clip, camera)
-        given = given and agreeing_exposures(given, clip, look=look, options=exposures, curve=curve)
-        found_camera = find_camera(clip, camera, exposures=given, look=look)
-        frames = measure_frames(encoded_for_network(clip.frames(), found_camera.curve))
-    known = _known_exposures(clip, frames, exposures, given=given, camera=found_camera.estimate)
+        asked = Asked(exposures=exposures, camera=camera, reading=reading)
+        found = first_findings(clip, exposures=exposures, camera=camera, reading=reading)
+        frames = measure_frames(clip.frames(), found.camera.curve)
+    known = _known_exposures(clip, frames, exposures, given=found.given, camera=found.camera.estimate)
     groups = group_by_exposure(frames, [known.exposures[frame.index] if known.exposures else 1.0 for frame in frames])
-    return Inspection(source=clip, details=clip.details, frames=frames, known=known, groups=groups, camera=found_camera)
+    analysis, trouble = None, ""
+    try:
+        analysis = found.concluded([frame.light for frame in frames])
+    except ExposureError as error:
+        trouble = str(error)
+    return Inspection(
+        source=clip,
+        details=clip.details,
+        frames=frames,
+        known=known,
+        groups=groups,
+        camera=found.camera,
+        conversion=analysis_record(clip, asked, analysis, frames=len(frames), trouble=trouble),
+    )
 
 
 def _known_exposures(

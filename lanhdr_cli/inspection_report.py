@@ -127,16 +127,7 @@ def as_record(inspection: Inspection) -> dict[str, Any]:
     ]
     return {
         "path": str(clip.path),
-        "format": asdict(inspection.details)
-        | {
-            "width": clip.info.width,
-            "height": clip.info.height,
-            "rate": str(clip.info.rate) if clip.info.rate else None,
-            "variable_rate": inspection.has_varying_rate,
-            "timecode": clip.info.timecode,
-            "frames": len(rows),
-            "faults": clip.faults.messages(),
-        },
+        "format": _format_record(inspection),
         "camera": {
             "response": camera.curve.name,
             "found": response is not None,
@@ -165,4 +156,18 @@ def as_record(inspection: Inspection) -> dict[str, Any]:
         "stops_used": inspection.stops_used if inspection.exposures else None,
         "warnings": self_check(inspection),
         "frames": rows,
+        "conversion": inspection.conversion,
+    }
+
+
+def _format_record(inspection: Inspection) -> dict[str, Any]:
+    info = inspection.source.info
+    return asdict(inspection.details) | {
+        "width": info.width,
+        "height": info.height,
+        "rate": str(info.rate) if info.rate else None,
+        "variable_rate": inspection.has_varying_rate,
+        "timecode": info.timecode,
+        "frames": len(inspection.frames),
+        "faults": inspection.source.faults.messages(),
     }

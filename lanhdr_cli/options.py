@@ -321,17 +321,20 @@ _GIVEN = option(
 )
 _STOPS = option("--stops", type=STOPS, help="The same in stops, e.g. 0,3.")
 
+_SLIPS = option("--slips/--no-slips", default=True, help="Look for missing and doubled frames.  [default: slips]")
+_DEFLICKER = option(
+    "--deflicker/--no-deflicker",
+    default=True,
+    help="Correct given exposures by what the frames show.  [default: deflicker]",
+)
+
 exposure_options = group(
     "Exposures",
     "exposures",
     _GIVEN,
     _STOPS,
-    option("--slips/--no-slips", default=True, help="Look for missing and doubled frames.  [default: slips]"),
-    option(
-        "--deflicker/--no-deflicker",
-        default=True,
-        help="Correct given exposures by what the frames show.  [default: deflicker]",
-    ),
+    _SLIPS,
+    _DEFLICKER,
     option(
         "--doubled",
         type=click.Choice(["keep", "drop"]),
@@ -341,7 +344,7 @@ exposure_options = group(
     ),
     build=_exposures,
 )
-checked_exposure_options = group("Exposures", "exposures", _GIVEN, _STOPS, build=_exposures)
+checked_exposure_options = group("Exposures", "exposures", _GIVEN, _STOPS, _SLIPS, _DEFLICKER, build=_exposures)
 reading_options = group(
     "Input",
     "reading",

@@ -1,7 +1,7 @@
 """Camera response curves between codes and light."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 
 import torch
@@ -41,6 +41,7 @@ class ResponseCurve:
         black_code: Encoded value of no light in R, G and B; its light is taken off, and what is left stretched, so that
             the clip level stays.
         power: Exponent from encoded values to light where the curve is a pure power, None elsewhere.
+        table: Light at equally spaced codes where the curve is a table, one row or one per channel; None elsewhere.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ResponseCurve:
     clip_code: float = 1.0
     black_code: tuple[float, float, float] = (0.0, 0.0, 0.0)
     power: float | None = None
+    table: Tensor | None = field(default=None, compare=False, repr=False)
 
     def linearize(self, encoded: Tensor) -> Tensor:
         """Turn encoded values into light.
@@ -176,7 +178,7 @@ def table_curve(name: str, table: Tensor, *, clip_code: float = 1.0) -> Response
         ResponseError: If the table has another shape, contains NaN, falls, or has no light at `clip_code`.
     """
     columns = _checked(name, table)
-    curve = ResponseCurve(name, partial(_look_up, columns), partial(_find, columns), clip_code)
+    curve = ResponseCurve(name, partial(_look_up, columns), partial(_find, columns), clip_code, table=columns)
     if not float(curve._clip_light(columns)) > 0:
         raise ResponseError(f"response {name} has no light at code {clip_code:g}: pass a higher --clip-code")
     return curve

@@ -21,23 +21,37 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_progress_in_words() -> None:
-    assert progress_line(12, 48, elapsed_s=4.0) == "frame 12/48, 3.00 fps, ETA 0:00:12"
-    assert progress_line(10, 50_000, elapsed_s=10.0) == "frame 10/50000, 1.00 fps, ETA 13:53:10"
-    assert progress_line(5, None, elapsed_s=2.0) == "frame 5, 2.50 fps"
+    assert progress_line(12, 48, elapsed_s=4.0) == "lanhdr: frame 12 of 48 (25 %), 3.00 fps, 0:00:12 left"
+    told = progress_line(10, 50_000, elapsed_s=10.0)
+    assert told == "lanhdr: frame 10 of 50000 (0 %), 1.00 fps, 13:53:10 left"
+    assert progress_line(47, 48, elapsed_s=47.0) == "lanhdr: frame 47 of 48 (97 %), 1.00 fps, 0:00:01 left"
+    assert progress_line(49, 48, elapsed_s=49.0) == "lanhdr: frame 49 of 48 (100 %), 1.00 fps, 0:00:00 left"
+    assert progress_line(5, None, elapsed_s=2.0) == "lanhdr: frame 5, 2.50 fps"
 
 
+@pytest.mark.parametrize(
+    ("every_s", "expected"), [(0.0, ["1 of 3 (33 %)", "2 of 3 (66 %)", "3 of 3 (100 %)"]), (60.0, ["3 of 3 (100 %)"])]
+)
 def test_progress_lines_where_there_is_no_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], every_s: float, expected: list[str]
 ) -> None:
-    monkeypatch.setattr("lanhdr_cli.console.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr("lanhdr_cli.console.LINE_EVERY_S", every_s)
     for show in (True, False):
         with frame_progress(3, show=show) as advance:
             for _ in range(3):
                 advance()
     captured = capsys.readouterr()
     assert captured.out == ""
-    lines = captured.err.splitlines()
-    assert [line.split(",")[0] for line in lines] == ["frame 1/3", "frame 2/3", "frame 3/3"]
+    assert [line.split(",")[0] for line in captured.err.splitlines()] == [f"lanhdr: frame {said}" for said in expected]
+
+
+def test_no_last_line_of_progress_behind_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="lost"), frame_progress(3, show=True) as advance:
+        advance()
+        raise ValueError("lost")
+    with frame_progress(3, show=True):
+        pass
+    assert capsys.readouterr().err == ""
 
 
 def test_a_bar_on_a_terminal(repository: Path) -> None:

@@ -29,6 +29,8 @@ from model.errors import OFF, LanHdrError
 
 if TYPE_CHECKING:
     from lanhdr_cli.camera import CameraOptions
+    from lanhdr_cli.console import Remarks
+    from lanhdr_cli.conversion import ConvertJob, Summary
     from lanhdr_cli.media.source import Reading
     from lanhdr_cli.media.video_writer import VideoOptions
     from model.pretrained import Size
@@ -55,6 +57,12 @@ headers say what clip they are of."""
     ),
     OVERWRITE,
     option("--frames", type=FRAMES, default=FrameRange(), help="Frames to convert, from 0, both included: 0-47, 48-."),
+    option(
+        "--analysis",
+        type=FILE,
+        metavar="FILE",
+        help="What lanhdr inspect --json printed of INPUT: nothing is looked for, and --frames begins at once.",
+    ),
     option(
         "--preview",
         type=FILE,
@@ -92,6 +100,7 @@ headers say what clip they are of."""
     ),
     THREADS,
     option("--progress/--no-progress", default=True, help="Report progress.  [default: progress]"),
+    option("--profile", is_flag=True, help="Print where the time went, and which stage waited for which."),
     option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
     option("-q", "--quiet", is_flag=True, help="Print errors only."),
     option("-v", "--verbose", is_flag=True, help="Print what is used."),
@@ -105,6 +114,7 @@ def convert(
     output: str,
     overwrite: bool,
     frames: FrameRange,
+    analysis: Path | None,
     preview: Path | None,
     colorspace: str,
     scale: float | None,
@@ -117,6 +127,7 @@ def convert(
     precision: Literal["float32", "bf16"],
     threads: int | None,
     progress: bool,
+    profile: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -126,9 +137,8 @@ def convert(
     1.0 is the clip level of the longest exposure; highlights rise above it, up to the ratio of the exposures. In
     video, 1.0 is shown at --white-nits, and highlights are rolled off to --peak-nits.
     """
-    from lanhdr_cli.console import one_line, set_verbosity
-    from lanhdr_cli.conversion import ConvertJob, run
-    from train.distributed import leads
+    from lanhdr_cli.console import set_verbosity
+    from lanhdr_cli.conversion import ConvertJob
 
     if devices and device != "auto":
         raise click.UsageError("--device and --devices both say what computes: pass one of them")
@@ -137,6 +147,7 @@ def convert(
         source=source,
         output=output,
         reading=reading,
+        analysis=analysis,
         exposures=exposures,
         camera=camera,
         video=video,
@@ -153,18 +164,35 @@ def convert(
         precision=precision,
         threads=threads,
         show_progress=progress and not quiet,
+        profile=profile,
     )
+    _convert(job, as_json=as_json, quiet=quiet, remarks=remarks)
+    if reading.strict and remarks.messages:
+        click.get_current_context().exit(OFF)
+
+
+def _convert(job: "ConvertJob", *, as_json: bool, quiet: bool, remarks: "Remarks") -> None:
+    """Run a conversion and print its outcome."""
+    from lanhdr_cli.console import one_line
+    from lanhdr_cli.conversion import run
+    from train.distributed import leads
+
     try:
         summary = run(job)
     except LanHdrError as error:
         if as_json:
             click.echo(json.dumps({"error": one_line(str(error)), "warnings": remarks.messages}, indent=1))
         raise
-    if not leads():
-        return
+    if leads():
+        _tell(summary, remarks, as_json=as_json, quiet=quiet)
+
+
+def _tell(summary: "Summary", remarks: "Remarks", *, as_json: bool, quiet: bool) -> None:
+    from lanhdr_cli.console import one_line
+
+    if summary.profile:
+        click.echo(str(summary.profile), err=True)
     if as_json:
         click.echo(json.dumps(summary.record() | {"warnings": remarks.messages}, indent=1))
     elif not quiet:
         click.echo(one_line(str(summary)))
-    if reading.strict and remarks.messages:
-        click.get_current_context().exit(OFF)

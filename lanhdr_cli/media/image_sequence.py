@@ -18,11 +18,13 @@ from lanhdr_cli.media.advice import converted, missing_file
 from lanhdr_cli.media.code_bits import CONTAINER_BITS, CodeBits, find_code_bits
 from lanhdr_cli.media.details import sequence_details
 from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.media.faults import Faults
+from lanhdr_cli.media.frame_index import FrameIndex
 from lanhdr_cli.media.images import Picture, PictureHeader, read_header, read_picture
 from lanhdr_cli.media.mosaic import Pattern, demosaiced
 from lanhdr_cli.media.paths import PLACEHOLDER, content_id, is_picture, is_tiff, shell_word
 from lanhdr_cli.media.stated_colors import StatedColors
-from lanhdr_cli.media.video_reader import DecodedFrame, Faults, VideoInfo
+from lanhdr_cli.media.video_reader import DecodedFrame, VideoInfo
 from train.data.exif import relative_exposures
 
 _DIGITS = re.compile(r"\d+")
@@ -255,6 +257,7 @@ class ImageSequence:
     """
 
     video: Path | None = None
+    index: FrameIndex | None = None  # each frame is a file of its own
 
     def __init__(
         self,

@@ -9,10 +9,12 @@ from typing import Protocol, Self
 from lanhdr_cli.media.advice import missing_file, unread_kind
 from lanhdr_cli.media.details import Details
 from lanhdr_cli.media.errors import MediaError
+from lanhdr_cli.media.faults import Faults
+from lanhdr_cli.media.frame_index import FrameIndex
 from lanhdr_cli.media.image_sequence import ImageSequence, OnMissing, names_sequence
 from lanhdr_cli.media.mosaic import Bayer, Pattern, require_opencv
 from lanhdr_cli.media.stream_reader import StreamReader, names_stream
-from lanhdr_cli.media.video_reader import DecodedFrame, Faults, FieldOrder, VideoInfo, VideoReader
+from lanhdr_cli.media.video_reader import DecodedFrame, FieldOrder, VideoInfo, VideoReader
 
 
 class Source(Protocol):
@@ -25,6 +27,7 @@ class Source(Protocol):
         faults: Faults of the last pass so far.
         numbers: Number of each frame in the names of its files; None for a video.
         exposures: Linear exposure of each frame, the shortest 1, if the files say so themselves.
+        index: By which ranges of frames are sought, if there is one.
     """
 
     path: Path
@@ -35,6 +38,7 @@ class Source(Protocol):
     faults: Faults
     numbers: tuple[int, ...] | None
     exposures: list[float] | None
+    index: FrameIndex | None
 
     @property
     def paths(self) -> tuple[Path, ...]:

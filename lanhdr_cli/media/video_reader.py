@@ -23,7 +23,9 @@ from torch import Tensor
 from lanhdr_cli.media.advice import missing_file
 from lanhdr_cli.media.details import video_details
 from lanhdr_cli.media.errors import DamageError, MediaError
+from lanhdr_cli.media.faults import Faults
 from lanhdr_cli.media.fields import is_combed
+from lanhdr_cli.media.frame_index import FrameIndex, IndexBuilder, packets_from_key
 from lanhdr_cli.media.mosaic import Pattern, demosaiced
 from lanhdr_cli.media.paths import content_id, ffmpeg_name, shell_word
 from lanhdr_cli.media.stated_colors import NOT_STATED, StatedColors
@@ -76,46 +78,6 @@ def open_container(path: Path, *, hwaccel: str | None = None, shown: Path | None
         raise MediaError(
             f"{shown or path} can't be read as video ({reason}): check that it is a complete video file"
         ) from error
-
-
-@dataclass(kw_only=True)
-class Faults:
-    """Counts of faults in a clip; filled while it is read, complete when it has been read to its end.
-
-    Args:
-        promised: Number of frames that the file's header names and shows, None if it names none.
-        interlaced: Number of frames that are flagged as interlaced.
-        combed: Number of those whose fields differ.
-    """
-
-    promised: int | None = None
-    decoded: int = 0
-    corrupt: int = 0
-    interlaced: int = 0
-    combed: int = 0
-    undecodable: int = 0
-    gaps: int = 0
-    first_gap: int = 0
-    last_time: Fraction | None = None
-    broken_off: str = ""
-    finished: bool = False
-
-    def messages(self) -> list[str]:
-        """Describe each kind of fault in one sentence."""
-        messages = []
-        if self.corrupt:
-            frames = "1 frame" if self.corrupt == 1 else f"{self.corrupt} frames"
-            messages.append(f"{frames} of {self.decoded} are damaged; the decoder filled in what it could")
-        if self.undecodable:
-            messages.append(f"{self.undecodable} packets could not be decoded; frames are missing there")
-        if self.gaps:
-            where = f"the first before frame {self.first_gap}"
-            messages.append(f"{self.gaps} gaps in time, {where}; frames may be missing there")
-        if self.broken_off:
-            messages.append(f"the file breaks off after frame {self.decoded - 1} ({self.broken_off})")
-        elif self.finished and self.promised and self.decoded < self.promised:
-            messages.append(f"the file's header promises {self.promised} frames, {self.decoded} could be decoded")
-        return messages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +137,10 @@ class VideoInfo:
 class VideoReader:
     """An open video file; use it in a `with`.
 
+    Attributes:
+        index: Of its frames, once they have all been decoded from the start, or as it is given; None where there is
+            none. With it, a range of frames is sought.
+
     Args:
         threads: Threads of the decoder, 0 for its own choice.
         hwaccel: Hardware decoder to try, `auto` or FFmpeg's name of its kind; None for none.
@@ -206,6 +172,8 @@ class VideoReader:
         self._field_order = field_order
         self._strict = strict
         self._bayer = bayer
+        self.index: FrameIndex | None = None
+        self._decoding: Iterator[av.VideoFrame] = iter(())
         self._reformatter = VideoReformatter()
         self._warnings: set[str] = set()
 
@@ -237,7 +205,10 @@ class VideoReader:
         self._container.close()
 
     def frames(self, *, start: int = 0, stop: int | None = None) -> Iterator[DecodedFrame]:
-        """Decode the clip from its beginning, one picture at a time; ends any pass before.
+        """Decode pictures in order, one at a time; ends any pass before.
+
+        If the index is known, decoding begins at a key frame. Every frame is compared with the index; with the first
+        one that is another, decoding begins anew at the start of the clip.
 
         Args:
             start: First frame to convert; those before it are only decoded.
@@ -246,6 +217,43 @@ class VideoReader:
         Raises:
             MediaError: If `start` lies behind the end, pictures change size, or their format is not supported.
         """
+        reached = start
+        for frame in self._sought(start):
+            decoding = self._decoding
+            yield self._converted(frame, reached)
+            if decoding is not self._decoding:  # another pass has begun
+                return
+            reached += 1
+            if reached == stop:
+                break
+        if self.index and start < reached in (stop, len(self.index.times)):
+            self.faults.finished = reached == len(self.index.times)
+            self._tell_fields()
+        else:
+            yield from self._from_start(reached, stop)
+
+    def _sought(self, start: int) -> Iterator[av.VideoFrame]:
+        """Decode from a key frame on, and yield frames from `start` on as long as they are those of the index."""
+        index, number = self.index, start
+        if index is None:
+            return
+        for key in index.keys_before(start):
+            self._first = None
+            packets = packets_from_key(self._container, self._stream, index, key, start=start)
+            self._decoding = self._decoded(packets, since=index.times[start])
+            for frame in self._decoding:
+                if number == start and frame.pts is not None and frame.pts < index.times[start]:
+                    continue  # on the way, or of the pictures before the key frame, which lack what they refer to
+                if not index.holds(number, frame):
+                    break
+                self.faults.decoded = number
+                yield frame
+                number += 1
+            if number > start:
+                break
+            logger.debug("%s: frame %d is not found from the key frame at %d", self.path.name, start, key[0])
+
+    def _from_start(self, start: int, stop: int | None) -> Iterator[DecodedFrame]:
         # The first frame is already decoded; it is handed over, so that it does not stay in memory.
         first, self._first = self._first, None
         if first is None:
@@ -256,16 +264,24 @@ class VideoReader:
             if stop is not None and index >= stop:
                 self._tell_fields()
                 return
-            time = self._note(frame)
+            if self.index is None:
+                self._builder.add(frame)
             if index >= start:
-                yield DecodedFrame(index=index, image=self._image(frame, index), time=time)
+                yield self._converted(frame, index)
+            else:
+                self._note(frame)
             if decoding is not self._decoding:  # another pass has begun
                 return
         self.faults.finished = True
+        self.index = self.index or self._builder.index()
         self._tell_fields()
         self._refuse_faults()
         if start >= self.faults.decoded:
             raise MediaError(f"{self.path} has only {self.faults.decoded} frames, {start} is behind its end")
+
+    def _converted(self, frame: av.VideoFrame, index: int) -> DecodedFrame:
+        time = self._note(frame)
+        return DecodedFrame(index=index, image=self._image(frame, index), time=time)
 
     def _open(self) -> None:
         container = open_container(self.video, hwaccel=self._hwaccel, shown=self.path)
@@ -300,15 +316,21 @@ class VideoReader:
             self._container.close()
             self._open()
 
-    def _decoded(self, packets: "Iterable[Packet[VideoStream]]") -> Iterator[av.VideoFrame]:
+    def _decoded(
+        self, packets: "Iterable[Packet[VideoStream]]", *, since: int | None = None
+    ) -> Iterator[av.VideoFrame]:
+        """Decode packets, and count those before the time `since` as on the way only."""
         self.faults = Faults(promised=_promised_frames(self._container, self._stream))
+        self._builder = builder = IndexBuilder()
         try:
             for packet in packets:
                 self._beginning = self._beginning or _identity(packet)
+                builder.note(packet)
                 try:
                     frames = packet.decode()
                 except av.FFmpegError:
-                    self.faults.undecodable += not packet.is_discard
+                    counts = since is None or packet.pts is None or packet.pts >= since
+                    self.faults.undecodable += counts and not packet.is_discard
                     continue
                 yield from frames
         except av.FFmpegError as error:

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -12,7 +12,7 @@ from typing import Self
 
 from torch import Tensor
 
-from lanhdr_cli.media.background import Background
+from lanhdr_cli.media.background import Background, StageTimes
 from lanhdr_cli.media.encoder import Encoder, EncoderOptions, StreamPlan, ffmpeg_options, writing
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
@@ -23,7 +23,8 @@ from lanhdr_cli.media.segments import Part, Segment, SegmentEncoder, SegmentPlan
 from lanhdr_cli.media.sound import ClipSound
 from lanhdr_cli.media.timecode import advance, parse_timecode
 from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
-from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSFER, to_frame
+from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSFER, as_frame, coded_planes
+from model.device import on_host
 from model.frames import HdrFrame
 
 QUEUE_DEPTH = 2  # frames that are being encoded or wait for it
@@ -73,6 +74,7 @@ class VideoFile:
         self._path = path
         self._container = CONTAINERS[path.suffix.lower()]
         self._plan = plan
+        self.pixel_format = plan.pixel_format
         self._origin = origin
         self._parts = segments or SegmentPlan.beside(path)
         self._begin: tuple[int, Fraction] | None = None
@@ -111,25 +113,29 @@ class VideoFile:
         self.segments = tuple(self._encoder.segments)
         return self.segments
 
-    def put(self, picture: Tensor, *, index: int, time: Fraction) -> None:
+    def put(self, planes: Callable[[], Sequence[Tensor]], *, index: int, time: Fraction) -> None:
         """Hand over a picture; waits while too many are under way.
 
         Args:
-            picture: Encoded R, G, B, 0..1, (3, H, W); radiance for HDR video.
+            planes: Makes its `coded_planes` on the CPU; called in the background, in order.
             index: Position in the clip, from 0.
             time: Presentation time in seconds.
         """
         if self._begin is None:  # a range that begins later begins anew at 0
             self._begin = (index, time if index else self._origin.info.start)
-        self._work.put((picture, time))
+        self._work.put((planes, time))
 
-    def _encode(self, item: tuple[Tensor, Fraction]) -> None:
-        picture, time = item
-        self._encoder.encode(to_frame(self._signal(picture), self._plan.pixel_format), time)
+    def _encode(self, item: tuple[Callable[[], Sequence[Tensor]], Fraction]) -> None:
+        planes, time = item
+        with self._work.times.busy("color"):
+            frame = as_frame(planes(), self.pixel_format)
+        with self._work.times.busy("encode"):
+            self._encoder.encode(frame, time)
 
-    def _signal(self, picture: Tensor) -> Tensor:
-        """Encode a picture for the display; runs in the background."""
-        return picture
+    @property
+    def times(self) -> StageTimes:
+        """Times of the work in the background."""
+        return self._work.times
 
     def _metadata(self) -> StaticMetadata | None:
         """Describe the light of all frames, None if there is nothing to describe."""
@@ -228,11 +234,12 @@ class VideoWriter(VideoFile):
         """Queue one frame; waits while too many are queued.
 
         Args:
-            frame: Rec.709 radiance, 1.0 = clip level of the shortest exposure.
+            frame: Radiance, 1.0 = clip level of the shortest exposure.
             index: Position in the clip, from 0.
             exposure: Not used; video says nothing of single frames.
         """
-        self.put(frame.radiance, index=index, time=frame.time)
+        codes = on_host(lambda: self._codes(frame), frame.radiance.device)
+        self.put(lambda: self._counted(codes()), index=index, time=frame.time)
         self.written += 1
 
     def finish(self) -> Part:
@@ -246,9 +253,16 @@ class VideoWriter(VideoFile):
         self.nan_frames = sum(part.nan_frames for part in parts)
         self.segments = tuple(segment for part in parts for segment in part.segments)
 
-    def _signal(self, picture: Tensor) -> Tensor:
-        self.nan_frames += bool(picture.isnan().any())
-        return self._grading.signal(picture.nan_to_num(nan=0.0), scale=self._scale)
+    def _codes(self, frame: HdrFrame) -> tuple[Tensor, ...]:
+        """Grade and code a frame, on its device; return whether there was NaN as well."""
+        radiance = frame.radiance.nan_to_num(nan=0.0)
+        signal = self._grading.signal(radiance, scale=self._scale, primaries=frame.primaries)
+        return *coded_planes(signal, self.pixel_format), frame.radiance.isnan().any()
+
+    def _counted(self, codes: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        *planes, nan = codes
+        self.nan_frames += bool(nan)
+        return tuple(planes)
 
     def _metadata(self) -> StaticMetadata | None:
         if self._grading.hlg:
