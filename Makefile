@@ -30,10 +30,10 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # A stamp per set of packages, so that a second run installs nothing.
-$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+$(RUNTIME): pyproject.toml constraints.txt model/kernels.c | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
 	touch $@
 
-$(DEVELOPMENT): pyproject.toml constraints.txt | $(BIN)/python
+$(DEVELOPMENT): pyproject.toml constraints.txt model/kernels.c | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,dev]'
 	touch $(RUNTIME) $@

@@ -5,7 +5,7 @@ import inspect
 import logging
 import re
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -22,7 +22,6 @@ from lanhdr_cli.media.mosaic import is_gray, shows_mosaic
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.media.stated_colors import CODED_PRIMARIES, name_of
 from lanhdr_cli.media.video_reader import DecodedFrame
-from lanhdr_cli.pipeline import ResultFrame
 from model.analysis.brightness import sampled
 from model.analysis.camera import (
     NO_BLACK,
@@ -35,7 +34,7 @@ from model.analysis.camera import (
     look_linear,
 )
 from model.analysis.response import ResponseEstimate
-from model.color import ACES2065_1, ACESCG, ADOBE_RGB, P3_D65, REC709, REC2020, Primaries, convert_primaries
+from model.color import ACES2065_1, ACESCG, ADOBE_RGB, P3_D65, REC709, REC2020, Primaries
 from model.errors import ResponseError
 from model.exposure import FrameExposures
 from model.response import (
@@ -424,14 +423,3 @@ def _log_response(camera: Camera, estimate: CameraEstimate) -> None:
         logger.info(camera.finding)
     else:
         logger.warning("%s: are the exposures right?", camera.finding)
-
-
-def in_rec709(results: Iterable[ResultFrame], gamut: Primaries) -> Generator[ResultFrame, None, None]:
-    """Convert results to Rec.709 as they pass.
-
-    The network works on each of the camera's channels by itself; colors are mixed after it. Colors outside of
-    Rec.709 are negative there and come back in a wider output.
-    """
-    for result in results:
-        radiance = convert_primaries(result.hdr.radiance, gamut, target=REC709)
-        yield replace(result, hdr=replace(result.hdr, radiance=radiance))

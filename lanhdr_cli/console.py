@@ -15,6 +15,7 @@ from lanhdr_cli.media.paths import printable
 
 LOGGERS = ("lanhdr_cli", "model", "train")
 MEDIA_LOGGER = "lanhdr_cli.media"
+FRAME = "frame"  # what progress counts
 LINE_EVERY_S = 5.0
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
@@ -76,20 +77,20 @@ def leave_on_termination() -> None:
     """Make SIGTERM unwind the stack, so that unfinished files are removed."""
 
     def leave(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not end the tidying
         sys.exit(TERMINATED)
 
     signal.signal(signal.SIGTERM, leave)
 
 
 @contextmanager
-def frame_progress(total: int | None, *, show: bool, label: str = "frame", last_line: bool = True) -> Iterator[Advance]:
+def frame_progress(total: int | None, *, show: bool, label: str = FRAME) -> Iterator[Advance]:
     """Show how many frames are done: a bar on a terminal, else a line every five seconds at most, and one at the end.
 
     Args:
         total: Number of frames, None if unknown.
         show: False for silence.
         label: What stands before the number.
-        last_line: Whether there is a line at the end, where there is no terminal.
 
     Yields:
         A function to call after each frame.
@@ -102,8 +103,7 @@ def frame_progress(total: int | None, *, show: bool, label: str = "frame", last_
     else:
         lines = _Lines(total, label)
         yield lines.advance
-        if last_line:
-            lines.finish()
+        lines.finish()
 
 
 @contextmanager
@@ -147,8 +147,8 @@ class _Lines:
             self._tell()
 
     def finish(self) -> None:
-        """Print the last line, if it is not printed yet."""
-        if self._told < self._done:
+        """Print the last line, if it is not printed yet; of work before the frames' own only where it took long."""
+        if self._told < self._done and (self._told or self._label == FRAME):
             self._tell()
 
     def _tell(self) -> None:
@@ -157,7 +157,7 @@ class _Lines:
         click.echo(progress_line(self._done, self._total, elapsed_s=elapsed_s, label=self._label), err=True)
 
 
-def progress_line(done: int, total: int | None, *, elapsed_s: float, label: str = "frame") -> str:
+def progress_line(done: int, total: int | None, *, elapsed_s: float, label: str = FRAME) -> str:
     """One line of progress, e.g. `lanhdr: frame 12 of 48 (25 %), 3.10 fps, 0:00:11 left`.
 
     Programs parse it: its beginning, up to the percentage, stays as it is (docs/convert.md).

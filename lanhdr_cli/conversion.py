@@ -1,43 +1,59 @@
 """Conversion of a clip to EXR frames or HDR video, with a preview."""
 
 import logging
-import time
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal
 
 import torch
 
-from lanhdr_cli.analysis import first_findings
+from lanhdr_cli.analysis import Analysis, first_findings
 from lanhdr_cli.analysis_file import Asked, read_analysis
-from lanhdr_cli.camera import Camera, CameraOptions, encoded_for_network, in_rec709
+from lanhdr_cli.camera import CameraOptions, encoded_for_network
 from lanhdr_cli.console import Advance, frame_progress
 from lanhdr_cli.destination import Destination, ExrFrames, HdrWriter, clip_origin, plan_destination
 from lanhdr_cli.exposures import keep_three
+from lanhdr_cli.frame_ranges import Dropped, Share, decoded_range
+from lanhdr_cli.media.background import StageTimes
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord, refuse_other_clips
+from lanhdr_cli.media.faults import Faults
 from lanhdr_cli.media.image_sequence import describe_numbers
-from lanhdr_cli.media.paths import check_output, check_preview, prepare_folder, refuse_existing, refuse_sources
+from lanhdr_cli.media.paths import (
+    check_landmark,
+    check_output,
+    check_preview,
+    is_video,
+    landmark,
+    prepare_folder,
+    refuse_existing,
+    refuse_sources,
+)
+from lanhdr_cli.media.segments import Part
 from lanhdr_cli.media.source import Reading, Source, open_source
+from lanhdr_cli.media.stream_reader import names_stream
 from lanhdr_cli.media.video_reader import VideoInfo
 from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import ExposureOptions, FrameRange
 from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, ResultFrame, reconstructed
 from lanhdr_cli.preview import PicturePreview, VideoPreview, open_preview
-from model.analysis.doubled_frames import true_rate
+from lanhdr_cli.profile import Profile, ProfileClock
+from lanhdr_cli.ranks import Ranks, rank_device, run_on_ranks
 from model.device import resolve_device
 from model.errors import DeviceError, ExposureError, WeightsError
 from model.exposure import FrameExposures
+from model.files import remove_unfinished
 from model.pretrained import Size, bundled_path, check_size, load_network
 from model.reconstruct import Reconstructor
 from train.environment import lanhdr_version
 
 DECODED_AHEAD = 2  # frames
 MOST_EXPOSURES = 3  # that weights are made for
-TICKS = 1000  # of a clock, per frame
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 logger = logging.getLogger(__name__)
@@ -54,6 +70,8 @@ class ConvertJob:
         scale: File value of radiance 1.0; None is the longest exposure.
         start_number: Number of the first file, None to count from the clip's start.
         colorspace: Primaries of EXR files.
+        devices: One for each process that shares the conversion on this machine; empty for one process on `device`.
+        threads: Of each process; None for its share of the cores.
     """
 
     source: Path
@@ -72,9 +90,11 @@ class ConvertJob:
     weights: Path | None = None
     size: Size | None = None
     device: str = "auto"
+    devices: tuple[str, ...] = ()
     precision: Literal["float32", "bf16"] = "float32"
     threads: int | None = None
     show_progress: bool = False
+    profile: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +123,7 @@ class Summary:
         decoded: Number of frames read for the result.
         concealed: Number of them that were damaged.
         rate: Frames per second of the result.
+        profile: Where the time went, if the job asks for it.
     """
 
     frames: int
@@ -117,6 +138,7 @@ class Summary:
     decoded: int = 0
     concealed: int = 0
     rate: Fraction | None = None
+    profile: Profile | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the whole outcome as values that JSON knows."""
@@ -147,12 +169,31 @@ def load_network_for(job: ConvertJob, exposures: FrameExposures) -> ReadyNetwork
     return ReadyNetwork(reconstructor=reconstructor, name=pretrained.name, margin=margin)
 
 
-def run(job: ConvertJob, *, load: Callable[[ConvertJob, FrameExposures], ReadyNetwork] = load_network_for) -> Summary:
+Load = Callable[[ConvertJob, FrameExposures], ReadyNetwork]
+
+
+def run(job: ConvertJob, *, load: Load = load_network_for) -> Summary:
     """Convert a clip; whatever can be refused is refused before the first frame is computed.
 
+    Where several processes share the work, all of them return the same.
+
     Raises:
-        LanHdrError: If an option, the clip or a file does not fit.
+        LanHdrError: If an option, the clip or a file does not fit; where there are several processes, in rank 0.
     """
+    if job.devices:  # before processes are started
+        _refuse_sharing(job, len(job.devices))
+    return run_on_ranks(partial(_run, job, load=load), job.devices)
+
+
+def _refuse_sharing(job: ConvertJob, processes: int) -> None:
+    """Refuse what several processes can't share."""
+    if names_stream(job.source):
+        raise MediaError(f"{job.source} comes once, {processes} processes can't read it: save it to a file first")
+    if job.preview and is_video(job.preview):
+        raise MediaError(f"--preview {job.preview} is made by one process, not by {processes}: pass a .png instead")
+
+
+def _run(job: ConvertJob, ranks: Ranks, *, load: Load) -> Summary:
     check_output(job.output)
     if job.preview:
         check_preview(job.preview)
@@ -160,35 +201,105 @@ def run(job: ConvertJob, *, load: Callable[[ConvertJob, FrameExposures], ReadyNe
         raise WeightsError(f"{job.weights} is not there: pass --weights with a .safetensors file or a ckpt.pt")
     if job.size and not job.weights:
         check_size(job.size)
+    if ranks.size > 1:
+        job = _job_of_rank(job, ranks)
     if job.threads:
         torch.set_num_threads(job.threads)
-    with open_source(job.source, job.reading, threads=job.threads or 0) as clip:
-        logger.debug("%s: %s", job.source, clip.info.description)
-        destination = _plan(job, clip)
-        network: ReadyNetwork | None = None
-        if job.analysis:
-            asked = Asked(exposures=job.exposures, camera=job.camera, reading=job.reading)
-            analysis = read_analysis(job.analysis, clip, asked)
-        else:
-            found = first_findings(clip, exposures=job.exposures, camera=job.camera, reading=job.reading)
-            if found.given:  # what is wrong with weights or folders shows before all frames are looked at
-                network = _prepared(job, destination, found.given, load=load)
-            analysis = found.complete(show_progress=job.show_progress)
-        network = network or _prepared(job, destination, analysis.exposures, load=load)
-        camera, exposures = analysis.camera, analysis.exposures
+    with open_source(job.source, job.reading, threads=job.threads or 0) as clip, ExitStack() as stack:
+        findings, network = None, None
+        if ranks.leads:
+            logger.debug("%s: %s", job.source, clip.info.description)
+            destination = _plan(job, clip)
+            stack.callback(remove_unfinished, destination.folder, ranks.pids)
+            network, analysis = _look(job, clip, destination, load=load)
+            findings = _Findings(
+                destination=destination,
+                analysis=analysis,
+                faults=clip.faults if clip.faults.finished else None,
+                frames=job.frames.count(in_clip=clip.info.frames if ranks.size == 1 else _counted(job, clip)),
+                source_id=clip.id,
+                mark=stack.enter_context(landmark(destination.folder)) if ranks.size > 1 else None,
+            )
+        findings = ranks.share(findings)
+        if not ranks.leads:
+            assert findings.mark is not None
+            check_landmark(findings.mark)
+            stack.push(partial(_remove_on_error, findings.mark))
+            if clip.id != findings.source_id:
+                raise MediaError(f"{job.source} is not the clip that rank 0 reads: name one that all machines share")
+            clip.index = findings.analysis.index
+        network = network or load(job, findings.analysis.exposures)
         try:
-            return _convert(job, clip, network, destination=destination, camera=camera, exposures=exposures)
+            return ranks.share(_convert(job, clip, network, findings, ranks=ranks))
         except torch.cuda.OutOfMemoryError as error:
             raise DeviceError(f"{job.device} has too little memory: try --size lite or --device cpu") from error
 
 
-def _prepared(
-    job: ConvertJob,
-    destination: Destination,
-    exposures: FrameExposures,
-    *,
-    load: Callable[[ConvertJob, FrameExposures], ReadyNetwork],
-) -> ReadyNetwork:
+@dataclass(frozen=True, kw_only=True)
+class _Findings:
+    """What rank 0 has found and planned, for all ranks.
+
+    Args:
+        frames: Number of frames to convert, None if unknown.
+        faults: Of a pass over the whole clip, None if there was none.
+        source_id: Of the clip.
+        mark: A file in the folder of the results, while they are made; None for one process.
+    """
+
+    destination: Destination
+    analysis: Analysis
+    frames: int | None
+    faults: Faults | None
+    source_id: str
+    mark: Path | None
+
+
+def _remove_on_error(
+    path: Path, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """Remove what rank 0 would, if it is gone."""
+    if error:
+        path.unlink(missing_ok=True)
+
+
+def _job_of_rank(job: ConvertJob, ranks: Ranks) -> ConvertJob:
+    """Give a process its device, and its share of the cores.
+
+    Raises:
+        LanHdrError: If the job can't be shared, or there are too few devices.
+    """
+    _refuse_sharing(job, ranks.size)
+    device = rank_device(ranks, job.devices, default=job.device)
+    show_progress = job.show_progress and ranks.leads
+    return replace(job, device=device, threads=job.threads or ranks.threads, show_progress=show_progress)
+
+
+def _counted(job: ConvertJob, clip: Source) -> int | None:
+    """Count the frames of a clip: as its index, a pass or the header has it, else by reading them if that is needed."""
+    if clip.index:
+        return len(clip.index.times)
+    if clip.faults.finished:
+        return clip.faults.decoded
+    if clip.faults.promised or job.frames.last is not None:
+        return clip.faults.promised
+    return sum(1 for _ in clip.frames())
+
+
+def _look(job: ConvertJob, clip: Source, destination: Destination, *, load: Load) -> tuple[ReadyNetwork, Analysis]:
+    """Look at the clip, or at what has been noted of it, and load the network as soon as it is known which."""
+    network: ReadyNetwork | None = None
+    if job.analysis:
+        asked = Asked(exposures=job.exposures, camera=job.camera, reading=job.reading)
+        analysis = read_analysis(job.analysis, clip, asked)
+    else:
+        found = first_findings(clip, exposures=job.exposures, camera=job.camera, reading=job.reading)
+        if found.given:  # what is wrong with weights or folders shows before all frames are looked at
+            network = _prepared(job, destination, found.given, load=load)
+        analysis = found.complete(show_progress=job.show_progress)
+    return network or _prepared(job, destination, analysis.exposures, load=load), analysis
+
+
+def _prepared(job: ConvertJob, destination: Destination, exposures: FrameExposures, *, load: Load) -> ReadyNetwork:
     network = load(job, exposures)
     for folder in {destination.folder, *([job.preview.parent] if job.preview else [])}:
         prepare_folder(folder)
@@ -224,55 +335,86 @@ def _plan(job: ConvertJob, clip: Source) -> Destination:
 
 
 def _convert(
-    job: ConvertJob,
-    clip: Source,
-    network: ReadyNetwork,
-    *,
-    destination: Destination,
-    camera: Camera,
-    exposures: FrameExposures,
-) -> Summary:
-    first, last = job.frames.first, job.frames.last
-    total = job.frames.count(in_clip=clip.info.frames)
-    start, stop = _decoded_range(job.frames, exposures, margin=network.margin)
-    decoded = clip.frames(start=start, stop=stop)
+    job: ConvertJob, clip: Source, network: ReadyNetwork, findings: _Findings, *, ranks: Ranks
+) -> Summary | None:
+    """Convert what falls to this process; rank 0 completes the result and sums it up."""
+    camera, exposures, total = findings.analysis.camera, findings.analysis.exposures, findings.frames
+    dropped = Dropped.of(exposures, clip.info) if job.exposures.doubled == "drop" else Dropped()
+    share = Share.of(job.frames, ranks, total=total, dropped=dropped, step=findings.destination.step)
+    if share is None:
+        ranks.gather(_Made())
+        return None
+    start, stop = decoded_range(share.frames, exposures, margin=network.margin)
+    clock, decoding = ProfileClock(), StageTimes(depth=DECODED_AHEAD)
+    decoded = encoded_for_network(decoding.timed(clip.frames(start=start, stop=stop), "read"), camera.curve)
     precision = camera.curve.precision(bits=clip.info.bits, lossy=clip.info.lossy)
-    dropped = _Dropped.of(exposures, clip.info) if job.exposures.doubled == "drop" else _Dropped()
+    in_order = partial(reconstructed, exposures=exposures, precision=precision, primaries=camera.gamut)
     info = dropped.retimed(clip.info)
-    response, weights = camera.curve.name, network.name
-    record = _clip_record(job, clip, info, exposures=exposures, weights=weights, response=response)
-    origin = replace(clip_origin(clip, sound=job.video.sound, cut=last is not None), info=info)
-    shown = first + ((total or 1) - 1) // 2
-    begin = time.monotonic()
-    writer = destination.writer(record, origin)
-    tally = _Tally(wanted=job.frames, dropped=dropped)
+    record = _clip_record(job, clip, info, exposures=exposures, weights=network.name, response=camera.curve.name)
+    origin = replace(clip_origin(clip, sound=job.video.sound, cut=job.frames.last is not None), info=info)
+    writer = findings.destination.writer(record, origin, position=share.position, joins=ranks.leads)
+    tally = _Tally(wanted=share.frames, dropped=dropped)
+    preview_path = job.preview if share.shows else None
     try:
-        with (
-            Prefetch(encoded_for_network(decoded, camera.curve), depth=DECODED_AHEAD) as frames,
-            frame_progress(total, show=job.show_progress) as advance,
-            open_preview(job.preview, origin, target=shown, threads=job.threads) as preview,
-            writer,
-            closing(reconstructed(frames, network.reconstructor, exposures=exposures, precision=precision)) as results,
-        ):
-            _write(in_rec709(results, camera.gamut), tally, writer=writer, preview=preview, advance=advance)
+        with frame_progress(total, show=job.show_progress) as advance, writer:
+            with (
+                Prefetch(decoded, depth=DECODED_AHEAD, times=decoding) as frames,
+                open_preview(preview_path, origin, target=share.shown, threads=job.threads) as preview,
+                closing(in_order(frames, network.reconstructor)) as results,
+            ):
+                _write(results, tally, writer=writer, preview=preview, advance=ranks.counting(advance))
+                clock.last_frame()
+            made = ranks.gather(_Made.of(tally, writer.finish(), clip.faults))
+            if not ranks.leads:
+                return None
+            writer.take([one.part for one in made])
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(writer.left_behind)
         raise
-    _warn(job, clip, writer, tally)
+    whole = _Made.together(made, faults=findings.faults if ranks.size > 1 else None)
+    _warn(job, whole)
+    sinks = {"write": writer.times} | ({"preview": preview.times} if isinstance(preview, VideoPreview) else {})
+    profile = clock.profile(made[0].part.frames, decoding=decoding, sinks=sinks) if job.profile else None
     return Summary(
         frames=writer.written,
-        seconds=time.monotonic() - begin,
+        seconds=clock.seconds,
         outcome=writer.outcome,
         exposures=exposures.ratios,
-        response=response,
-        weights=weights,
+        response=record.response,
+        weights=record.weights,
         doubled=tuple(index for index in sorted(exposures.doubled) if job.frames.holds(index)),
-        dropped=tally.left_out,
-        unmerged=tuple(tally.unmerged),
-        decoded=clip.faults.decoded,
-        concealed=clip.faults.corrupt,
+        dropped=whole.left_out,
+        unmerged=whole.unmerged,
+        decoded=whole.faults.decoded,
+        concealed=whole.faults.corrupt,
         rate=info.rate,
+        profile=profile,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """What one process has made, and what has become of the frames that it read; nothing by default."""
+
+    part: Part = field(default_factory=Part)
+    left_out: int = 0
+    unmerged: tuple[int, ...] = ()
+    faults: Faults = field(default_factory=Faults)
+
+    @classmethod
+    def of(cls, tally: "_Tally", part: Part, faults: Faults) -> "_Made":
+        """Take stock of one process."""
+        return cls(part=part, left_out=tally.left_out, unmerged=tuple(tally.unmerged), faults=faults)
+
+    @classmethod
+    def together(cls, made: Sequence["_Made"], *, faults: Faults | None) -> "_Made":
+        """Sum up all processes; faults are those of a whole pass, or else of the process that came to the end."""
+        return cls(
+            part=Part(frames=sum(one.part.frames for one in made), nan_frames=sum(one.part.nan_frames for one in made)),
+            left_out=sum(one.left_out for one in made),
+            unmerged=tuple(index for one in made for index in one.unmerged),
+            faults=faults or [one.faults for one in made if one.part.frames][-1],
+        )
 
 
 @dataclass(kw_only=True)
@@ -280,7 +422,7 @@ class _Tally:
     """Frames that are wanted, those of them that are dropped, and what has become of all so far."""
 
     wanted: FrameRange
-    dropped: "_Dropped"
+    dropped: Dropped
     left_out: int = 0
     unmerged: list[int] = field(default_factory=list)
 
@@ -328,69 +470,16 @@ def _clip_record(
     )
 
 
-def _decoded_range(wanted: FrameRange, exposures: FrameExposures, *, margin: int) -> tuple[int, int | None]:
-    """Choose the frames to decode around those wanted, from the start of an exposure period on.
-
-    Windows reach farther where frames are missing, and past doubled ones.
-    """
-    behind = margin if exposures.regular else 2 * margin
-    margin += 0 if exposures.regular else exposures.period
-    start, before = wanted.first, 0
-    while start > 0 and before < behind:
-        start -= 1
-        before += start not in exposures.doubled
-    if not exposures.doubled:
-        start -= start % exposures.period
-    if wanted.last is None:
-        return start, None
-    stop, after = wanted.last + 1, 0
-    while after < margin:
-        after += stop not in exposures.doubled
-        stop += 1
-    return start, stop
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Dropped:
-    """Frames that are left out since they show others again, and the rate of those that stay, None to keep times."""
-
-    frames: frozenset[int] = frozenset()
-    rate: Fraction | None = None
-
-    @classmethod
-    def of(cls, exposures: FrameExposures, info: VideoInfo) -> "_Dropped":
-        if not exposures.doubled:
-            return cls()
-        rate = info.rate and true_rate(info.rate, exposures.doubled, count=len(exposures.phases))
-        if rate:
-            logger.info("%g frames per second without doubled frames", float(rate))
-        else:
-            logger.warning("frames are doubled at no steady rate: the others keep their times")
-        return cls(frames=exposures.doubled, rate=rate)
-
-    def retimed(self, info: VideoInfo) -> VideoInfo:
-        """Describe a clip without these frames."""
-        return replace(info, rate=self.rate, time_base=1 / (self.rate * TICKS)) if self.rate else info
-
-    def moved(self, result: ResultFrame) -> ResultFrame:
-        """Number a frame that stays, and time it, as if the others had never been there."""
-        if not self.frames:
-            return result
-        index = result.index - sum(place < result.index for place in self.frames)
-        hdr = replace(result.hdr, time=index / self.rate) if self.rate else result.hdr
-        return replace(result, index=index, hdr=hdr)
-
-
-def _warn(job: ConvertJob, clip: Source, writer: HdrWriter, tally: _Tally) -> None:
-    for message in clip.faults.messages():
+def _warn(job: ConvertJob, made: _Made) -> None:
+    for message in made.faults.messages():
         logger.warning("%s: %s", job.source.name, message)
-    if writer.nan_frames:
-        logger.warning("%d frames contained NaN, which is written as 0", writer.nan_frames)
-    if tally.left_out:
-        logger.warning("%d frames that show the frame before them again are left out", tally.left_out)
-    if tally.unmerged:
-        where = f"frame{'s' if len(tally.unmerged) > 1 else ''} {describe_numbers(tally.unmerged)}"
+    if made.part.nan_frames:
+        logger.warning("%d frames contained NaN, which is written as 0", made.part.nan_frames)
+    if made.left_out:
+        logger.warning("%d frames that show the frame before them again are left out", made.left_out)
+    if made.unmerged:
+        where = f"frame{'s' if len(made.unmerged) > 1 else ''} {describe_numbers(made.unmerged)}"
         logger.warning("%s: converted alone, no frame of another exposure is near", where)
-    last = job.frames.first + writer.written + tally.left_out - 1
+    last = job.frames.first + made.part.frames + made.left_out - 1
     if job.frames.last is not None and last < job.frames.last:
         logger.warning("--frames asks for frames up to %d, the clip ends with %d", job.frames.last, last)

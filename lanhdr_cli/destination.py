@@ -1,12 +1,14 @@
 """Destinations of results: EXR frames or one HDR video, as `-o` says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from lanhdr_cli.media.encoder import EncoderOptions, check_encoder_options
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord, ExrWriter
 from lanhdr_cli.media.paths import FrameNames, frame_names, is_video
+from lanhdr_cli.media.segments import SegmentPlan
 from lanhdr_cli.media.source import Source
 from lanhdr_cli.media.video_writer import ClipOrigin, VideoOptions, VideoWriter
 from lanhdr_cli.options import FrameRange
@@ -19,6 +21,7 @@ class ExrFrames:
     """A sequence of EXR files."""
 
     names: FrameNames
+    step: ClassVar[int] = 1  # frames that have to be made by one process
 
     @property
     def folder(self) -> Path:
@@ -29,8 +32,8 @@ class ExrFrames:
         """List existing files with the names of frames `first` to `last`, None for any after `first`."""
         return self.names.existing(first, last)
 
-    def writer(self, record: ClipRecord, origin: ClipOrigin) -> ExrWriter:
-        """Make the writer of the files."""
+    def writer(self, record: ClipRecord, origin: ClipOrigin, *, position: int = 0, joins: bool = True) -> ExrWriter:
+        """Make the writer of the files; `position` and `joins` are for video."""
         return ExrWriter(self.names, record)
 
 
@@ -40,6 +43,12 @@ class HdrVideo:
 
     path: Path
     options: VideoOptions
+    segments: SegmentPlan
+
+    @property
+    def step(self) -> int:
+        """Number of frames that have to be made by one process."""
+        return self.segments.frames
 
     @property
     def folder(self) -> Path:
@@ -50,9 +59,15 @@ class HdrVideo:
         """List the file if it exists."""
         return [self.path] if self.path.exists() else []
 
-    def writer(self, record: ClipRecord, origin: ClipOrigin) -> VideoWriter:
-        """Make the writer of the file."""
-        return VideoWriter(self.path, self.options, scale=record.scale, origin=origin)
+    def writer(self, record: ClipRecord, origin: ClipOrigin, *, position: int = 0, joins: bool = True) -> VideoWriter:
+        """Make the writer of the file, or of a part of it.
+
+        Args:
+            position: Of the first frame in the video, a multiple of `step`.
+            joins: Whether the file is made here, of the segments of all processes.
+        """
+        segments = replace(self.segments, first=position // self.step, joins=joins)
+        return VideoWriter(self.path, self.options, scale=record.scale, origin=origin, segments=segments)
 
 
 Destination = ExrFrames | HdrVideo
@@ -90,7 +105,7 @@ def plan_destination(
             )
         if preview and preview.absolute() == path.absolute():
             raise MediaError(f"-o and --preview both name {path}: choose another name for the preview")
-        return HdrVideo(path=path, options=video)
+        return HdrVideo(path=path, options=video, segments=SegmentPlan.beside(path))
     if video != VideoOptions(encoding=EncoderOptions(threads=video.encoding.threads), sound=video.sound):
         raise MediaError(
             f"-o {output} means EXR frames, options of video (--codec, --crf, --peak-nits ...) do not fit: "

@@ -63,7 +63,7 @@ class HdrFiles:
         root, *parts = (re.sub(r"[^\w.-]+", "_", name) for name in (method, scene.name, scene.labels[frame]))
         folder, name = self._folder / root, "/".join(parts)
         prepare_folder((folder / name).parent)
-        kept = in_file_range(radiance)
+        kept = in_file_range(radiance).cpu()
         cycle = tuple(sorted(set(scene.exposures)))
         record = ClipRecord(scale=SCALE, exposures=cycle, weights=method, version=lanhdr_version())
         header = frame_header(record, Fraction(frame), index=frame, number=frame, exposure=scene.exposures[frame])
@@ -163,7 +163,7 @@ def _score(options: EvaluationOptions, before: Results | None) -> None:
     methods = _load_methods(options, baselines() if options.with_baselines else [])
     _prepare_folders(options)
     worst, best = (WORST, BEST) if options.report else (0, 0)
-    with frame_progress(count_frames(benchmark, methods), show=options.show_progress, label="frame") as advance:
+    with frame_progress(count_frames(benchmark, methods), show=options.show_progress) as advance:
         evaluation = evaluate_benchmark(
             benchmark,
             methods,

@@ -72,9 +72,9 @@ class BrightnessPass:
         Raises:
             MediaError: If the clip can't be read.
         """
-        meter, label = LightMeter(), "looking for exposures: frame"
+        meter = LightMeter()
         with (
-            frame_progress(self.total, show=self.show_progress, label=label, last_line=False) as advance,
+            frame_progress(self.total, show=self.show_progress, label="looking for exposures: frame") as advance,
             Prefetch(self.look.all_frames(), depth=DECODED_AHEAD) as frames,
         ):
             light = []

@@ -159,6 +159,11 @@ def read_device(text: str) -> str:
     return text
 
 
+def read_devices(text: str) -> tuple[str, ...]:
+    """Read names of devices with commas between them."""
+    return tuple(read_device(name.strip()) for name in text.split(","))
+
+
 def read_parameter(text: str) -> tuple[str, str]:
     """Split `KEY=VAL` at the first equals sign."""
     key, sign, value = text.partition("=")
@@ -176,6 +181,7 @@ BLACK = TextParam("CODE|R,G,B", read_black)
 PARAMETER = TextParam("KEY=VAL", read_parameter)
 POSITIVE = TextParam("FLOAT", read_positive)
 DEVICE = TextParam("DEVICE", read_device)
+DEVICES = TextParam("LIST", read_devices)
 FILE = click.Path(path_type=Path)
 THREADS = option("--threads", type=click.IntRange(min=1), help="Number of threads for computing and decoding.")
 SIZE = option("--size", type=click.Choice(SIZES), help="Bundled weights.  [default: as suits the device]")

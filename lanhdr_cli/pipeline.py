@@ -6,10 +6,13 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from time import perf_counter
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
+from lanhdr_cli.media.background import StageTimes
 from lanhdr_cli.media.video_reader import DecodedFrame
+from model.color import REC709, Primaries
 from model.exposure import GAMMA_8_BIT, CodePrecision, ExposureCycle, FrameExposures
 from model.frames import HdrFrame, LdrFrame
 
@@ -52,13 +55,15 @@ class Prefetch(Generic[T]):
 
     Args:
         depth: Number of items that may wait.
+        times: Where the work and the waiting are counted.
     """
 
-    def __init__(self, items: Iterator[T], *, depth: int) -> None:
+    def __init__(self, items: Iterator[T], *, depth: int, times: StageTimes | None = None) -> None:
         self._items = items
         self._queue: queue.Queue[T | _End] = queue.Queue(depth)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
+        self.times = times or StageTimes(depth=depth)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -72,7 +77,10 @@ class Prefetch(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         while True:
+            begin, empty = perf_counter(), self._queue.empty()
             item = self._queue.get()
+            self.times.empty_s += perf_counter() - begin
+            self.times.found_empty += empty
             if isinstance(item, _End):
                 if item.error is not None:
                     raise item.error
@@ -82,7 +90,12 @@ class Prefetch(Generic[T]):
     def _run(self) -> None:
         end = _End()
         try:
-            for item in self._items:
+            while True:
+                with self.times.busy():
+                    item = next(self._items, end)
+                if isinstance(item, _End):
+                    break
+                self.times.items += 1
                 if not self._put(item):
                     return
         except BaseException as error:
@@ -90,11 +103,14 @@ class Prefetch(Generic[T]):
         self._put(end)
 
     def _put(self, item: T | _End) -> bool:
+        begin = perf_counter()
+        self.times.found_full += self._queue.full()
         while not self._stop.is_set():
             try:
                 self._queue.put(item, timeout=POLL_S)
             except queue.Full:
                 continue
+            self.times.full_s += perf_counter() - begin
             return True
         return False
 
@@ -105,6 +121,7 @@ def reconstructed(
     *,
     exposures: FrameExposures,
     precision: CodePrecision = GAMMA_8_BIT,
+    primaries: Primaries = REC709,
 ) -> Generator[ResultFrame, None, None]:
     """Send decoded frames through the network, each with its exposure, and yield one result per frame.
 
@@ -114,6 +131,7 @@ def reconstructed(
     Args:
         frames: In order; the first need not be the first of the clip.
         exposures: Exposures from the clip's first frame on.
+        primaries: Of the pictures, and so of the results.
     """
     pending: deque[_Pending] = deque()
     passed: deque[LdrFrame] = deque(maxlen=exposures.period - 1)
@@ -134,11 +152,14 @@ def reconstructed(
         if hdr.time != done.ldr.time:
             raise RuntimeError(f"the result for frame {done.index} is of time {hdr.time}, not {done.ldr.time}")
         result = ResultFrame(
-            index=done.index, ldr=done.ldr, hdr=hdr, nearby=(*passed, done.ldr, *(other.ldr for other in pending))
+            index=done.index,
+            ldr=done.ldr,
+            hdr=replace(hdr, primaries=primaries),
+            nearby=(*passed, done.ldr, *(other.ldr for other in pending)),
         )
         yield result
         for index, time in done.repeats:
-            yield replace(result, index=index, hdr=replace(hdr, time=time), repeated=True)
+            yield replace(result, index=index, hdr=replace(result.hdr, time=time), repeated=True)
         passed.append(done.ldr)
 
 

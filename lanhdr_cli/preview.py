@@ -11,11 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lanhdr_cli.media.background import StageTimes
 from lanhdr_cli.media.images import write_png
 from lanhdr_cli.media.paths import is_video
 from lanhdr_cli.media.video_writer import ClipOrigin, sdr_video
+from lanhdr_cli.media.yuv import coded_planes
 from lanhdr_cli.pipeline import ResultFrame
-from model.color import srgb_encode
+from model.color import REC709, convert_primaries, srgb_encode
+from model.device import on_host
+from model.frames import HdrFrame
 
 LUMINANCE_BT709 = (0.2126, 0.7152, 0.0722)
 KEY = 0.18  # middle gray
@@ -87,6 +91,10 @@ def fit(picture: Tensor) -> Tensor:
     return picture if size == picture.shape[1:] else F.interpolate(picture[None], size=size, mode="area")[0]
 
 
+def _in_rec709(frame: HdrFrame) -> Tensor:
+    return convert_primaries(frame.radiance, frame.primaries, target=REC709)
+
+
 def _luminance(linear: Tensor) -> Tensor:
     return (linear * linear.new_tensor(LUMINANCE_BT709).view(3, 1, 1)).sum(0)  # (H, W)
 
@@ -128,8 +136,8 @@ class PicturePreview:
         short = min(frames, key=lambda frame: frame.exposure)
         long = max(frames, key=lambda frame: frame.exposure)
         # Light is averaged, not code values, where pictures are made smaller.
-        result = tone_map(fit(shown.hdr.radiance))
-        return side_by_side([fit(short.image), fit(long.image), result])
+        result = tone_map(fit(_in_rec709(shown.hdr)).cpu())
+        return side_by_side([fit(short.image).cpu(), fit(long.image).cpu(), result])
 
 
 class VideoPreview:
@@ -159,11 +167,20 @@ class VideoPreview:
 
     def consider(self, frame: ResultFrame) -> None:
         """Add a frame."""
-        radiance = fit(frame.hdr.radiance)
+        pictures = on_host(lambda: (fit(frame.ldr.image), fit(_in_rec709(frame.hdr))), frame.hdr.radiance.device)
+        self._file.put(lambda: self._planes(*pictures()), index=frame.index, time=frame.hdr.time)
+
+    @property
+    def times(self) -> StageTimes:
+        """Times of drawing and encoding."""
+        return self._file.times
+
+    def _planes(self, image: Tensor, radiance: Tensor) -> tuple[Tensor, ...]:
+        """Draw a frame; called in the background, in order."""
         seen = adaptation(radiance)
         self._adapted = seen if self._adapted is None else self._adapted.toward(seen, keep=SMOOTHING)
-        picture = side_by_side([fit(frame.ldr.image), tone_map(radiance, adapted=self._adapted)])
-        self._file.put(picture, index=frame.index, time=frame.hdr.time)
+        picture = side_by_side([image, tone_map(radiance, adapted=self._adapted)])
+        return coded_planes(picture, self._file.pixel_format)
 
 
 def open_preview(

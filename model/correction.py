@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model import kernels
 from model.color import MU, mu_law, mu_law_inverse
 from model.motion import box_mean
 from model.neighbors import AlignedWindow, candidate_keys
@@ -14,6 +15,7 @@ from model.physical_merge import Candidate, MergedStart, NoiseModel, double, hal
 
 # Noise, as a part of the mu-law range, at which a frame is blended in by half.
 NOISE_TO_TRUST = 0.03
+TRUST_SIDE = 9  # side of the square, in pixels of half size, over which a frame's own brightness is averaged
 # The start is changed by no more than this many of its standard deviations, whatever the network says.
 MOST_DEVIATIONS = 3.0
 # The reference alone bounds the correction by this part of its deviation, three times over.
@@ -38,11 +40,26 @@ def correct_start(window: AlignedWindow, predict: Callable[[Tensor], Tensor]) ->
     """
     reference, frames = window.reference, (window.reference, *window.neighbors)
     start = merge_by_variance(reference, window.neighbors, window.noise)
+    small = halve(start.radiance)
+    evidence = _evidence(start, small, reference=reference, noise=window.noise)
+    bound = _bound(start, small)
+    if kernels.usable(start.radiance) and len(start.radiance) == 1:
+        linears, exposures = [frame.linear for frame in frames], [frame.exposure.item() for frame in frames]
+        multiple, noise = FULL_SIZE_MULTIPLE // 2, window.noise.numbers
+        guide, compressed = kernels.stack_guide(
+            start.radiance, window.image, linears, exposures, evidence, multiple=multiple
+        )
+        trusts = [
+            kernels.trust_in_frame(view, small, noise=noise, exposure=exposure, trusted=NOISE_TO_TRUST, side=TRUST_SIDE)
+            for view, exposure in zip(start.smalls, exposures, strict=True)
+        ]
+        blurred = box_mean(compressed, 3), box_mean(compressed, 5)
+        corrected = kernels.apply_correction(guide, predict(guide), blurred, trusts, bound=bound)
+        return corrected, start.radiance
     compressed = mu_law(start.radiance)
     views = [mu_law(frame.radiance) for frame in frames]
     full = torch.cat((compressed, window.image, *views), dim=1)
-    small = halve(start.radiance)
-    guide = stack_guide(full, _evidence(start, small, reference=reference, noise=window.noise))
+    guide = stack_guide(full, evidence)
     size = (compressed.shape[-2], compressed.shape[-1])
     correction, gates = unstack_correction(predict(guide), size)
     blur3_gate, blur5_gate, *view_gates = torch.split(gates, 1, dim=1)
@@ -50,13 +67,18 @@ def correct_start(window: AlignedWindow, predict: Callable[[Tensor], Tensor]) ->
     change = change + blur5_gate * (box_mean(compressed, 5) - compressed)
     for gate, view, frame in zip(view_gates, views, frames, strict=True):
         change = change + gate * double(_trust(frame, small, noise=window.noise), size) * (view - compressed)
+    bound = double(bound, size)
+    output = compressed + bound * torch.tanh(change / bound)
+    return mu_law_inverse(output.clamp(0, 1)), start.radiance
+
+
+def _bound(start: MergedStart, small: Tensor) -> Tensor:
+    """Bound the correction, in the mu-law domain, at half size, (B, 3, h, w)."""
     # Where candidates disagree and the reference shows what is there, its own deviation bounds the correction.
     deviation = torch.minimum(start.deviation, SHOWN_DEVIATIONS * start.reference_deviation)
     deviation = deviation + RELATIVE_DEVIATION * small + 1e-6
     deviation = (deviation * _mu_law_slope(small + deviation)).clamp_max(1)
-    bound = double(MOST_DEVIATIONS * deviation, size)
-    output = compressed + bound * torch.tanh(change / bound)
-    return mu_law_inverse(output.clamp(0, 1)), start.radiance
+    return MOST_DEVIATIONS * deviation
 
 
 def guide_channels(nexps: int) -> tuple[Channel, ...]:
@@ -102,10 +124,8 @@ def _evidence(start: MergedStart, small: Tensor, *, reference: Candidate, noise:
     """Stack the inputs at half size: deviation of the start, constants, clipped and black codes, agreement."""
     deviation = (start.deviation * _mu_law_slope(small)).mean(1, keepdim=True).clamp_max(1)
     constants = torch.cat((noise.level.log10() / 2, reference.exposure.log2() / 4), dim=1)
-    clipped = 1 - halve(noise.unclipped(reference.linear)).mean(1, keepdim=True)
-    crushed = halve(noise.crushed(reference.linear)).mean(1, keepdim=True)
     constants = constants.expand(-1, -1, *deviation.shape[-2:])
-    return torch.cat((deviation, constants, clipped, crushed, *start.agreement), dim=1)
+    return torch.cat((deviation, constants, start.clipped, start.crushed, *start.agreement), dim=1)
 
 
 def _trust(frame: Candidate, small: Tensor, *, noise: NoiseModel) -> Tensor:
@@ -118,7 +138,7 @@ def _trust(frame: Candidate, small: Tensor, *, noise: NoiseModel) -> Tensor:
     Args:
         small: Radiance of the start at half size, (B, 3, h, w).
     """
-    brighter = torch.maximum(small, box_mean(frame.small, 9))
+    brighter = torch.maximum(small, box_mean(frame.small, TRUST_SIDE))
     variance = noise.variance((brighter * frame.exposure).clamp_max(1)) / frame.exposure.square()
     variance = (variance * _mu_law_slope(brighter).square()).mean(1, keepdim=True)
     return NOISE_TO_TRUST**2 / (NOISE_TO_TRUST**2 + variance)

@@ -1,8 +1,17 @@
-"""The device that computes."""
+"""The device that computes, and the ways to it and back."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from model.errors import DeviceError
+
+CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory: you tried to allocate")
+# Hands over on the CPU what `on_host` was given to compute.
+OnHost = Callable[[], tuple[Tensor, ...]]
 
 
 def resolve_device(name: str) -> torch.device:
@@ -21,3 +30,73 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= found:
         raise DeviceError(f"--device {name}: {found} CUDA devices were found: pass --device cpu or auto")
     return device
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell an allocation that failed, on a GPU or on the CPU, from other errors."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(text in str(error) for text in CPU_OUT_OF_MEMORY)
+
+
+def on_host(compute: Callable[[], tuple[Tensor, ...]], device: torch.device) -> OnHost:
+    """Bring what a function computes on a device to the CPU, at no cost to whoever does not need it yet.
+
+    Returns:
+        Hands over the tensors. For the CPU this computes them, in the thread that calls it. Else the work and the copy
+        are queued at once, and only the call waits for the copy.
+    """
+    return transfers(device).to_host(compute()) if device.type == "cuda" else compute
+
+
+@cache
+def transfers(device: torch.device) -> "Transfers":
+    """The transfers of a CUDA device."""
+    return Transfers(device)
+
+
+class Transfers:
+    """Copies between pinned memory and a CUDA device, beside what it computes.
+
+    Each way has a stream of its own: a copy waits for what it copies, and what needs a copy waits for it, on the
+    device. The CPU waits in one place, for the event behind a frame's way back.
+
+    Args:
+        cuda: What makes streams and events: `torch.cuda`, or a stand-in for tests.
+    """
+
+    def __init__(self, device: torch.device, *, cuda: Any = torch.cuda) -> None:
+        self._device = device
+        self._cuda = cuda
+        self._up, self._down = cuda.Stream(device), cuda.Stream(device)
+
+    def to_device(self, pinned: Tensor) -> Tensor:
+        """Queue the copy of a tensor in pinned memory; what is queued from now on finds it there."""
+        current = self._cuda.current_stream(self._device)
+        with self._cuda.stream(self._up):
+            there = pinned.to(self._device, non_blocking=True)
+        current.wait_stream(self._up)
+        self._keep(there, current)
+        return there
+
+    def to_host(self, tensors: tuple[Tensor, ...]) -> OnHost:
+        """Queue the copies of tensors that are being computed; the returned function waits for them, and only it."""
+        self._down.wait_stream(self._cuda.current_stream(self._device))
+        with self._cuda.stream(self._down):
+            copies = tuple(self._pinned_like(tensor).copy_(tensor, non_blocking=True) for tensor in tensors)
+            for tensor in tensors:
+                self._keep(tensor, self._down)
+            done = self._cuda.Event()
+            done.record(self._down)
+
+        def wait() -> tuple[Tensor, ...]:
+            done.synchronize()
+            return copies
+
+        return wait
+
+    def _pinned_like(self, tensor: Tensor) -> Tensor:
+        return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=self._device.type == "cuda")
+
+    def _keep(self, tensor: Tensor, stream: Any) -> None:
+        """Keep the tensor's memory from being used anew before the stream is through with it."""
+        if tensor.is_cuda:
+            tensor.record_stream(stream)

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 LONGEST_NAME = 255  # bytes, on most file systems
@@ -20,6 +20,13 @@ def hidden_name(path: Path, *, purpose: str = "") -> Path:
     if len(os.fsencode(hidden)) > LONGEST_NAME:
         hidden = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}{ending}"
     return path.with_name(hidden)
+
+
+def remove_unfinished(folder: Path, pids: Iterable[int]) -> None:
+    """Remove what processes that were killed on this machine have left unfinished in a folder."""
+    for pid in pids:
+        for path in folder.glob(f".*.{pid}.tmp"):
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from torch import Tensor
 
+from model.color import REC709, Primaries
 from model.errors import ExposureError, FrameError
 from model.exposure import GAMMA_8_BIT, CodePrecision, ExposureCycle
 
@@ -55,14 +56,17 @@ class HdrFrame:
     """One reconstructed picture.
 
     Args:
-        radiance: Linear Rec.709 radiance, 1.0 = clip level of the shortest exposure, float32, (3, H, W).
+        radiance: Linear radiance, 1.0 = clip level of the shortest exposure, float32, (3, H, W).
         time: Presentation time in seconds.
         merged: Whether frames of other exposures were near; if not, it is the captured picture alone.
+        primaries: Of the radiance. The network works on each of the camera's channels by itself; colors are mixed
+            after it, and those outside of the target's primaries are negative.
     """
 
     radiance: Tensor
     time: Fraction
     merged: bool = True
+    primaries: Primaries = REC709
 
 
 class Exposed(Protocol):

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model import kernels
 from model.color import luma
 from model.exposure import GAMMA, match_exposure
 
@@ -165,6 +166,8 @@ def box_mean(values: Tensor, side: int) -> Tensor:
         values: (..., H, W).
         side: Side of the square in pixels, odd.
     """
+    if kernels.usable(values):
+        return kernels.box_mean(values, side)
     for dim in (-2, -1):
         total, length = values.clone(), values.shape[dim]
         for step in range(1, min(side // 2, length - 1) + 1):
@@ -183,6 +186,11 @@ def _line_counts(length: int, side: int, *, like: Tensor) -> Tensor:
 
 
 def _compare_blocks(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty: Tensor, radius: int) -> Tensor:
+    if kernels.usable(reference, moved, flow):
+        stepped = kernels.compare_blocks(
+            reference, moved, flow, certainty=certainty, radius=radius, block=BLOCK, step_cost=STEP_COST
+        )
+        return box_mean(stepped, 3)
     height, width = reference.shape[-2:]
     warped = F.pad(warp(moved, flow), [radius] * 4, mode="replicate")
     shifts = [(dy, dx) for dy in range(-radius, radius + 1) for dx in range(-radius, radius + 1)]
@@ -207,6 +215,18 @@ def _compare_blocks(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty
 
 def _refine(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty: Tensor) -> Tensor:
     """Combine gathered gradients with a smooth flow, as Bruhn et al. (IJCV 2005) join local and global methods."""
+    if kernels.usable(reference, moved, flow):
+        return kernels.refine(
+            reference,
+            moved,
+            flow,
+            certainty=certainty,
+            clip_level=CLIP_LEVEL,
+            window=WINDOW,
+            smoothing=SMOOTHING,
+            stiffness=STIFFNESS,
+            sweeps=SWEEPS,
+        )
     xx, xy, yy, xe, ye = _moments(reference, warp(moved, flow), certainty)
     xx, yy = xx + STIFFNESS, yy + STIFFNESS
     determinant = xx * yy - xy * xy

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from model import kernels
 from model.exposure import GAMMA, GAMMA_8_BIT
 from model.frames import FrameBatch
 from model.motion import box_mean, matched_lumas, search_motion, warp
@@ -34,9 +35,11 @@ class FrameMotion:
         image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
         linear: Linearised, 0..1, (B, 3, H, W).
         small: The encoded picture at half size, (B, 3, h, w).
+        small_linear: The linearised one at half size.
         exposure: Linear exposure relative to the shortest, (B, 1, 1, 1).
         precision: `CodePrecision.tensor` per sample, (B, 6).
         level: Noise level of the frame, (B, 1, 1, 1).
+        clipped: Share at the clip level, 0..1, at half size, (B, 1, h, w).
         certainty: Share that is picture and not black or clip level, 0..1, at half size, (B, 1, h, w).
         time: In any unit.
         number: Position in the clip, from 0.
@@ -46,9 +49,11 @@ class FrameMotion:
     image: Tensor
     linear: Tensor
     small: Tensor
+    small_linear: Tensor
     exposure: Tensor
     precision: Tensor
     level: Tensor
+    clipped: Tensor
     certainty: Tensor
     time: float
     number: int
@@ -128,18 +133,25 @@ def align_batch(ldr: Tensor, exposures: Tensor, precision: Tensor | None = None)
 
 
 def _measured(frame: FrameBatch, *, number: int) -> FrameMotion:
-    linear = frame.image.clamp(0, 1).pow(GAMMA)
-    level = noise_level(linear, frame.precision)
-    noise = NoiseModel(level=level, precision=frame.precision)
-    shown = (noise.unclipped(linear) - noise.crushed(linear)).clamp_min(0)
+    nominal = NoiseModel(level=frame.image.new_ones(1, 1, 1, 1), precision=frame.precision)
+    if kernels.usable(frame.image) and len(frame.image) == 1:
+        shown = kernels.measure_frame(frame.image, noise=nominal.numbers, gamma=GAMMA)
+        linear, small, small_linear, clipped, certainty = shown
+    else:
+        linear = frame.image.clamp(0, 1).pow(GAMMA)
+        small, small_linear, unclipped = halve(frame.image), halve(linear), nominal.unclipped(linear)
+        clipped = halve(1 - unclipped).mean(1, keepdim=True)
+        certainty = halve((unclipped - nominal.crushed(linear)).clamp_min(0)).mean(1, keepdim=True)
     return FrameMotion(
         image=frame.image,
         linear=linear,
-        small=halve(frame.image),
+        small=small,
+        small_linear=small_linear,
         exposure=frame.exposure.to(linear).view(-1, 1, 1, 1),
         precision=frame.precision,
-        level=level,
-        certainty=halve(shown).mean(1, keepdim=True),
+        level=noise_level(linear, frame.precision),
+        clipped=clipped,
+        certainty=certainty,
         time=frame.time,
         number=number,
         flows={},
@@ -239,6 +251,8 @@ def _interpolated(there: Tensor, back: Tensor, *, part: float) -> tuple[Tensor, 
         back: Flow from the other one to the first.
         part: The moment's distance from the first frame, as a part of that between both frames.
     """
+    if kernels.usable(there, back) and len(there) == 1:
+        return kernels.interpolated(there, back, part=part, consistent=CONSISTENT, least_trust=LEAST_TRUST)
     ahead = torch.cat((there, _miss(there, back)), dim=1)
     behind = torch.cat((-back, _miss(back, there)), dim=1)
     whole = there.lerp(-back, part)
@@ -262,8 +276,7 @@ def _matching_trust(reference: FrameMotion, noise: NoiseModel) -> tuple[Tensor, 
     another exposure, which may show more: edges of what is clipped show how it moves.
     """
     alike = box_mean(reference.certainty, 5)
-    small = box_mean(halve(reference.linear), 5)
+    small = box_mean(reference.small_linear, 5)
     signal = small.square() / (small.square() + noise.variance(small))
-    clipped = box_mean(halve(1 - noise.unclipped(reference.linear)).mean(1, keepdim=True), 5)
-    others = torch.maximum(alike * signal.mean(1, keepdim=True), clipped)
+    others = torch.maximum(alike * signal.mean(1, keepdim=True), box_mean(reference.clipped, 5))
     return alike.clamp_min(LEAST_TRUST), others.clamp_min(LEAST_TRUST)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model import kernels
 from model.exposure import GAMMA_8_BIT
 from model.motion import box_mean, warp
 
@@ -19,6 +20,8 @@ TOLERANCE = 0.04
 SATURATED = 12
 # Light spread evenly from none to the black level has this variance around none, in squared units of that level.
 CRUSHED_VARIANCE = 1 / 3
+# Logarithmic curves have no light at black, and others no width between the clip level and what counts as clipped.
+DARKEST, STEEPEST = 1e-9, 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,24 @@ class NoiseModel:
         """The fields of `CodePrecision` in their order, each (B, 1, 1, 1)."""
         return self.precision.to(self.level)[:, :, None, None, None].unbind(1)
 
+    @cached_property
+    def numbers(self) -> Tensor:
+        """The model of a single clip as the kernels take it, (8,)."""
+        level, (black, most, begins, ends, floor, slope) = self.level.item(), (limit.item() for limit in self.limits)
+        black = max(black, DARKEST)
+        return torch.tensor(
+            [
+                1 / black,
+                1 / (SATURATED * black),
+                ends,
+                1 / max(ends - begins, STEEPEST),
+                SHOT_NOISE * level + slope,
+                READ_NOISE * level + floor,
+                CRUSHED_VARIANCE * most**2,
+                most,
+            ]
+        )
+
     def variance(self, linear: Tensor) -> Tensor:
         """Variance of the exposed signal, in squared units of its clip level.
 
@@ -50,7 +71,7 @@ class NoiseModel:
 
     def crushed(self, linear: Tensor) -> Tensor:
         """Degree to which a code is a bound, "at most this", 0..1, shape of `linear`."""
-        black = self.limits[0].clamp_min(1e-9)  # logarithmic curves have no light there
+        black = self.limits[0].clamp_min(DARKEST)
         crushed = (2 - linear / black).clamp(0, 1)
         # A dark channel of a bright pixel is a saturated color before it is crushed.
         return crushed * (2 - linear.amax(1, keepdim=True) / (SATURATED * black)).clamp(0, 1)
@@ -59,7 +80,7 @@ class NoiseModel:
         """Degree to which a code is more than a bound, "at least this", 0..1, shape of `linear`."""
         _, _, begins, ends, *_ = self.limits
         # A curve may be flat below the clip level.
-        return ((ends - linear) / (ends - begins).clamp_min(1e-6)).clamp(0, 1)
+        return ((ends - linear) / (ends - begins).clamp_min(STEEPEST)).clamp(0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +129,18 @@ class MergedStart:
             size, (B, 3, h, w).
         reference_deviation: That of the reference alone; large where it is black or clipped, (B, 3, h, w).
         agreement: Agreement of each neighbor with the reference, 0..1, one (B, 1, h, w) per neighbor.
+        smalls: Radiance at half size of the reference and of each neighbor, (B, 3, h, w).
+        clipped: Share of the reference's codes that are clipped, 0..1, (B, 1, h, w).
+        crushed: Share of them that are black, likewise.
     """
 
     radiance: Tensor
     deviation: Tensor
     reference_deviation: Tensor
     agreement: tuple[Tensor, ...]
+    smalls: tuple[Tensor, ...]
+    clipped: Tensor
+    crushed: Tensor
 
 
 def halve(full: Tensor) -> Tensor:
@@ -139,6 +166,10 @@ def align(linear: Tensor, exposure: Tensor, flow: Tensor, *, trust: Tensor | Non
         flow: From the reference to the neighbor at half size, in pixels of that size, (B, 2, h, w).
         trust: Trust in the flow, 0..1, (B, 1, h, w); None is 1 everywhere.
     """
+    if kernels.usable(linear, flow) and len(linear) == 1:
+        sure = torch.ones_like(flow[:, :1]) if trust is None else trust
+        aligned, kept = kernels.align(linear, flow, sure)
+        return Candidate(linear=aligned, exposure=exposure, trust=kept)
     height, width = linear.shape[-2:]
     xs = torch.arange(flow.shape[-1], device=flow.device) + flow[:, :1]
     ys = torch.arange(flow.shape[-2], device=flow.device).unsqueeze(1) + flow[:, 1:]
@@ -163,10 +194,9 @@ def noise_level(linear: Tensor, precision: Tensor | None = None) -> Tensor:
     precision = GAMMA_8_BIT.tensor().expand(len(linear), -1) if precision is None else precision
     nominal = NoiseModel(level=linear.new_ones(1, 1, 1, 1), precision=precision)
     green = linear[:, 1:2]
-    kernel = linear.new_tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]]).view(1, 1, 3, 3)
-    # Half precision would drown the noise that is measured.
-    with torch.autocast(linear.device.type, enabled=False):
-        residual = F.avg_pool2d(F.conv2d(green, kernel).square(), 8) / 36
+    # Second differences down, then across: the 3x3 kernel 1 -2 1, -2 4 -2, 1 -2 1.
+    down = green[..., 2:, :] + green[..., :-2, :] - 2 * green[..., 1:-1, :]
+    residual = F.avg_pool2d((down[..., 2:] + down[..., :-2] - 2 * down[..., 1:-1]).square(), 8) / 36
     inner = green[..., 1:-1, 1:-1]
     # Black and clipped blocks show no noise, whatever there was.
     darkest, brightest = -F.max_pool2d(-inner, 8), F.max_pool2d(inner, 8)
@@ -184,6 +214,16 @@ def merge_by_variance(reference: Candidate, neighbors: tuple[Candidate, ...], no
     brighter channels lie a little off. A clipped reference contradicts only what is darker than the clip level, a black
     one only what is brighter than its black can be.
     """
+    if kernels.usable(reference.linear) and len(reference.linear) == 1:
+        frames = (reference, *neighbors)
+        merged = kernels.merge(
+            [frame.linear for frame in frames],
+            [frame.exposure.item() for frame in frames],
+            [frame.trust for frame in neighbors],
+            noise=noise.numbers,
+            tolerance=TOLERANCE,
+        )
+        return MergedStart(**vars(merged))
     size = (reference.linear.shape[-2], reference.linear.shape[-1])
     variance = reference.variance(noise)
     unclipped, crushed = reference.unclipped(noise), noise.crushed(reference.linear)
@@ -222,6 +262,9 @@ def merge_by_variance(reference: Candidate, neighbors: tuple[Candidate, ...], no
         deviation=(1 / weights + spread.clamp_min(0)).sqrt(),
         reference_deviation=test.variance.sqrt() / shown,
         agreement=tuple(agreement),
+        smalls=(reference.small, *(neighbor.small for neighbor in neighbors)),
+        clipped=1 - halve(noise.unclipped(reference.linear)).mean(1, keepdim=True),
+        crushed=test.crushed.mean(1, keepdim=True),
     )
 
 

@@ -1,21 +1,27 @@
 """Streaming reconstruction of clips, for frames and for arrays."""
 
+import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from operator import attrgetter
 from typing import Any, Literal, Protocol, TypeVar, cast
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
 
+from model.device import is_out_of_memory
 from model.errors import ExposureError, FrameError
 from model.exposure import ExposureCycle, to_radiance
 from model.frames import FrameBatch, HdrFrame, LdrFrame, exposure_windows, sliding_windows
 from model.network import Prediction, StreamingNetwork
 from model.response import ResponseCurve, gamma_curve
+from model.tiles import TiledNetwork, Tiling
+
+logger = logging.getLogger(__name__)
 
 Layout = Literal["channels_first", "channels_last"]
 CODE_BITS = {torch.uint8: 8, torch.uint16: 16}
@@ -29,25 +35,46 @@ class SupportsArray(Protocol):
         """The values."""
 
 
+T = TypeVar("T")
 Pictures = TypeVar("Pictures", bound=Tensor | SupportsArray)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class PreparedFrame:
-    """The network's state of a frame, the frame, its linear exposure relative to the shortest, and its time in seconds.
+    """A frame of a clip and the network's state of it, which is made anew if whole frames turn out not to fit.
 
-    The image is encoded with 1/2.2, 0..1, (3, H, W); `blank` if it shows nothing.
+    The image is encoded with 1/2.2, 0..1, (3, H, W), exposures are linear, relative to the shortest, times in seconds.
     """
 
+    frame: LdrFrame
     state: Any
-    image: Tensor
-    exposure: float
-    time: Fraction
-    blank: bool
+    clip: "_FramesInUse"
+
+    @property
+    def image(self) -> Tensor:
+        """The picture."""
+        return self.frame.image
+
+    @property
+    def exposure(self) -> float:
+        """Its exposure."""
+        return self.frame.exposure
+
+    @property
+    def time(self) -> Fraction:
+        """Its time."""
+        return self.frame.time
+
+    @property
+    def blank(self) -> bool:
+        """Whether it shows nothing."""
+        return self.frame.blank
 
 
 class Reconstructor:
     """Runs a network over a clip of any length; memory does not grow with it.
+
+    Frames that do not fit into memory are computed in tiles from there on, with a warning; none is lost.
 
     Args:
         network: It is moved to the device and switched to evaluation.
@@ -64,6 +91,7 @@ class Reconstructor:
         self.device = torch.device(device)
         self.precision = precision
         self.network = network.to(self.device).eval()
+        self._tiled: TiledNetwork | None = None
 
     def reconstruct(
         self, frames: Iterable[LdrFrame], *, period: int, cycle: ExposureCycle | None = None
@@ -77,11 +105,12 @@ class Reconstructor:
                 the frames and not their count.
 
         Yields:
-            Frames on the CPU, radiance not negative.
+            Frames on the network's device, radiance not negative.
 
         Raises:
             FrameError: If a frame differs in size from the first, or there are fewer frames than one period.
             ExposureError: If the frames have another number of exposures than the network is made for.
+            DeviceError: If there is too little memory even for tiles.
         """
         for window in self.windows(frames, period=period, cycle=cycle):
             middle = window[len(window) // 2]
@@ -163,7 +192,8 @@ class Reconstructor:
                 yield LdrFrame(curve.to_ldr(encoded), exposure, Fraction(number), precision(bits))
 
         for frame in self.reconstruct(frames(), period=cycle.period, cycle=cycle if per_picture else None):
-            radiance = frame.radiance if layout == "channels_first" else frame.radiance.permute(1, 2, 0).contiguous()
+            radiance = frame.radiance.cpu()
+            radiance = radiance if layout == "channels_first" else radiance.permute(1, 2, 0).contiguous()
             yield cast(Pictures, radiance if as_tensors else radiance.numpy())
 
     def windows(
@@ -195,7 +225,7 @@ class Reconstructor:
 
     def _states(self, frames: Iterable[LdrFrame]) -> Iterator[PreparedFrame]:
         size: tuple[int, ...] | None = None
-        recent: deque[Any] = deque(maxlen=self.network.config.nexps)
+        in_use = _FramesInUse(self._prepare, nexps=self.network.config.nexps)
         for number, frame in enumerate(frames):
             shape = tuple(frame.image.shape)
             size = size or shape
@@ -204,8 +234,7 @@ class Reconstructor:
                     f"frame {number} is {shape[-1]}x{shape[-2]}, the first is {size[-1]}x{size[-2]}: "
                     "frames of one clip must have one size"
                 )
-            recent.append(self._prepare(frame, recent=tuple(recent)))
-            yield PreparedFrame(recent[-1], frame.image, frame.exposure, frame.time, frame.blank)
+            yield self._fitting(lambda frame=frame: in_use.add(frame), in_use, frame)  # type: ignore[misc]
 
     # Inference mode is held per call: around a yield it would leak into the caller's code.
     @torch.inference_mode()
@@ -217,22 +246,87 @@ class Reconstructor:
             time=float(frame.time),
         )
         with self._autocast():
-            return self.network.prepare(batch, recent=recent)
+            return (self._tiled or self.network).prepare(batch, recent=recent)
+
+    def predict(self, window: tuple[PreparedFrame, ...]) -> Prediction:
+        """Reconstruct the frame in the middle of one of `windows`; results stay on the device.
+
+        Raises:
+            DeviceError: If there is too little memory even for tiles.
+        """
+        return self._fitting(lambda: self._combine(window), window[0].clip, window[0].frame)
 
     @torch.inference_mode()
-    def predict(self, window: tuple[PreparedFrame, ...]) -> Prediction:
-        """Reconstruct the frame in the middle of one of `windows`; results stay on the device."""
+    def _combine(self, window: tuple[PreparedFrame, ...]) -> Prediction:
         with self._autocast():
-            return self.network.combine(tuple(frame.state for frame in window))
+            return (self._tiled or self.network).combine(tuple(frame.state for frame in window))
+
+    def _fitting(self, compute: Callable[[], T], in_use: "_FramesInUse", frame: LdrFrame) -> T:
+        """Compute; where memory runs out, go over to tiles or to smaller ones, and compute again."""
+        complete = True
+        while True:
+            try:
+                if not complete:
+                    in_use.make_again()
+                return compute()
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Here the error and what its frames held are gone.
+            complete = False
+            in_use.forget()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            height, width = frame.image.shape[-2:]
+            tiling = (self._tiled.tiling if self._tiled else Tiling(height=height, width=width)).finer()
+            self._tiled = TiledNetwork(self.network, tiling)
+            logger.warning(
+                "%s has too little memory for whole frames of %dx%d: from %.3f s on, they are computed in %d tiles",
+                *(self.device, width, height, float(frame.time), len(tiling)),
+            )
 
     def _autocast(self) -> torch.autocast:
         half = self.precision != torch.float32
         return torch.autocast(self.device.type, dtype=self.precision if half else None, enabled=half)
 
 
+class _FramesInUse:
+    """The frames of a clip that windows still hold, and the making of their states, in order of time.
+
+    Args:
+        prepare: Makes the state of a frame from it and the states of the frames before it.
+        nexps: Number of those.
+    """
+
+    def __init__(self, prepare: Callable[..., Any], *, nexps: int) -> None:
+        self._prepare = prepare
+        self._recent: deque[PreparedFrame] = deque(maxlen=nexps)
+        self._all: WeakSet[PreparedFrame] = WeakSet()
+
+    def add(self, frame: LdrFrame) -> PreparedFrame:
+        """Make the state of the next frame."""
+        state = self._prepare(frame, recent=tuple(other.state for other in self._recent))
+        prepared = PreparedFrame(frame, state, self)
+        self._recent.append(prepared)
+        self._all.add(prepared)
+        return prepared
+
+    def forget(self) -> None:
+        """Let go of all states."""
+        for frame in self._all:
+            frame.state = None
+
+    def make_again(self) -> None:
+        """Make all states anew."""
+        recent: deque[PreparedFrame] = deque(maxlen=self._recent.maxlen)
+        for frame in sorted(self._all, key=attrgetter("time")):
+            frame.state = self._prepare(frame.frame, recent=tuple(other.state for other in recent))
+            recent.append(frame)
+
+
 def in_file_range(radiance: Tensor) -> Tensor:
-    """Convert predicted radiance to that of files: float32 on the CPU, not negative."""
-    return radiance.float().clamp(min=0).cpu()
+    """Convert predicted radiance to that of files: float32, not negative."""
+    return radiance.float().clamp(min=0)
 
 
 def _encoded(codes: Tensor, number: int, *, layout: Layout) -> tuple[Tensor, int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -178,8 +178,7 @@ def table_curve(name: str, table: Tensor, *, clip_code: float = 1.0) -> Response
         ResponseError: If the table has another shape, contains NaN, falls, or has no light at `clip_code`.
     """
     columns = _checked(name, table)
-    to_light, to_code = (lambda codes: _look_up(columns, codes)), (lambda light: _find(columns, light))
-    curve = ResponseCurve(name, to_light, to_code, clip_code, table=columns)
+    curve = ResponseCurve(name, partial(_look_up, columns), partial(_find, columns), clip_code, table=columns)
     if not float(curve._clip_light(columns)) > 0:
         raise ResponseError(f"response {name} has no light at code {clip_code:g}: pass a higher --clip-code")
     return curve
@@ -237,4 +236,8 @@ def _find_in(row: Tensor, light: Tensor) -> Tensor:
 @cache
 def _raising(power: float) -> Conversion:
     """The same function each time, so that equal curves are equal."""
-    return lambda values: values.pow(power)
+    return partial(_power, exponent=power)  # a process can be sent it
+
+
+def _power(values: Tensor, *, exponent: float) -> Tensor:
+    return values.pow(exponent)

@@ -51,7 +51,7 @@ def test_no_last_line_of_progress_behind_an_error(capsys: pytest.CaptureFixture[
         raise ValueError("lost")
     with frame_progress(3, show=True):
         pass
-    with frame_progress(3, show=True, last_line=False) as advance:
+    with frame_progress(3, show=True, label="looking for exposures: frame") as advance:
         advance()
     assert capsys.readouterr().err == ""
 

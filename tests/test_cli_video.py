@@ -133,7 +133,7 @@ def test_an_interrupted_video_leaves_nothing(
     source = counting_clip(tmp_path / "a.mkv", count=400, size=(320, 240))
     (tmp_path / "out").mkdir()
     command = [sys.executable, "-m", "lanhdr_cli", "convert", source, "-o", tmp_path / "out" / "o.mp4"]
-    command += [*WEIGHTS_OPTIONS, "--weights", tiny_weights, "--preset", "ultrafast"]
+    command += [*WEIGHTS_OPTIONS, "--no-slips", "--no-deflicker", "--weights", tiny_weights, "--preset", "ultrafast"]
     running = subprocess.Popen(
         [str(word) for word in command],
         stdout=subprocess.PIPE,

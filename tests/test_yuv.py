@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from support.clips import Tags, expected_rgb, frame_of, random_planes, write_clip
 
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.hdr10_metadata import ContentLightMeter
+from lanhdr_cli.media.hdr10_metadata import ContentLightMeter, LightLevel
 from lanhdr_cli.media.video_reader import DecodedFrame, VideoReader
 from lanhdr_cli.media.yuv import FORMATS, brightest, coding_of, pad_to_format, to_frame, to_rgb
 from model.color import pq_encode
@@ -305,11 +305,13 @@ def test_light_levels_are_those_of_cta_861() -> None:
     # a code of 12 bits is 0.3 %
     assert meter.max_cll_nits == pytest.approx(1000, rel=0.003)
     assert meter.max_fall_nits == pytest.approx(225, rel=0.003)
-    assert meter.level().max_fall == round(meter.max_fall_nits)
+    level = LightLevel.of(max_cll_nits=meter.max_cll_nits, max_fall_nits=meter.max_fall_nits)
+    assert level.max_fall == round(meter.max_fall_nits)
 
 
 def test_a_black_video_has_levels_that_are_known() -> None:
     meter = ContentLightMeter()
     meter.add(to_frame(torch.zeros(3, 16, 16), "yuv420p10le"))
-    assert (meter.level().max_cll, meter.level().max_fall) == (1, 1)
+    level = LightLevel.of(max_cll_nits=meter.max_cll_nits, max_fall_nits=meter.max_fall_nits)
+    assert (level.max_cll, level.max_fall) == (1, 1)
     assert Fraction(meter.max_cll_nits).limit_denominator(1000) == 0

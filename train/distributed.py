@@ -71,6 +71,11 @@ def is_distributed() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
 
 
+def leads() -> bool:
+    """Return whether this process is the first of those that `torchrun` started, or alone."""
+    return not is_distributed() or os.environ["RANK"] == "0"
+
+
 def restart_count() -> int:
     """Return how often `torchrun` has replaced the processes of this run after a failure."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) if is_distributed() else 0

@@ -11,6 +11,7 @@ from cloup import option, option_group
 from lanhdr_cli.options import (
     COLORSPACES,
     DEVICE,
+    DEVICES,
     FILE,
     FRAMES,
     OVERWRITE,
@@ -29,7 +30,7 @@ from model.errors import OFF, LanHdrError
 if TYPE_CHECKING:
     from lanhdr_cli.camera import CameraOptions
     from lanhdr_cli.console import Remarks
-    from lanhdr_cli.conversion import ConvertJob
+    from lanhdr_cli.conversion import ConvertJob, Summary
     from lanhdr_cli.media.source import Reading
     from lanhdr_cli.media.video_writer import VideoOptions
     from model.pretrained import Size
@@ -85,6 +86,12 @@ headers say what clip they are of."""
     SIZE,
     option("--device", type=DEVICE, default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     option(
+        "--devices",
+        type=DEVICES,
+        default=(),
+        help="Share the work among a process per device: cuda:0,cuda:1. More machines: torchrun -m lanhdr_cli convert.",
+    ),
+    option(
         "--precision",
         type=click.Choice(["float32", "bf16"]),
         default="float32",
@@ -93,6 +100,7 @@ headers say what clip they are of."""
     ),
     THREADS,
     option("--progress/--no-progress", default=True, help="Report progress.  [default: progress]"),
+    option("--profile", is_flag=True, help="Print where the time went, and which stage waited for which."),
     option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
     option("-q", "--quiet", is_flag=True, help="Print errors only."),
     option("-v", "--verbose", is_flag=True, help="Print what is used."),
@@ -115,9 +123,11 @@ def convert(
     weights: Path | None,
     size: "Size | None",
     device: str,
+    devices: tuple[str, ...],
     precision: Literal["float32", "bf16"],
     threads: int | None,
     progress: bool,
+    profile: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -130,6 +140,8 @@ def convert(
     from lanhdr_cli.console import set_verbosity
     from lanhdr_cli.conversion import ConvertJob
 
+    if devices and device != "auto":
+        raise click.UsageError("--device and --devices both say what computes: pass one of them")
     remarks = set_verbosity(quiet=quiet, verbose=verbose)
     job = ConvertJob(
         source=source,
@@ -147,10 +159,12 @@ def convert(
         start_number=start_number,
         weights=weights,
         size=size,
-        device=device,
+        device=devices[0] if len(devices) == 1 else device,
+        devices=devices if len(devices) > 1 else (),
         precision=precision,
         threads=threads,
         show_progress=progress and not quiet,
+        profile=profile,
     )
     _convert(job, as_json=as_json, quiet=quiet, remarks=remarks)
     if reading.strict and remarks.messages:
@@ -161,6 +175,7 @@ def _convert(job: "ConvertJob", *, as_json: bool, quiet: bool, remarks: "Remarks
     """Run a conversion and print its outcome."""
     from lanhdr_cli.console import one_line
     from lanhdr_cli.conversion import run
+    from train.distributed import leads
 
     try:
         summary = run(job)
@@ -168,6 +183,15 @@ def _convert(job: "ConvertJob", *, as_json: bool, quiet: bool, remarks: "Remarks
         if as_json:
             click.echo(json.dumps({"error": one_line(str(error)), "warnings": remarks.messages}, indent=1))
         raise
+    if leads():
+        _tell(summary, remarks, as_json=as_json, quiet=quiet)
+
+
+def _tell(summary: "Summary", remarks: "Remarks", *, as_json: bool, quiet: bool) -> None:
+    from lanhdr_cli.console import one_line
+
+    if summary.profile:
+        click.echo(str(summary.profile), err=True)
     if as_json:
         click.echo(json.dumps(summary.record() | {"warnings": remarks.messages}, indent=1))
     elif not quiet:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Self
@@ -33,6 +32,10 @@ AV1_COLOR = ("color-primaries", "transfer-characteristics", "matrix-coefficients
 AV1_LIGHT = ("mastering-display", "content-light")
 NESTED = ("x265-params", "svtav1-params")
 RESERVED_PARAMETERS = {*X265_COLOR, *X265_LIGHT, *AV1_COLOR, "chroma-sample-position", *AV1_LIGHT, *NESTED}
+# The pictures that x265 makes depend on its frame threads, and on whether its pool has four threads: a result must
+# not depend on the cores of a machine.
+X265_FRAME_THREADS = 3
+X265_LEAST_POOL = 4
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NEEDS_NVIDIA = "it needs an NVIDIA GPU with an encoder and its driver: pass --codec {}"
 
@@ -217,8 +220,13 @@ def ffmpeg_options(options: EncoderOptions, grading: Grading) -> dict[str, str]:
             own["chromaloc"] = "2"
         if not grading.hlg:
             own["hdr10-opt"] = "1"
-    if options.threads:
-        own["lp" if encoder.library == "libsvtav1" else "pools"] = str(options.threads)
+        given = {key for key, _ in options.parameters}
+        if "frame-threads" not in given:
+            own["frame-threads"] = str(X265_FRAME_THREADS)
+        if "pools" not in given:
+            own["pools"] = str(max(X265_LEAST_POOL, options.threads or os.cpu_count() or 1))
+    if options.threads and encoder.library == "libsvtav1":
+        own["lp"] = str(options.threads)
     settings[encoder.parameters] = ":".join(f"{key}={value}" for key, value in (*options.parameters, *own.items()))
     return settings
 
@@ -233,6 +241,7 @@ class StreamPlan:
         info: Size of the pictures before padding, rate, unit of times and pixel aspect.
         primaries: Code of ITU-T H.273 table 2.
         transfer: Code of ITU-T H.273 table 3.
+        measured: Whether the light of the decoded pictures is measured; they are PQ then.
         threads: Of encoders that count them in this way, None for their own choice.
     """
 
@@ -242,6 +251,7 @@ class StreamPlan:
     info: VideoInfo
     primaries: int
     transfer: int
+    measured: bool = False
     threads: int | None = None
 
 
@@ -259,7 +269,6 @@ class VideoEncoder:
         self._path = path
         self._plan = plan
         self._measure = measure
-        self._last_pts: int | None = None
 
     def __enter__(self) -> Self:
         os.environ.setdefault("SVT_LOG", "1")  # errors only; SVT-AV1 prints a banner else
@@ -283,19 +292,13 @@ class VideoEncoder:
             with writing(self._path):
                 self._container.close()
 
-    def encode(self, frame: av.VideoFrame, time: Fraction) -> None:
-        """Add a frame in the plan's format and size, shown at `time` in seconds.
+    def encode(self, frame: av.VideoFrame, pts: int) -> None:
+        """Add a frame in the plan's format and size, shown at `pts` in the plan's unit of time.
 
         Raises:
-            MediaError: If it is not later than the frame before, or can't be stored.
+            MediaError: If it can't be stored.
         """
         base, rate = self._plan.info.time_base, self._plan.info.rate or FALLBACK_RATE
-        pts = round(time / base)
-        if self._last_pts is not None and pts <= self._last_pts:
-            raise MediaError(
-                f"the frame at {float(time):.6f} s is not later than the one before: repair the clip's times"
-            )
-        self._last_pts = pts
         frame.pts, frame.time_base = pts, base
         frame.duration = max(1, round(1 / rate / base))
         frame.color_primaries, frame.color_trc = self._plan.primaries, self._plan.transfer

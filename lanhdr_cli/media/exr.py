@@ -2,23 +2,23 @@
 
 import io
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
 
-import numpy as np
 import OpenEXR
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lanhdr_cli.media.background import Background
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.paths import FrameNames, complete_file, printable
+from lanhdr_cli.media.segments import Part
 from lanhdr_cli.media.timecode import TimeCode, advance, parse_timecode
 from model.color import ACES2065_1, ACESCG, REC709, REC2020, convert_primaries
+from model.device import OnHost, on_host
 from model.frames import HdrFrame
 
 HALF_MAX = 65504.0
@@ -65,7 +65,7 @@ class ClipRecord:
     source_id: str = ""
 
 
-class ExrWriter(Background[tuple[int, HdrFrame, float]]):
+class ExrWriter(Background[tuple[int, Fraction, float, OnHost]]):
     """Writes frames in the background; use it in a `with`.
 
     Leaving it waits for what is under way. On an error frames that have not begun are dropped; finished ones stay.
@@ -100,23 +100,42 @@ class ExrWriter(Background[tuple[int, HdrFrame, float]]):
         """Queue one frame; waits while too many are queued.
 
         Args:
-            frame: Rec.709 radiance, 1.0 = clip level of the shortest exposure.
+            frame: Radiance, 1.0 = clip level of the shortest exposure.
             index: Position in the clip, from 0.
             exposure: Exposure of the LDR frame at this position.
         """
         self._indices = (index if self._indices is None else self._indices[0], index)
-        self.put((index, frame, exposure))
+        pixels = on_host(lambda: self._pixels(frame), frame.radiance.device)
+        self.put((index, frame.time, exposure, pixels))
 
-    def _write(self, item: tuple[int, HdrFrame, float]) -> None:
-        index, frame, exposure = item
-        record, number = self._record, self._names.number(index)
-        header = frame_header(record, frame.time, index=index, number=number, exposure=exposure)
-        primaries, _ = COLORSPACES[record.colorspace]
-        converted = convert_primaries(frame.radiance, REC709, target=primaries)
-        whole = write_exr(self._names.path(index), converted, record.scale, header=header)
+    def finish(self) -> Part:
+        """Wait for what is under way, and return what has been made here."""
+        self.wait()
+        return Part(frames=self.written, nan_frames=self.nan_frames, indices=self._indices)
+
+    def take(self, parts: Sequence[Part]) -> None:
+        """Take over what all processes have made, in the order of the clip, its own part included."""
+        self.written = sum(part.frames for part in parts)
+        self.nan_frames = sum(part.nan_frames for part in parts)
+        made = [part.indices for part in parts if part.indices]
+        self._indices = (made[0][0], made[-1][1]) if made else None
+
+    def _pixels(self, frame: HdrFrame) -> tuple[Tensor, ...]:
+        """Convert a frame to what the file holds, on its device; return whether there was NaN as well."""
+        primaries, _ = COLORSPACES[self._record.colorspace]
+        radiance = convert_primaries(frame.radiance, frame.primaries, target=primaries)
+        return half_pixels(radiance, self._record.scale), radiance.isnan().any()
+
+    def _write(self, item: tuple[int, Fraction, float, OnHost]) -> None:
+        index, time, exposure, on_host = item
+        with self.times.busy("color"):
+            pixels, nan = on_host()
+        header = frame_header(self._record, time, index=index, number=self._names.number(index), exposure=exposure)
+        with self.times.busy("compress"):
+            _write_pixels(self._names.path(index), pixels, header)
         with self._counting:
             self.written += 1
-            self.nan_frames += not whole
+            self.nan_frames += bool(nan)
 
 
 def write_exr(path: Path, radiance: Tensor, scale: float, *, header: Mapping[str, object]) -> bool:
@@ -128,12 +147,16 @@ def write_exr(path: Path, radiance: Tensor, scale: float, *, header: Mapping[str
     Raises:
         MediaError: If it can't be written.
     """
+    _write_pixels(path, half_pixels(radiance, scale), header)
+    return not bool(radiance.isnan().any())
+
+
+def _write_pixels(path: Path, pixels: Tensor, header: Mapping[str, object]) -> None:
     content = io.BytesIO()  # OpenEXR takes no names that are not UTF-8
-    with OpenEXR.File(dict(header), {"RGB": half_pixels(radiance, scale)}) as file:
+    with OpenEXR.File(dict(header), {"RGB": pixels.numpy()}) as file:
         file.write(content)
     with complete_file(path) as unfinished:
         unfinished.write_bytes(content.getbuffer())
-    return not bool(radiance.isnan().any())
 
 
 def refuse_other_clips(paths: Iterable[Path], source_id: str) -> None:
@@ -157,15 +180,14 @@ def refuse_other_clips(paths: Iterable[Path], source_id: str) -> None:
             raise MediaError(f"{path} is {other}: choose another name for -o, or remove such files first")
 
 
-def half_pixels(radiance: Tensor, scale: float) -> NDArray[np.float16]:
+def half_pixels(radiance: Tensor, scale: float) -> Tensor:
     """Scale linear radiance, (3, H, W), clamp it to the range of half float, and lay it out as OpenEXR reads it.
 
     Returns:
-        (H, W, 3), contiguous: OpenEXR writes wrong pixels from anything else.
+        float16 on the same device, (H, W, 3), contiguous: OpenEXR writes wrong pixels from anything else.
     """
     scaled = (radiance.float() * scale).nan_to_num_(nan=0.0).clamp_(-HALF_MAX, HALF_MAX).permute(1, 2, 0)  # (H, W, 3)
-    half: NDArray[np.float16] = torch.empty(scaled.shape, dtype=torch.float16).copy_(scaled).numpy()
-    return half
+    return torch.empty(scaled.shape, dtype=torch.float16, device=scaled.device).copy_(scaled)
 
 
 def frame_header(record: ClipRecord, time: Fraction, *, index: int, number: int, exposure: float) -> dict[str, object]:

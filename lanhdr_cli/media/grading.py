@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lanhdr_cli.media.errors import MediaError
-from model.color import HLG_PEAK_NITS, PQ_PEAK_NITS, REC709, REC2020, convert_primaries, hlg_encode, pq_encode, roll_off
+from model.color import (
+    HLG_PEAK_NITS,
+    PQ_PEAK_NITS,
+    REC709,
+    REC2020,
+    Primaries,
+    convert_primaries,
+    hlg_encode,
+    pq_encode,
+    roll_off,
+)
 
 WHITE_NITS = 203.0  # diffuse white, ITU-R BT.2408-7 clause 2.2
 PEAK_NITS = 1000.0
@@ -38,17 +48,18 @@ class Grading:
         if self.peak_nits > top:
             raise MediaError(f"--peak-nits {self.peak_nits:g}: {name} ends at {top:g} cd/m2, pass {top:g} or less")
 
-    def signal(self, radiance: Tensor, *, scale: float) -> Tensor:
+    def signal(self, radiance: Tensor, *, scale: float, primaries: Primaries = REC709) -> Tensor:
         """Encode a picture for the display.
 
         Args:
-            radiance: Linear Rec.709, 1.0 = clip level of the shortest exposure, not negative, (3, H, W).
+            radiance: Linear, 1.0 = clip level of the shortest exposure, (3, H, W).
             scale: Factor on radiance that makes 1.0 diffuse white.
+            primaries: Of the radiance.
 
         Returns:
             PQ or HLG signal, BT.2020 primaries, 0..1, (3, H, W).
         """
         nits_per_unit = scale * self.white_nits
-        nits = convert_primaries(radiance * nits_per_unit, REC709, target=REC2020).clamp_(min=0)
+        nits = convert_primaries(radiance * nits_per_unit, primaries, target=REC2020).clamp_(min=0)
         nits = roll_off(nits, source_peak_nits=nits_per_unit, peak_nits=self.peak_nits)
         return hlg_encode(nits) if self.hlg else pq_encode(nits)

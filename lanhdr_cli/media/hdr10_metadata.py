@@ -56,6 +56,12 @@ class LightLevel:
     max_cll: int
     max_fall: int
 
+    @classmethod
+    def of(cls, *, max_cll_nits: float, max_fall_nits: float) -> "LightLevel":
+        """Round measured levels; at least 1, because 0 would mean unknown."""
+        cll, fall = (min(max(1, round(nits)), HIGHEST_FIELD) for nits in (max_cll_nits, max_fall_nits))
+        return cls(max_cll=cll, max_fall=fall)
+
     def packed(self) -> bytes:
         """Rec. ITU-T H.265 clause D.2.35."""
         return struct.pack(">2H", self.max_cll, self.max_fall)
@@ -84,11 +90,6 @@ class ContentLightMeter:
         self.max_cll_nits = max(self.max_cll_nits, pq_decode(signal.max().double()).item())
         counts = torch.bincount((signal * (LEVELS - 1) + 0.5).int().flatten(), minlength=LEVELS)
         self.max_fall_nits = max(self.max_fall_nits, (counts.double() @ self._nits).item() / signal.numel())
-
-    def level(self) -> LightLevel:
-        """Round the measured levels; at least 1, because 0 would mean unknown."""
-        cll, fall = (min(max(1, round(nits)), HIGHEST_FIELD) for nits in (self.max_cll_nits, self.max_fall_nits))
-        return LightLevel(max_cll=cll, max_fall=fall)
 
 
 def hevc_length_size(configuration: bytes) -> int:

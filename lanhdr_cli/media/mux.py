@@ -1,7 +1,7 @@
 """Multiplexing of encoded pictures with light levels, sound and tags into the container that was asked for."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -23,6 +22,7 @@ from lanhdr_cli.media.hdr10_metadata import (
     with_hevc_metadata,
 )
 from lanhdr_cli.media.paths import ffmpeg_name
+from lanhdr_cli.media.segments import Segment, joined_packets
 from lanhdr_cli.media.sound import ClipSound
 from lanhdr_cli.media.video_reader import FALLBACK_RATE, video_stream
 
@@ -54,7 +54,7 @@ class MuxPlan:
 
 
 def mux_video(
-    pictures: Path,
+    segments: Sequence[Segment],
     target: Path,
     *,
     container: str,
@@ -65,7 +65,7 @@ def mux_video(
     """Copy encoded pictures into a new file, together with all that belongs to them.
 
     Args:
-        pictures: A file that `VideoEncoder` made; boxes are added to it.
+        segments: Of the pictures, in order, at least one; boxes are added to the first.
         container: FFmpeg's name of its format.
         sound: Sound and tags of the clip, None if it is no video.
         metadata: HDR10 metadata, None if there is none.
@@ -74,9 +74,9 @@ def mux_video(
         MediaError: If something can't be read or written.
     """
     if metadata:
-        add_light_boxes(pictures, metadata)
+        add_light_boxes(segments[0].path, metadata)
     with writing(target), ExitStack() as stack:
-        encoded = stack.enter_context(av.open(ffmpeg_name(pictures)))
+        encoded = stack.enter_context(av.open(ffmpeg_name(segments[0].path)))
         options = CONTAINER_OPTIONS[container]
         output = stack.enter_context(av.open(ffmpeg_name(target), "w", format=container, options=options))
         # Opaque: light and color of the stream are copied as well, and no encoder is looked for.
@@ -84,7 +84,7 @@ def mux_video(
         video.codec_context.framerate = plan.rate or FALLBACK_RATE  # time codes count with it
         if container != "matroska":  # the tag of the source's container is not carried over: hvc1, ap4h
             video.codec_tag = encoded.streams.video[0].codec_context.codec_tag
-        streams: list[Iterator[Packet[Any]]] = [_picture_packets(encoded, video, metadata)]
+        streams: list[Iterator[Packet[Any]]] = [_picture_packets(segments, video, metadata, begin=plan.begin)]
         if sound:
             source = sound.file
             tags = {key: value for key, value in source.metadata.items() if key.lower() not in DROPPED_TAGS}
@@ -115,14 +115,12 @@ def _time_s(packet: "Packet[Any]") -> float:
 
 
 def _picture_packets(
-    encoded: InputContainer, output: VideoStream, metadata: StaticMetadata | None
+    segments: Sequence[Segment], output: VideoStream, metadata: StaticMetadata | None, *, begin: Fraction
 ) -> "Iterator[Packet[VideoStream]]":
     """Read encoded pictures; HEVC and AV1 carry metadata in their key frames too, others leave it to the container."""
-    stream = encoded.streams.video[0]
-    codec = stream.codec_context.codec.canonical_name
-    for packet in encoded.demux(stream):
-        if packet.size == 0:
-            continue
+    for packet in joined_packets(segments, begin=begin):
+        stream = packet.stream
+        codec = stream.codec_context.codec.canonical_name
         if metadata and packet.is_keyframe and codec in ("hevc", "av1"):
             if codec == "hevc":
                 length_size = hevc_length_size(stream.codec_context.extradata or b"")

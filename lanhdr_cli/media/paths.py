@@ -3,8 +3,11 @@
 import hashlib
 import os
 import re
+import secrets
 import shlex
+import socket
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from pathlib import Path, PurePath
 from unicodedata import category
 
 from lanhdr_cli.media.errors import MediaError
-from model.files import atomic_write
+from model.files import atomic_write, hidden_name
 
 EXR_SUFFIX = ".exr"
 PNG_SUFFIX = ".png"
@@ -22,6 +25,7 @@ RAW_SUFFIXES = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2"
 PICTURE_SUFFIXES = TIFF_SUFFIXES | RAW_SUFFIXES | {".png", ".jpg", ".jpeg", ".exr", ".bmp"}
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of video that is written, as FFmpeg says them
 DEFAULT_DIGITS = 4
+SEEN_S = 10  # after which a new file is seen on all machines of a network file system
 SAMPLE = 1 << 20  # bytes that tell a file from others
 PLACEHOLDER = re.compile(r"%0?(?P<width>\d*)d|(?P<hashes>#+)")
 _NUMBERED = re.compile(
@@ -251,6 +255,30 @@ def prepare_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise MediaError(f"can't write to folder {folder} ({error.strerror}): choose another place") from error
+
+
+@contextmanager
+def landmark(folder: Path) -> Iterator[Path]:
+    """Make a file by which other processes find out whether they see the same folder; it goes away at the end."""
+    mark = hidden_name(folder / f"landmark.{secrets.token_hex(4)}")
+    try:
+        mark.touch()
+        yield mark
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def check_landmark(mark: Path) -> None:
+    """Refuse a folder that is not the one in which another process has made a landmark.
+
+    Raises:
+        MediaError: If it is not seen there.
+    """
+    until = time.monotonic() + SEEN_S
+    while not mark.exists():
+        if time.monotonic() > until:
+            raise MediaError(f"folder {mark.parent} is another one on {socket.gethostname()}: name one that all share")
+        time.sleep(0.2)
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Writers of HDR video and SDR previews: encoded beside other work, complete or absent."""
 
 import logging
+import shutil
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -10,18 +12,19 @@ from typing import Self
 
 from torch import Tensor
 
-from lanhdr_cli.media.background import Background
-from lanhdr_cli.media.encoder import Encoder, EncoderOptions, Measure, StreamPlan, VideoEncoder, ffmpeg_options
+from lanhdr_cli.media.background import Background, StageTimes
+from lanhdr_cli.media.encoder import Encoder, EncoderOptions, StreamPlan, ffmpeg_options, writing
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
-from lanhdr_cli.media.hdr10_metadata import ContentLightMeter, MasteringDisplay, StaticMetadata
+from lanhdr_cli.media.hdr10_metadata import MasteringDisplay, StaticMetadata
 from lanhdr_cli.media.mux import MuxPlan, mux_video
 from lanhdr_cli.media.paths import CONTAINERS, complete_file
+from lanhdr_cli.media.segments import Part, Segment, SegmentEncoder, SegmentPlan, light_level
 from lanhdr_cli.media.sound import ClipSound
 from lanhdr_cli.media.timecode import advance, parse_timecode
 from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
-from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSFER, to_frame
-from model.files import hidden_name
+from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSFER, as_frame, coded_planes
+from model.device import on_host
 from model.frames import HdrFrame
 
 QUEUE_DEPTH = 2  # frames that are being encoded or wait for it
@@ -50,33 +53,44 @@ class ClipOrigin:
 class VideoFile:
     """A video of encoded pictures, made in the background; use it in a `with`.
 
-    Leaving it waits for the encoder, adds sound and tags, and gives the file its name. On an error nothing stays.
+    Pictures are encoded to segments in a hidden folder beside the file. Leaving waits for the encoder, joins the
+    segments, adds sound and tags, and gives the file its name. On an error nothing stays.
 
     Args:
-        measure: Called with every frame as a player will decode it.
+        segments: What is made of it here, None for all of it.
 
     Raises:
         MediaError: On entering, if the encoder does not start; later, if the file can't be made.
     """
 
-    def __init__(self, path: Path, plan: StreamPlan, *, origin: ClipOrigin, measure: Measure | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        plan: StreamPlan,
+        *,
+        origin: ClipOrigin,
+        segments: SegmentPlan | None = None,
+    ) -> None:
         self._path = path
         self._container = CONTAINERS[path.suffix.lower()]
         self._plan = plan
+        self.pixel_format = plan.pixel_format
         self._origin = origin
-        self._measure = measure
+        self._parts = segments or SegmentPlan.beside(path)
         self._begin: tuple[int, Fraction] | None = None
-        self._last = Fraction(0)
+        self.segments: tuple[Segment, ...] = ()
 
     def __enter__(self) -> Self:
         with ExitStack() as outer, ExitStack() as inner:
             self._sound: ClipSound | None = None
-            if self._origin.path:
+            if self._origin.path and self._parts.joins:
                 sound = ClipSound(self._origin.path, container=self._container, kept=self._origin.sound)
                 self._sound = outer.enter_context(sound)
-            self._hidden = hidden_name(self._path, purpose=".pictures")
-            outer.callback(self._hidden.unlink, missing_ok=True)
-            self._encoder = inner.enter_context(VideoEncoder(self._hidden, self._plan, measure=self._measure))
+            self._kept = outer.enter_context(ExitStack())  # empty once the segments are somebody else's
+            self._kept.callback(shutil.rmtree, self._parts.folder, ignore_errors=True)
+            with writing(self._path):
+                self._parts.folder.mkdir(exist_ok=True)
+            self._encoder = inner.enter_context(SegmentEncoder(self._plan, self._parts))
             self._work = inner.enter_context(Background(self._encode, depth=QUEUE_DEPTH, name="video"))
             self._inner, self._outer = inner.pop_all(), outer.pop_all()
         return self
@@ -86,46 +100,59 @@ class VideoFile:
     ) -> None:
         with self._outer:
             self._inner.__exit__(kind, error, trace)
-            if error is None and self._begin is not None:
-                self._finish(*self._begin)
+            if error is None:
+                self.segments = self.segments or tuple(self._encoder.segments)
+                if not self._parts.joins:
+                    self._kept.pop_all()
+                elif self.segments and self._begin is not None:
+                    self._finish(*self._begin)
 
-    def put(self, picture: Tensor, *, index: int, time: Fraction) -> None:
+    def encoded(self) -> tuple[Segment, ...]:
+        """Wait for the encoder, and return the segments made here; no picture may follow."""
+        self._inner.close()
+        self.segments = tuple(self._encoder.segments)
+        return self.segments
+
+    def put(self, planes: Callable[[], Sequence[Tensor]], *, index: int, time: Fraction) -> None:
         """Hand over a picture; waits while too many are under way.
 
         Args:
-            picture: Encoded R, G, B, 0..1, (3, H, W); radiance for HDR video.
+            planes: Makes its `coded_planes` on the CPU; called in the background, in order.
             index: Position in the clip, from 0.
             time: Presentation time in seconds.
         """
         if self._begin is None:  # a range that begins later begins anew at 0
             self._begin = (index, time if index else self._origin.info.start)
-        self._last = time - self._begin[1]
-        self._work.put((picture, self._last))
+        self._work.put((planes, time))
 
-    def _encode(self, item: tuple[Tensor, Fraction]) -> None:
-        picture, time = item
-        self._encoder.encode(to_frame(self._signal(picture), self._plan.pixel_format), time)
+    def _encode(self, item: tuple[Callable[[], Sequence[Tensor]], Fraction]) -> None:
+        planes, time = item
+        with self._work.times.busy("color"):
+            frame = as_frame(planes(), self.pixel_format)
+        with self._work.times.busy("encode"):
+            self._encoder.encode(frame, time)
 
-    def _signal(self, picture: Tensor) -> Tensor:
-        """Encode a picture for the display; runs in the background."""
-        return picture
+    @property
+    def times(self) -> StageTimes:
+        """Times of the work in the background."""
+        return self._work.times
 
     def _metadata(self) -> StaticMetadata | None:
         """Describe the light of all frames, None if there is nothing to describe."""
         return None
 
     def _finish(self, index: int, begin: Fraction) -> None:
-        origin, rate = self._origin, self._origin.info.rate
+        origin, rate, base = self._origin, self._origin.info.rate, self._plan.info.time_base
         label = parse_timecode(origin.info.timecode) if origin.info.timecode else None
         plan = MuxPlan(
-            begin=begin,
-            end=begin + self._last + 1 / (rate or FALLBACK_RATE) if origin.cut else None,
+            begin=round(begin / base) * base,
+            end=self.segments[-1].last + 1 / (rate or FALLBACK_RATE) if origin.cut else None,
             timecode=str(advance(label, index, rate=rate)) if label and rate else None,
             rate=rate,
         )
         with complete_file(self._path) as unfinished:
             mux_video(
-                self._hidden,
+                self.segments,
                 unfinished,
                 container=self._container,
                 plan=plan,
@@ -148,12 +175,21 @@ class VideoWriter(VideoFile):
 
     Args:
         scale: Factor on radiance that makes 1.0 diffuse white.
+        segments: What is made of it here, None for all of it.
 
     Raises:
         MediaError: If pictures are too narrow for the encoder.
     """
 
-    def __init__(self, path: Path, options: VideoOptions, *, scale: float, origin: ClipOrigin) -> None:
+    def __init__(
+        self,
+        path: Path,
+        options: VideoOptions,
+        *,
+        scale: float,
+        origin: ClipOrigin,
+        segments: SegmentPlan | None = None,
+    ) -> None:
         encoding, info = options.encoding, origin.info
         encoder, pixel_format = encoding.encoder, encoding.pixel_format
         coded_size = FORMATS[pixel_format].padded_size(info.width, info.height)
@@ -172,14 +208,14 @@ class VideoWriter(VideoFile):
             info=info,
             primaries=BT2020,
             transfer=HLG_TRANSFER if options.grading.hlg else PQ_TRANSFER,
+            measured=not options.grading.hlg,
             threads=encoding.threads,
         )
         self.written = 0
         self.nan_frames = 0
         self._grading = options.grading
         self._scale = scale
-        self._meter = ContentLightMeter()
-        super().__init__(path, plan, origin=origin, measure=None if options.grading.hlg else self._meter.add)
+        super().__init__(path, plan, origin=origin, segments=segments)
 
     @property
     def outcome(self) -> str:
@@ -198,21 +234,42 @@ class VideoWriter(VideoFile):
         """Queue one frame; waits while too many are queued.
 
         Args:
-            frame: Rec.709 radiance, 1.0 = clip level of the shortest exposure.
+            frame: Radiance, 1.0 = clip level of the shortest exposure.
             index: Position in the clip, from 0.
             exposure: Not used; video says nothing of single frames.
         """
-        self.put(frame.radiance, index=index, time=frame.time)
+        codes = on_host(lambda: self._codes(frame), frame.radiance.device)
+        self.put(lambda: self._counted(codes()), index=index, time=frame.time)
         self.written += 1
 
-    def _signal(self, picture: Tensor) -> Tensor:
-        self.nan_frames += bool(picture.isnan().any())
-        return self._grading.signal(picture.nan_to_num(nan=0.0), scale=self._scale)
+    def finish(self) -> Part:
+        """Wait for what is under way, and return what has been made here; no frame may follow."""
+        segments = self.encoded()
+        return Part(frames=self.written, nan_frames=self.nan_frames, segments=segments)
+
+    def take(self, parts: Sequence[Part]) -> None:
+        """Take over what all processes have made, in the order of the clip, its own part included."""
+        self.written = sum(part.frames for part in parts)
+        self.nan_frames = sum(part.nan_frames for part in parts)
+        self.segments = tuple(segment for part in parts for segment in part.segments)
+
+    def _codes(self, frame: HdrFrame) -> tuple[Tensor, ...]:
+        """Grade and code a frame, on its device; return whether there was NaN as well."""
+        radiance = frame.radiance.nan_to_num(nan=0.0)
+        signal = self._grading.signal(radiance, scale=self._scale, primaries=frame.primaries)
+        return *coded_planes(signal, self.pixel_format), frame.radiance.isnan().any()
+
+    def _counted(self, codes: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        *planes, nan = codes
+        self.nan_frames += bool(nan)
+        return tuple(planes)
 
     def _metadata(self) -> StaticMetadata | None:
         if self._grading.hlg:
             return None
-        return StaticMetadata(display=MasteringDisplay(peak_nits=self._grading.peak_nits), light=self._meter.level())
+        return StaticMetadata(
+            display=MasteringDisplay(peak_nits=self._grading.peak_nits), light=light_level(self.segments)
+        )
 
 
 def sdr_video(path: Path, *, width: int, height: int, origin: ClipOrigin, threads: int | None = None) -> VideoFile:

@@ -1,5 +1,6 @@
 """Conversion between code values of Y'CbCr or RGB video frames and encoded R, G, B between 0 and 1."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -205,12 +206,15 @@ def pad_to_format(signal: Tensor, form: PlaneFormat) -> Tensor:
     return F.pad(signal[None], (0, padded_width - width, 0, padded_height - height), mode="replicate")[0]
 
 
-def to_frame(signal: Tensor, name: str) -> VideoFrame:
-    """Make a frame of encoded R'G'B'; the planes are handed over without a copy.
+def coded_planes(signal: Tensor, name: str) -> tuple[Tensor, ...]:
+    """Code encoded R'G'B' as the planes of a format, on the device of the signal.
 
     Args:
         signal: 0..1, (3, H, W); the last row and column are repeated where the format needs even sizes.
         name: A key of `FORMATS`.
+
+    Returns:
+        Codes, uint8, or int16 whose bits are those of uint16, (H, W) each; chroma as the format has it.
     """
     form = FORMATS[name]
     signal = pad_to_format(signal, form)
@@ -222,10 +226,21 @@ def to_frame(signal: Tensor, name: str) -> VideoFrame:
         planes = _ycbcr_planes(signal, form)
     if form.packed:
         planes = [planes[0] << 6, torch.stack(planes[1:], dim=-1).flatten(1) << 6]  # (H/2, W)
-    codes = [plane.to(torch.uint8) if form.bits == 8 else plane.view(torch.uint16) for plane in planes]
+    return tuple(plane.to(torch.uint8) if form.bits == 8 else plane for plane in planes)
+
+
+def as_frame(planes: Sequence[Tensor], name: str) -> VideoFrame:
+    """Make a frame of what `coded_planes` returns, on the CPU; the planes are handed over without a copy."""
+    form = FORMATS[name]
+    codes = (plane if form.bits == 8 else plane.view(torch.uint16) for plane in planes)
     frame = VideoFrame.from_dlpack(tuple(codes), format=name)
     frame.colorspace, frame.color_range = form.matrix, form.range
     return frame
+
+
+def to_frame(signal: Tensor, name: str) -> VideoFrame:
+    """Make a frame of encoded R'G'B', 0..1, (3, H, W), on the CPU."""
+    return as_frame(coded_planes(signal, name), name)
 
 
 def _ycbcr_planes(signal: Tensor, form: PlaneFormat) -> list[Tensor]:

@@ -1,0 +1,959 @@
+/* Fused passes of the search, the physical merge and the correction, for CPUs; kernels.py calls them.
+
+   Each computes the rows `begin` to `end - 1` of its result, so that threads share a picture by its rows. Pictures
+   are planes of float32, one after the other, row by row; full size is H x W, half size h x w with h = ceil(H / 2)
+   and w = ceil(W / 2). What is computed, and why, stands beside the same in torch: motion.py, physical_merge.py,
+   correction.py. NaN in a picture makes NaN around it and reads nothing beyond its borders. */
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(_MSC_VER)
+#define EXPORT __declspec(dllexport)
+#define INLINE static __forceinline
+#else
+#define EXPORT __attribute__((visibility("default")))
+#define INLINE static inline __attribute__((always_inline))
+#endif
+/* One build serves all processors of its kind: the loader takes the widest variant that runs. */
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
+#define KERNEL EXPORT __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#else
+#define KERNEL EXPORT
+#endif
+
+/* No iteration of the next loop writes what another one reads, whatever the pointers may look like. */
+#if defined(__clang__)
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define INDEPENDENT _Pragma("GCC ivdep")
+#elif defined(_MSC_VER)
+#define INDEPENDENT __pragma(loop(ivdep))
+#else
+#define INDEPENDENT
+#endif
+
+#define MU 5000.0f
+#define LOG_MU 8.517393171f /* log(1 + MU) */
+
+/* setuptools builds this as if it were a module of Python; it is loaded as a library, and never imported. */
+EXPORT void *PyInit__kernels(void) { return NULL; }
+
+/* ------------------------------------------------------------------ numbers */
+
+INLINE float least(float a, float b) { return a < b ? a : b; }
+INLINE float most(float a, float b) { return a > b ? a : b; }
+INLINE float clamp(float v, float low, float high) { return least(most(v, low), high); }
+INLINE int between(int v, int low, int high) { return v < low ? low : v > high ? high : v; }
+
+/* The natural logarithm of a positive number; the polynomial is that of Cephes (Moshier 1989). */
+INLINE float natural_log(float v) {
+  int32_t bits, mantissa;
+  memcpy(&bits, &v, 4);
+  int32_t exponent = (bits - 0x3f3504f3) >> 23; /* so that the rest lies in sqrt(1/2) .. sqrt(2) */
+  mantissa = bits - exponent * (1 << 23);
+  memcpy(&v, &mantissa, 4);
+  float f = v - 1, e = (float)exponent;
+  float y = 7.0376836292e-2f;
+  y = y * f - 1.1514610310e-1f;
+  y = y * f + 1.1676998740e-1f;
+  y = y * f - 1.2420140846e-1f;
+  y = y * f + 1.4249322787e-1f;
+  y = y * f - 1.6668057665e-1f;
+  y = y * f + 2.0000714765e-1f;
+  y = y * f - 2.4999993993e-1f;
+  y = y * f + 3.3333331174e-1f;
+  y = y * f * f * f - 2.12194440e-4f * e - 0.5f * f * f;
+  return f + y + 0.693359375f * e;
+}
+
+/* The natural exponential, likewise. */
+INLINE float exponential(float v) {
+  v = clamp(v, -87.0f, 88.0f);
+  float turns = v * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: no place is left for a fraction */
+  float whole = turns - 12582912.0f;
+  int32_t n = (int32_t)whole;
+  float r = v - whole * 0.693359375f + whole * 2.12194440e-4f;
+  float y = 1.9875691500e-4f;
+  y = y * r + 1.3981999507e-3f;
+  y = y * r + 8.3334519073e-3f;
+  y = y * r + 4.1665795894e-2f;
+  y = y * r + 1.6666665459e-1f;
+  y = y * r + 5.0000001201e-1f;
+  y = y * r * r + r + 1;
+  int32_t bits = (n + 127) * (1 << 23);
+  float power;
+  memcpy(&power, &bits, 4);
+  return y * power;
+}
+
+INLINE float mu_law(float radiance) { return natural_log(1 + MU * radiance) * (1 / LOG_MU); }
+INLINE float mu_law_inverse(float compressed) { return (exponential(compressed * LOG_MU) - 1) * (1 / MU); }
+INLINE float mu_law_slope(float radiance) { return MU / (1 + MU * radiance) * (1 / LOG_MU); }
+
+/* --------------------------------------------------------------------- rows */
+
+/* A row of a picture W wide as 2w values; the last one is repeated in `copy` where W is odd. */
+INLINE const float *even_row(const float *plane, int y, int W, int w, float *copy) {
+  const float *row = plane + (size_t)y * W;
+  if (W == 2 * w) return row;
+  memcpy(copy, row, W * sizeof(float));
+  copy[W] = row[W - 1];
+  return copy;
+}
+
+/* The means of 2 x 2 pixels of two rows. */
+INLINE void halve_rows(const float *upper, const float *lower, int w, float *half) {
+  INDEPENDENT
+  for (int j = 0; j < w; j++)
+    half[j] = ((upper[2 * j] + lower[2 * j]) + (upper[2 * j + 1] + lower[2 * j + 1])) * 0.25f;
+}
+
+/* Row y of a picture of full size by bilinear interpolation of one of half size; `between_rows` takes w + 2 values. */
+INLINE void double_row(const float *half, int h, int w, int y, float *between_rows, float *full) {
+  int near = y / 2, far = between(y % 2 ? near + 1 : near - 1, 0, h - 1);
+  const float *a = half + (size_t)near * w, *b = half + (size_t)far * w;
+  float *mixed = between_rows + 1;
+  INDEPENDENT
+  for (int j = 0; j < w; j++) mixed[j] = 0.75f * a[j] + 0.25f * b[j];
+  mixed[-1] = mixed[0];
+  mixed[w] = mixed[w - 1];
+  INDEPENDENT
+  for (int j = 0; j < w; j++) {
+    full[2 * j] = 0.75f * mixed[j] + 0.25f * mixed[j - 1];
+    full[2 * j + 1] = 0.75f * mixed[j] + 0.25f * mixed[j + 1];
+  }
+}
+
+/* Sums of `side` neighbors in a row whose ends are padded with zeros: `padded` holds w + side - 1 values. */
+INLINE void sum_of(const float *padded, int w, int side, float *sums) {
+  INDEPENDENT
+  for (int j = 0; j < w; j++) {
+    float total = padded[j];
+    for (int step = 1; step < side; step++) total += padded[j + step];
+    sums[j] = total;
+  }
+}
+
+INLINE void sum_across(const float *padded, int w, int side, float *sums) {
+  switch (side) { /* with a constant the inner loop is unrolled and the outer one done many at a time */
+  case 3: sum_of(padded, w, 3, sums); break;
+  case 5: sum_of(padded, w, 5, sums); break;
+  case 7: sum_of(padded, w, 7, sums); break;
+  case 9: sum_of(padded, w, 9, sums); break;
+  default: sum_of(padded, w, side, sums);
+  }
+}
+
+/* Sums of `side` rows that lie one below the other. */
+INLINE void add_rows(const float *rows, int w, int side, float *sums) {
+  INDEPENDENT
+  for (int j = 0; j < w; j++) {
+    float total = rows[j];
+    for (int step = 1; step < side; step++) total += rows[(size_t)step * w + j];
+    sums[j] = total;
+  }
+}
+
+INLINE void sum_down(const float *rows, int w, int side, float *sums) {
+  switch (side) {
+  case 3: add_rows(rows, w, 3, sums); break;
+  case 5: add_rows(rows, w, 5, sums); break;
+  case 7: add_rows(rows, w, 7, sums); break;
+  case 9: add_rows(rows, w, 9, sums); break;
+  default: add_rows(rows, w, side, sums);
+  }
+}
+
+INLINE int covered(int place, int length, int radius) {
+  return between(place + radius, 0, length - 1) - between(place - radius, 0, length - 1) + 1;
+}
+
+/* Inverse numbers of pixels in view of a square around each place of row y. */
+INLINE void inverse_counts(int y, int h, int w, int radius, float *inverse) {
+  float rows = (float)covered(y, h, radius);
+  INDEPENDENT
+  for (int j = 0; j < w; j++) inverse[j] = 1 / (rows * (float)covered(j, w, radius));
+}
+
+/* Mean over a square around each pixel of row y; beyond the border nothing counts. */
+INLINE void box_row(const float *plane, int y, int h, int w, int side, float *padded, float *means) {
+  int radius = side / 2;
+  int first = between(y - radius, 0, h - 1), last = between(y + radius, 0, h - 1);
+  float rows = (float)(last - first + 1);
+  for (int j = 0; j < radius; j++) padded[j] = padded[radius + w + j] = 0;
+  sum_down(plane + (size_t)first * w, w, last - first + 1, padded + radius);
+  sum_across(padded, w, side, means);
+  float inside = 1 / (rows * (float)side);
+  INDEPENDENT
+  for (int j = 0; j < w; j++) means[j] *= inside;
+  for (int j = 0; j < w && j < radius; j++) means[j] *= (float)side / (float)covered(j, w, radius);
+  for (int j = radius > w - radius ? radius : w - radius; j < w; j++) means[j] *= (float)side / (float)covered(j, w, radius);
+}
+
+KERNEL void box(const float *planes, int count, int h, int w, int side, float *out, int begin, int end) {
+  float *padded = malloc((w + side) * sizeof(float));
+  for (int p = 0; p < count; p++) {
+    const float *plane = planes + (size_t)p * h * w;
+    for (int y = begin; y < end; y++)
+      box_row(plane, y, h, w, side, padded, out + ((size_t)p * h + y) * w);
+  }
+  free(padded);
+}
+
+/* ------------------------------------------------------------------- motion */
+
+typedef struct {
+  int x0, x1, y0, y1;
+  float right, down;
+} Spot;
+
+INLINE Spot spot_at(float x, float y, int H, int W) {
+  x = clamp(x, 0, (float)(W - 1));
+  y = clamp(y, 0, (float)(H - 1));
+  Spot s;
+  s.x0 = between((int)x, 0, W - 1);
+  s.y0 = between((int)y, 0, H - 1);
+  s.x1 = s.x0 + (s.x0 < W - 1);
+  s.y1 = s.y0 + (s.y0 < H - 1);
+  s.right = x - (float)s.x0;
+  s.down = y - (float)s.y0;
+  return s;
+}
+
+INLINE float sample(const float *plane, Spot s, int W) {
+  float a = plane[s.y0 * W + s.x0], b = plane[s.y1 * W + s.x0];
+  a += s.right * (plane[s.y0 * W + s.x1] - a);
+  b += s.right * (plane[s.y1 * W + s.x1] - b);
+  return a + s.down * (b - a);
+}
+
+/* Fetch `batch` planes at x + flow; rows of the result lie w + 2 margin apart, their ends repeated in the margins. */
+KERNEL void warp_planes(const float *planes, const float *flow, int batch, int h, int w, int margin, float *out,
+                        int begin, int end) {
+  int stride = w + 2 * margin;
+  for (int p = 0; p < batch; p++) {
+    const float *plane = planes + (size_t)p * h * w;
+    for (int y = begin; y < end; y++) {
+      const float *fx = flow + ((size_t)(2 * p) * h + y) * w, *fy = flow + ((size_t)(2 * p + 1) * h + y) * w;
+      float *row = out + ((size_t)p * h + y) * stride + margin;
+      INDEPENDENT
+      for (int x = 0; x < w; x++) row[x] = sample(plane, spot_at(fx[x] + (float)x, fy[x] + (float)y, h, w), w);
+      for (int m = 1; m <= margin; m++) {
+        row[-m] = row[0];
+        row[w - 1 + m] = row[w - 1];
+      }
+    }
+  }
+}
+
+/* Add to a flow the whole step, of at most `radius`, whose square of pixels differs least from the reference's. */
+KERNEL void compare_blocks(const float *reference, const float *warped, const float *certainty, const float *flow,
+                           int batch, int h, int w, int radius, int block, float step_cost, float *out, int begin,
+                           int end) {
+  int stride = w + 2 * radius, reach = block / 2;
+  float *padded = malloc((size_t)(w + block + 5 * w) * sizeof(float));
+  float *sums = padded + w + block, *lowest = sums + w, *right = lowest + w, *down = right + w, *inverse = down + w;
+  float *total = padded + reach;
+  for (int p = 0; p < batch; p++) {
+    size_t plane = (size_t)p * h * w;
+    const float *moved = warped + (size_t)p * h * stride;
+    for (int y = begin; y < end; y++) {
+      int first = between(y - reach, 0, h - 1), last = between(y + reach, 0, h - 1);
+      inverse_counts(y, h, w, reach, inverse);
+      INDEPENDENT
+      for (int x = 0; x < w; x++) lowest[x] = INFINITY, right[x] = 0, down[x] = 0;
+      for (int dy = -radius; dy <= radius; dy++) {
+        for (int dx = -radius; dx <= radius; dx++) {
+          for (int x = 0; x < reach; x++) padded[x] = padded[reach + w + x] = 0;
+          for (int r = first; r <= last; r++) {
+            const float *a = reference + plane + (size_t)r * w, *sure = certainty + plane + (size_t)r * w;
+            const float *b = moved + (size_t)between(r + dy, 0, h - 1) * stride + radius + dx;
+            if (r == first) {
+              INDEPENDENT
+              for (int x = 0; x < w; x++) total[x] = fabsf(a[x] - b[x]) * sure[x];
+            } else {
+              INDEPENDENT
+              for (int x = 0; x < w; x++) total[x] += fabsf(a[x] - b[x]) * sure[x];
+            }
+          }
+          sum_across(padded, w, block, sums);
+          float extra = step_cost * (float)(abs(dx) + abs(dy)), fx = (float)dx, fy = (float)dy;
+          INDEPENDENT
+          for (int x = 0; x < w; x++) {
+            float cost = sums[x] * inverse[x] + extra;
+            int better = cost < lowest[x];
+            lowest[x] = better ? cost : lowest[x];
+            right[x] = better ? fx : right[x];
+            down[x] = better ? fy : down[x];
+          }
+        }
+      }
+      size_t place = 2 * plane + (size_t)y * w, next = place + (size_t)h * w;
+      INDEPENDENT
+      for (int x = 0; x < w; x++) {
+        out[place + x] = flow[place + x] + right[x];
+        out[next + x] = flow[next + x] + down[x];
+      }
+    }
+  }
+  free(padded);
+}
+
+#define TERMS 9
+#define MOMENTS 6
+
+/* Products of gradients and differences, weighted, per pixel: (batch, TERMS, h, w). */
+KERNEL void gradient_terms(const float *reference, const float *warped, const float *certainty, int batch, int h, int w,
+                           float clip_level, float *out, int begin, int end) {
+  float *rows = malloc((size_t)(3 * (w + 2)) * sizeof(float));
+  float *means[3] = {rows + 1, rows + w + 3, rows + 2 * w + 5};
+  for (int p = 0; p < batch; p++) {
+    size_t plane = (size_t)p * h * w;
+    for (int y = begin; y < end; y++) {
+      for (int r = -1; r <= 1; r++) {
+        size_t from = plane + (size_t)between(y + r, 0, h - 1) * w;
+        float *mean = means[r + 1];
+        INDEPENDENT
+        for (int x = 0; x < w; x++) mean[x] = (warped[from + x] + reference[from + x]) * 0.5f;
+        mean[-1] = mean[0];
+        mean[w] = mean[w - 1];
+      }
+      const float *a = reference + plane + (size_t)y * w, *b = warped + plane + (size_t)y * w;
+      const float *sure = certainty + plane + (size_t)y * w, *above = means[0], *here = means[1], *below = means[2];
+      float *term = out + ((size_t)p * TERMS * h + y) * w;
+      size_t next = (size_t)h * w;
+      INDEPENDENT
+      for (int x = 0; x < w; x++) {
+        float gx = (here[x + 1] - here[x - 1]) * 0.5f, gy = (below[x] - above[x]) * 0.5f, error = b[x] - a[x];
+        float far = error * 10;
+        float weight = (most(a[x], b[x]) < clip_level ? sure[x] : 0) / (1 + far * far);
+        term[x] = gx * gx * weight;
+        term[next + x] = gx * gy * weight;
+        term[2 * next + x] = gy * gy * weight;
+        term[3 * next + x] = gx * error * weight;
+        term[4 * next + x] = gy * error * weight;
+        term[5 * next + x] = gx * weight;
+        term[6 * next + x] = gy * weight;
+        term[7 * next + x] = error * weight;
+        term[8 * next + x] = weight;
+      }
+    }
+  }
+  free(rows);
+}
+
+/* Covariances over squares: xx, xy, yy of the gradients (stiffened), those with the difference, and the inverse of the
+   determinant: (batch, MOMENTS, h, w). */
+KERNEL void moments(const float *terms, int batch, int h, int w, int window, float stiffness, float *out, int begin,
+                    int end) {
+  float *padded = malloc((size_t)(w + window + TERMS * w) * sizeof(float));
+  float *mean = padded + w + window;
+  for (int p = 0; p < batch; p++) {
+    for (int y = begin; y < end; y++) {
+      for (int t = 0; t < TERMS; t++)
+        box_row(terms + ((size_t)p * TERMS + t) * h * w, y, h, w, window, padded, mean + (size_t)t * w);
+      float *moment = out + ((size_t)p * MOMENTS * h + y) * w;
+      size_t next = (size_t)h * w;
+      INDEPENDENT
+      for (int j = 0; j < w; j++) {
+        float x = mean[5 * w + j], yy_mean = mean[6 * w + j], e = mean[7 * w + j];
+        float share = 1 / most(mean[8 * w + j], 1e-3f);
+        float xx = mean[j] - share * x * x + stiffness, xy = mean[w + j] - share * x * yy_mean;
+        float yy = mean[2 * w + j] - share * yy_mean * yy_mean + stiffness;
+        moment[j] = xx;
+        moment[next + j] = xy;
+        moment[2 * next + j] = yy;
+        moment[3 * next + j] = mean[3 * w + j] - share * x * e;
+        moment[4 * next + j] = mean[4 * w + j] - share * yy_mean * e;
+        moment[5 * next + j] = 1 / (xx * yy - xy * xy);
+      }
+    }
+  }
+  free(padded);
+}
+
+/* One solution of the flow, drawn to the mean of the one before around each pixel. */
+KERNEL void sweep(const float *found, const float *flow, const float *moments_, int batch, int h, int w, int smoothing,
+                  float stiffness, float *out, int begin, int end) {
+  float *padded = malloc((size_t)(w + smoothing + 2 * w) * sizeof(float));
+  float *mean_x = padded + w + smoothing, *mean_y = mean_x + w;
+  size_t next = (size_t)h * w;
+  for (int p = 0; p < batch; p++) {
+    for (int y = begin; y < end; y++) {
+      box_row(found + 2 * p * next, y, h, w, smoothing, padded, mean_x);
+      box_row(found + (2 * p + 1) * next, y, h, w, smoothing, padded, mean_y);
+      const float *m = moments_ + p * MOMENTS * next + (size_t)y * w;
+      const float *fx = flow + 2 * p * next + (size_t)y * w, *fy = fx + next;
+      float *ox = out + 2 * p * next + (size_t)y * w, *oy = ox + next;
+      INDEPENDENT
+      for (int x = 0; x < w; x++) {
+        float xx = m[x], xy = m[next + x], yy = m[2 * next + x], inverse = m[5 * next + x];
+        float rx = stiffness * (mean_x[x] - fx[x]) - m[3 * next + x];
+        float ry = stiffness * (mean_y[x] - fy[x]) - m[4 * next + x];
+        ox[x] = fx[x] + clamp((yy * rx - xy * ry) * inverse, -1.5f, 1.5f);
+        oy[x] = fy[x] + clamp((xx * ry - xy * rx) * inverse, -1.5f, 1.5f);
+      }
+    }
+  }
+  free(padded);
+}
+
+/* Squared distance by which a flow and the flow back miss their start, in units of `consistent`, (h, w). */
+KERNEL void miss_start(const float *flow, const float *back, float consistent, int h, int w, float *out, int begin,
+                       int end) {
+  size_t next = (size_t)h * w;
+  for (int y = begin; y < end; y++) {
+    const float *fx = flow + (size_t)y * w, *fy = fx + next;
+    float *to = out + (size_t)y * w;
+    INDEPENDENT
+    for (int x = 0; x < w; x++) {
+      Spot spot = spot_at(fx[x] + (float)x, fy[x] + (float)y, h, w);
+      float across = fx[x] + sample(back, spot, w), down = fy[x] + sample(back + next, spot, w);
+      to[x] = (across * across + down * down) / (consistent * consistent);
+    }
+  }
+}
+
+/* Flow from a moment between two frames to the first of them, (2, h, w), and the trust in it, (h, w). */
+KERNEL void interpolate_flow(const float *there, const float *back, const float *miss_there, const float *miss_back,
+                             float part, float consistent, float least_trust, int h, int w, float *flow, float *trust,
+                             int begin, int end) {
+  size_t next = (size_t)h * w;
+  for (int y = begin; y < end; y++) {
+    size_t row = (size_t)y * w;
+    INDEPENDENT
+    for (int x = 0; x < w; x++) {
+      float across = there[row + x] + part * (-back[row + x] - there[row + x]);
+      float down = there[next + row + x] + part * (-back[next + row + x] - there[next + row + x]);
+      float here_x = 0, here_y = 0, sure = 0;
+      for (int turn = 0; turn < 2; turn++) {
+        Spot first = spot_at((float)x - part * across, (float)y - part * down, h, w);
+        Spot other = spot_at((float)x + (1 - part) * across, (float)y + (1 - part) * down, h, w);
+        here_x = sample(there, first, w), here_y = sample(there + next, first, w);
+        float beyond_x = -sample(back, other, w), beyond_y = -sample(back + next, other, w);
+        sure = 1 / (1 + sample(miss_there, first, w));
+        float other_sure = 1 / (1 + sample(miss_back, other, w)), all = 1 / (sure + other_sure);
+        across = (sure * here_x + other_sure * beyond_x) * all;
+        down = (sure * here_y + other_sure * beyond_y) * all;
+      }
+      float off_x = here_x - across, off_y = here_y - down;
+      flow[row + x] = -part * across;
+      flow[next + row + x] = -part * down;
+      trust[row + x] = most(sure / (1 + (off_x * off_x + off_y * off_y) / (consistent * consistent)), least_trust);
+    }
+  }
+}
+
+/* ----------------------------------------------------------- physical merge */
+
+/* Align three planes of full size along a flow of half size, and shut the trust (h, w) off outside of the frame. */
+KERNEL void align_frame(const float *linear, const float *flow, const float *trust, int H, int W, float *out,
+                        float *trust_out, int begin, int end) {
+  int h = (H + 1) / 2, w = (W + 1) / 2;
+  float *mixed = malloc((size_t)(w + 2 + 4 * w) * sizeof(float));
+  float *fx = mixed + w + 2, *fy = fx + 2 * w;
+  size_t full = (size_t)H * W, half = (size_t)h * w;
+  for (int i = begin; i < end; i++) {
+    for (int y = 2 * i; y < 2 * i + 2 && y < H; y++) {
+      double_row(flow, h, w, y, mixed, fx);
+      double_row(flow + half, h, w, y, mixed, fy);
+      float *r = out + (size_t)y * W, *g = r + full, *b = g + full;
+      INDEPENDENT
+      for (int x = 0; x < W; x++) {
+        Spot spot = spot_at(2 * fx[x] + (float)x, 2 * fy[x] + (float)y, H, W);
+        r[x] = sample(linear, spot, W);
+        g[x] = sample(linear + full, spot, W);
+        b[x] = sample(linear + 2 * full, spot, W);
+      }
+    }
+    const float *dx = flow + (size_t)i * w, *dy = dx + half, *sure = trust + (size_t)i * w;
+    float *kept = trust_out + (size_t)i * w, right = 0.5f * (float)W - 0.5f, bottom = 0.5f * (float)H - 0.5f;
+    INDEPENDENT
+    for (int j = 0; j < w; j++) {
+      float x = (float)j + dx[j], y = (float)i + dy[j];
+      int inside = (x > -0.5f) & (x < right) & (y > -0.5f) & (y < bottom);
+      kept[j] = inside ? sure[j] : 0;
+    }
+  }
+  free(mixed);
+}
+
+/* What NoiseModel knows, prepared for a pixel; `kernels.py` fills it in this order. */
+typedef struct {
+  float inverse_black, inverse_saturated, ends, inverse_clip_width, gain, offset, crushed_variance, bound;
+} Noise;
+
+INLINE float crushed(const Noise *noise, float value, float peak) {
+  return clamp(2 - value * noise->inverse_black, 0, 1) * clamp(2 - peak * noise->inverse_saturated, 0, 1);
+}
+
+INLINE float unclipped(const Noise *noise, float value) {
+  return clamp((noise->ends - value) * noise->inverse_clip_width, 0, 1);
+}
+
+INLINE float variance(const Noise *noise, float value, float dark) {
+  return value * noise->gain + noise->offset + dark * noise->crushed_variance;
+}
+
+/* Variances of the three channels of a row, times `scale`. */
+INLINE void variance_rows(const Noise *noise, const float *r, const float *g, const float *b, int n, float scale,
+                          float *out, int stride) {
+  INDEPENDENT
+  for (int x = 0; x < n; x++) {
+    float peak = most(most(r[x], g[x]), b[x]);
+    out[x] = variance(noise, r[x], crushed(noise, r[x], peak)) * scale;
+    out[stride + x] = variance(noise, g[x], crushed(noise, g[x], peak)) * scale;
+    out[2 * stride + x] = variance(noise, b[x], crushed(noise, b[x], peak)) * scale;
+  }
+}
+
+/* What a frame shows by itself: its picture linearised, (3, H, W); at half size the picture as it is encoded, (3, h, w),
+   linearised, likewise, and the shares of its codes that are clipped, and that are picture, (h, w) each. */
+KERNEL void measure_frame(const float *image, const Noise *noise, float gamma, int H, int W, float *linear,
+                          float *small, float *small_linear, float *clipped, float *certainty, int begin, int end) {
+  int h = (H + 1) / 2, w = (W + 1) / 2, n = 2 * w;
+  float *codes = malloc((size_t)(14 * n + w) * sizeof(float));
+  float *light = codes + 6 * n, *pair = light + 6 * n, *halved = pair + 2 * n;
+  size_t full = (size_t)H * W, half = (size_t)h * w;
+  for (int i = begin; i < end; i++) {
+    size_t place = (size_t)i * w;
+    const float *rows[2][3];
+    for (int s = 0; s < 2; s++) {
+      int y = between(2 * i + s, 0, H - 1);
+      for (int c = 0; c < 3; c++) {
+        float *lit = light + (3 * s + c) * n;
+        rows[s][c] = even_row(image + c * full, y, W, w, codes + (3 * s + c) * n);
+        const float *row = rows[s][c];
+        INDEPENDENT
+        for (int x = 0; x < n; x++) {
+          float code = clamp(row[x], 0, 1);
+          lit[x] = exponential(gamma * natural_log(most(code, 1e-12f))) * (code > 0 ? 1.0f : 0.0f);
+        }
+        if (2 * i + s < H) memcpy(linear + c * full + (size_t)y * W, lit, W * sizeof(float));
+      }
+    }
+    INDEPENDENT
+    for (int j = 0; j < w; j++) clipped[place + j] = certainty[place + j] = 0;
+    for (int c = 0; c < 3; c++) {
+      halve_rows(rows[0][c], rows[1][c], w, small + c * half + place);
+      halve_rows(light + c * n, light + (3 + c) * n, w, small_linear + c * half + place);
+      for (int s = 0; s < 2; s++) {
+        const float *lit = light + (3 * s + c) * n;
+        INDEPENDENT
+        for (int x = 0; x < n; x++) pair[s * n + x] = 1 - unclipped(noise, lit[x]);
+      }
+      halve_rows(pair, pair + n, w, halved);
+      INDEPENDENT
+      for (int j = 0; j < w; j++) clipped[place + j] += halved[j] * (1 / 3.0f);
+      for (int s = 0; s < 2; s++) {
+        const float *r = light + 3 * s * n, *lit = light + (3 * s + c) * n;
+        INDEPENDENT
+        for (int x = 0; x < n; x++) {
+          float peak = most(most(r[x], r[n + x]), r[2 * n + x]);
+          pair[s * n + x] = most(1 - pair[s * n + x] - crushed(noise, lit[x], peak), 0);
+        }
+      }
+      halve_rows(pair, pair + n, w, halved);
+      INDEPENDENT
+      for (int j = 0; j < w; j++) certainty[place + j] += halved[j] * (1 / 3.0f);
+    }
+  }
+  free(codes);
+}
+
+/* Planes of half size that describe the reference: three each of radiance, variance, clipped, crushed and most, then
+   one of the degree to which it is censored, and one each of clipped and crushed codes whatever the exposure. */
+#define TEST_PLANES 18
+
+KERNEL void describe_reference(const float *linear, const Noise *noise, float exposure, int H, int W, float *out,
+                               int begin, int end) {
+  int h = (H + 1) / 2, w = (W + 1) / 2, full_row = 2 * w;
+  float inverse = 1 / exposure;
+  float *copies = malloc((size_t)(6 * full_row + 6 * full_row + 2 * full_row) * sizeof(float));
+  float *values[2] = {copies + 6 * full_row, copies + 9 * full_row}, *pair[2] = {copies + 12 * full_row, NULL};
+  pair[1] = pair[0] + full_row;
+  size_t full = (size_t)H * W, half = (size_t)h * w;
+  for (int i = begin; i < end; i++) {
+    const float *rows[2][3];
+    float *to = out + (size_t)i * w;
+    for (int s = 0; s < 2; s++) {
+      int y = between(2 * i + s, 0, H - 1);
+      for (int c = 0; c < 3; c++)
+        rows[s][c] = even_row(linear + c * full, y, W, w, copies + (3 * s + c) * full_row);
+      variance_rows(noise, rows[s][0], rows[s][1], rows[s][2], full_row, inverse * inverse, values[s], full_row);
+    }
+    INDEPENDENT
+    for (int j = 0; j < w; j++) to[15 * half + j] = to[16 * half + j] = to[17 * half + j] = 0;
+    for (int c = 0; c < 3; c++) {
+      halve_rows(rows[0][c], rows[1][c], w, to + c * half);
+      INDEPENDENT
+      for (int j = 0; j < w; j++) to[c * half + j] *= inverse;
+      halve_rows(values[0] + c * full_row, values[1] + c * full_row, w, to + (3 + c) * half);
+      for (int s = 0; s < 2; s++)
+        INDEPENDENT
+        for (int x = 0; x < full_row; x++) pair[s][x] = unclipped(noise, rows[s][c][x]);
+      float *clipped = to + (6 + c) * half;
+      halve_rows(pair[0], pair[1], w, clipped);
+      INDEPENDENT
+      for (int j = 0; j < w; j++) {
+        float degree = 1 - clipped[j];
+        to[16 * half + j] += degree * (1 / 3.0f);
+        clipped[j] = exposure <= 1 ? 0 : degree;
+      }
+      for (int s = 0; s < 2; s++)
+        INDEPENDENT
+        for (int x = 0; x < full_row; x++) {
+          float peak = most(most(rows[s][0][x], rows[s][1][x]), rows[s][2][x]);
+          pair[s][x] = crushed(noise, rows[s][c][x], peak);
+        }
+      float *black = to + (9 + c) * half;
+      halve_rows(pair[0], pair[1], w, black);
+      INDEPENDENT
+      for (int j = 0; j < w; j++) {
+        to[17 * half + j] += black[j] * (1 / 3.0f);
+        to[15 * half + j] += most(clipped[j], black[j]) * (1 / 3.0f);
+      }
+      for (int s = 0; s < 2; s++)
+        INDEPENDENT
+        for (int x = 0; x < full_row; x++) pair[s][x] = most(rows[s][c][x], noise->bound);
+      halve_rows(pair[0], pair[1], w, to + (12 + c) * half);
+      INDEPENDENT
+      for (int j = 0; j < w; j++) to[(12 + c) * half + j] *= inverse;
+    }
+  }
+  free(copies);
+}
+
+/* Radiance of each neighbor at half size, (count, 3, h, w), and the factor by which its squared difference from the
+   reference exceeds the expected one at each place alone, (count, h, w). */
+KERNEL void compare_with_reference(const float *const *linears, const float *exposures, int count, const float *test,
+                                   const Noise *noise, float tolerance, int H, int W, float *small, float *excess,
+                                   int begin, int end) {
+  int h = (H + 1) / 2, w = (W + 1) / 2, full_row = 2 * w;
+  float *copies = malloc((size_t)(12 * full_row + w) * sizeof(float));
+  float *values[2] = {copies + 6 * full_row, copies + 9 * full_row}, *spread = copies + 12 * full_row;
+  size_t full = (size_t)H * W, half = (size_t)h * w;
+  for (int k = 0; k < count; k++) {
+    float inverse = 1 / exposures[k];
+    for (int i = begin; i < end; i++) {
+      const float *rows[2][3];
+      for (int s = 0; s < 2; s++) {
+        int y = between(2 * i + s, 0, H - 1);
+        for (int c = 0; c < 3; c++)
+          rows[s][c] = even_row(linears[k] + c * full, y, W, w, copies + (3 * s + c) * full_row);
+        variance_rows(noise, rows[s][0], rows[s][1], rows[s][2], full_row, inverse * inverse, values[s], full_row);
+      }
+      float *factor = excess + (size_t)k * half + (size_t)i * w;
+      INDEPENDENT
+      for (int j = 0; j < w; j++) factor[j] = 0;
+      for (int c = 0; c < 3; c++) {
+        const float *at = test + c * half + (size_t)i * w;
+        const float *own = at + 3 * half, *clipped = at + 6 * half, *black = at + 9 * half, *limit = at + 12 * half;
+        float *radiance = small + ((size_t)k * 3 + c) * half + (size_t)i * w;
+        halve_rows(rows[0][c], rows[1][c], w, radiance);
+        halve_rows(values[0] + c * full_row, values[1] + c * full_row, w, spread);
+        INDEPENDENT
+        for (int j = 0; j < w; j++) {
+          radiance[j] *= inverse;
+          float difference = radiance[j] - at[j], below = least(difference, 0);
+          float above = most(difference, 0) * (1 - clipped[j]);
+          above += black[j] * (most(radiance[j] - limit[j], 0) - above);
+          difference = below * (1 - black[j]) + above;
+          float allowed = tolerance * at[j];
+          float expected = (spread[j] + own[j]) * 0.25f + allowed * allowed;
+          factor[j] += difference * difference / expected * (1 / 3.0f);
+        }
+      }
+    }
+  }
+  free(copies);
+}
+
+/* Agreement of each neighbor with the reference, (count, h, w), and the variance that disagreement adds,
+   (count, 3, h, w). */
+KERNEL void judge_agreement(const float *excess, const float *const *trusts, const float *small, const float *test,
+                            int count, float tolerance, int h, int w, float *agreement, float *misfit, int begin,
+                            int end) {
+  float *padded = malloc((size_t)(w + 3 + 3 * w + 2) * sizeof(float));
+  float *lenient = padded + w + 3, *strict = lenient + w, *column = strict + w + 1;
+  size_t half = (size_t)h * w;
+  const float *censored = test + 15 * half;
+  for (int k = 0; k < count; k++) {
+    const float *plane = excess + (size_t)k * half;
+    for (int i = begin; i < end; i++) {
+      box_row(plane, i, h, w, 3, padded, lenient);
+      const float *a = plane + (size_t)between(i - 1, 0, h - 1) * w, *b = plane + (size_t)i * w;
+      const float *c = plane + (size_t)between(i + 1, 0, h - 1) * w;
+      INDEPENDENT
+      for (int j = 0; j < w; j++) column[j] = most(most(a[j], b[j]), c[j]);
+      column[-1] = column[0];
+      column[w] = column[w - 1];
+      INDEPENDENT
+      for (int j = 0; j < w; j++) strict[j] = most(most(column[j - 1], column[j]), column[j + 1]) * 4;
+      size_t row = (size_t)i * w;
+      const float *sure = trusts[k] + row;
+      float *agrees = agreement + (size_t)k * half + row;
+      INDEPENDENT
+      for (int j = 0; j < w; j++) {
+        float factor = strict[j] + censored[row + j] * (lenient[j] - strict[j]), quarter = factor * 0.25f;
+        agrees[j] = sure[j] / (1 + quarter * quarter);
+        strict[j] = 0.7f * most(factor - 4, 0) * tolerance * tolerance;
+      }
+      for (int c3 = 0; c3 < 3; c3++) {
+        const float *ours = test + c3 * half + row, *theirs = small + ((size_t)k * 3 + c3) * half + row;
+        float *adds = misfit + ((size_t)k * 3 + c3) * half + row;
+        INDEPENDENT
+        for (int j = 0; j < w; j++) {
+          float brighter = most(ours[j], theirs[j]);
+          adds[j] = strict[j] * brighter * brighter;
+        }
+      }
+    }
+  }
+  free(padded);
+}
+
+/* Average by inverse variance: radiance (3, H, W), and the deviations of it and of the reference, (3, h, w) each. */
+KERNEL void average(const float *reference, float exposure, const float *const *linears, const float *exposures,
+                    const float *const *trusts, int count, const float *test, const float *small, const float *misfit,
+                    const Noise *noise, int H, int W, float *radiance, float *deviation, float *reference_deviation,
+                    int begin, int end) {
+  int h = (H + 1) / 2, w = (W + 1) / 2, n = 2 * w;
+  size_t full = (size_t)H * W, half = (size_t)h * w;
+  float *buffers = malloc((size_t)(6 * n + 6 * n + 6 * n + 6 * n + 2 * n + w + 2 + 10 * w) * sizeof(float));
+  float *copies = buffers, *total = copies + 6 * n, *weighted = total + 6 * n, *weight = weighted + 6 * n;
+  float *sure = weight + 6 * n, *adds = sure + n, *mixed = adds + n, *weights = mixed + w + 2;
+  float *first = weights + 3 * w, *second = first + 3 * w, *halved = second + 3 * w;
+  float inverse = 1 / exposure;
+  for (int i = begin; i < end; i++) {
+    size_t place = (size_t)i * w;
+    for (int s = 0; s < 2; s++) {
+      const float *rows[3];
+      for (int c = 0; c < 3; c++)
+        rows[c] = even_row(reference + c * full, between(2 * i + s, 0, H - 1), W, w, copies + (3 * s + c) * n);
+      variance_rows(noise, rows[0], rows[1], rows[2], n, inverse * inverse, weight + 3 * s * n, n);
+      for (int c = 0; c < 3; c++) {
+        float *sum = total + (3 * s + c) * n, *product = weighted + (3 * s + c) * n, *v = weight + (3 * s + c) * n;
+        INDEPENDENT
+        for (int x = 0; x < n; x++) {
+          float shown = exposure <= 1 ? 1 : unclipped(noise, rows[c][x]);
+          sum[x] = (shown + 1e-5f * inverse * inverse) / v[x];
+          product[x] = sum[x] * rows[c][x] * inverse;
+        }
+      }
+    }
+    for (int c = 0; c < 3; c++) {
+      halve_rows(total + c * n, total + (3 + c) * n, w, weights + c * w);
+      INDEPENDENT
+      for (int j = 0; j < w; j++) first[c * w + j] = second[c * w + j] = 0;
+    }
+    for (int k = 0; k < count; k++) {
+      float other = 1 / exposures[k];
+      for (int s = 0; s < 2; s++) {
+        int y = between(2 * i + s, 0, H - 1);
+        const float *rows[3];
+        for (int c = 0; c < 3; c++) rows[c] = even_row(linears[k] + c * full, y, W, w, copies + c * n);
+        variance_rows(noise, rows[0], rows[1], rows[2], n, other * other, weight + 3 * s * n, n);
+        double_row(trusts[k], h, w, y, mixed, sure);
+        for (int c = 0; c < 3; c++) {
+          double_row(misfit + ((size_t)k * 3 + c) * half, h, w, y, mixed, adds);
+          float *sum = total + (3 * s + c) * n, *product = weighted + (3 * s + c) * n, *v = weight + (3 * s + c) * n;
+          INDEPENDENT
+          for (int x = 0; x < n; x++) {
+            float shown = exposures[k] <= 1 ? 1 : unclipped(noise, rows[c][x]);
+            v[x] = shown * sure[x] / (v[x] + adds[x]);
+            sum[x] += v[x];
+            product[x] += v[x] * rows[c][x] * other;
+          }
+          if (W < n) v[W] = v[W - 1];
+        }
+      }
+      for (int c = 0; c < 3; c++) {
+        const float *ours = test + c * half + place, *theirs = small + ((size_t)k * 3 + c) * half + place;
+        halve_rows(weight + c * n, weight + (3 + c) * n, w, halved);
+        INDEPENDENT
+        for (int j = 0; j < w; j++) {
+          float difference = theirs[j] - ours[j];
+          weights[c * w + j] += halved[j];
+          first[c * w + j] += halved[j] * difference;
+          second[c * w + j] += halved[j] * difference * difference;
+        }
+      }
+    }
+    for (int c = 0; c < 3; c++) {
+      for (int s = 0; s < 2 && 2 * i + s < H; s++) {
+        int y = 2 * i + s;
+        const float *row = reference + c * full + (size_t)y * W;
+        const float *sum = total + (3 * s + c) * n, *product = weighted + (3 * s + c) * n;
+        float *to = radiance + c * full + (size_t)y * W;
+        INDEPENDENT
+        for (int x = 0; x < W; x++) {
+          float floor_ = exposure <= 1 ? 0 : (1 - unclipped(noise, row[x])) * inverse;
+          to[x] = clamp(most(product[x] / sum[x], floor_), 0, 1);
+        }
+      }
+      const float *own = test + (3 + c) * half + place, *clipped = test + (6 + c) * half + place;
+      const float *black = test + (9 + c) * half + place;
+      float *by_all = deviation + c * half + place, *by_one = reference_deviation + c * half + place;
+      INDEPENDENT
+      for (int j = 0; j < w; j++) {
+        float sum = weights[c * w + j], mean = first[c * w + j] / sum;
+        float spread = second[c * w + j] / sum - mean * mean;
+        by_all[j] = sqrtf(1 / sum + most(spread, 0));
+        by_one[j] = sqrtf(own[j]) / most(1 - most(clipped[j], black[j]), 1e-3f);
+      }
+    }
+  }
+  free(buffers);
+}
+
+/* --------------------------------------------------------------- correction */
+
+#define BLOCK 16 /* pixels whose channels fit the nearest cache */
+
+/* Turn `count` rows of n values into n pixels of so many channels. */
+INLINE void to_pixels(const float *rows, int n, int count, float *pixels) {
+  for (int first = 0; first < n; first += BLOCK) {
+    int last = first + BLOCK < n ? first + BLOCK : n;
+    for (int c = 0; c < count; c++)
+      for (int j = first; j < last; j++) pixels[(size_t)j * count + c] = rows[(size_t)c * n + j];
+  }
+}
+
+/* Turn the first `count` channels of n pixels, of `all` channels, into rows. */
+INLINE void from_pixels(const float *pixels, int n, int all, int count, float *rows) {
+  for (int first = 0; first < n; first += BLOCK) {
+    int last = first + BLOCK < n ? first + BLOCK : n;
+    for (int c = 0; c < count; c++)
+      for (int j = first; j < last; j++) rows[(size_t)c * n + j] = pixels[(size_t)j * all + c];
+  }
+}
+
+/* Stack pictures of full size at half size, four channels for each of theirs, rows of gw pixels, repeated beyond the
+   border: the start, mu-law; the reference as it is encoded; the frames, mu-law; then `extra` planes that are of half
+   size already, (extra, h, w). The start is written at full size as well, `compressed`. */
+KERNEL void stack_guide(const float *start, const float *image, const float *const *linears, const float *exposures,
+                        int count, const float *evidence, int extra, int H, int W, int gw, float *compressed,
+                        float *guide, int begin, int end) {
+  int h = (H + 1) / 2, w = (W + 1) / 2, pictures = 12 * (2 + count), channels = pictures + extra;
+  size_t full = (size_t)H * W;
+  float *row = malloc((size_t)(2 + channels) * gw * sizeof(float)), *stacked = row + 2 * gw;
+  for (int i = begin; i < end; i++) {
+    for (int f = 0; f < 2 + count; f++) {
+      const float *picture = f == 0 ? start : f == 1 ? image : linears[f - 2];
+      float inverse = f < 2 ? 1 : 1 / exposures[f - 2];
+      for (int part = 0; part < 6; part++) {
+        int c = part / 2, below = part % 2, y = 2 * i + below;
+        const float *source = picture + c * full + (size_t)between(y, 0, H - 1) * W;
+        if (f == 1) {
+          memcpy(row, source, W * sizeof(float));
+        } else {
+          INDEPENDENT
+          for (int x = 0; x < W; x++) row[x] = mu_law(source[x] * inverse);
+        }
+        for (int x = W; x < 2 * gw; x++) row[x] = row[W - 1];
+        if (f == 0 && y < H) memcpy(compressed + c * full + (size_t)y * W, row, W * sizeof(float));
+        float *left = stacked + (size_t)((3 * f + c) * 4 + 2 * below) * gw, *right = left + gw;
+        INDEPENDENT
+        for (int j = 0; j < gw; j++) left[j] = row[2 * j], right[j] = row[2 * j + 1];
+      }
+    }
+    for (int e = 0; e < extra; e++) {
+      const float *source = evidence + ((size_t)e * h + between(i, 0, h - 1)) * w;
+      float *to = stacked + (size_t)(pictures + e) * gw;
+      memcpy(to, source, w * sizeof(float));
+      for (int j = w; j < gw; j++) to[j] = source[w - 1];
+    }
+    to_pixels(stacked, gw, channels, guide + (size_t)i * gw * channels);
+  }
+  free(row);
+}
+
+/* Trust in a frame as far as it shows picture and not noise, (h, w), from its radiance at half size, averaged around
+   each place, and that of the start. */
+KERNEL void trust_in_frame(const float *around, const float *start, const Noise *noise, float exposure, float trusted,
+                           int h, int w, float *out, int begin, int end) {
+  size_t half = (size_t)h * w;
+  float inverse = 1 / (exposure * exposure);
+  for (int i = begin; i < end; i++) {
+    size_t place = (size_t)i * w;
+    INDEPENDENT
+    for (int j = 0; j < w; j++) {
+      float brighter[3], signal[3], total = 0;
+      for (int c = 0; c < 3; c++) {
+        brighter[c] = most(start[c * half + place + j], around[c * half + place + j]);
+        signal[c] = least(brighter[c] * exposure, 1);
+      }
+      float peak = most(most(signal[0], signal[1]), signal[2]);
+      for (int c = 0; c < 3; c++) {
+        float slope = mu_law_slope(brighter[c]);
+        total += variance(noise, signal[c], crushed(noise, signal[c], peak)) * inverse * slope * slope;
+      }
+      out[place + j] = trusted * trusted / (trusted * trusted + total * (1 / 3.0f));
+    }
+  }
+}
+
+/* One row of full size from the two channels that hold its even and odd places, n values each. */
+INLINE void interleave(const float *channels, int n, float *row) {
+  INDEPENDENT
+  for (int j = 0; j < n; j++) row[2 * j] = channels[j], row[2 * j + 1] = channels[n + j];
+}
+
+/* Apply a predicted correction and gates, rows of gw pixels of 4 (5 + count) channels, to the start, within `bound`,
+   (3, h, w); the guide, likewise with `channels` of them, holds the start and the frames. */
+KERNEL void apply_correction(const float *guide, int channels, const float *prediction, const float *blur3,
+                             const float *blur5, const float *const *trusts, const float *bound, int count, int H, int W,
+                             int gw, float *out, int begin, int end) {
+  int h = (H + 1) / 2, w = (W + 1) / 2, n = 2 * gw, seen = 12 * (2 + count), asked = 4 * (5 + count);
+  size_t full = (size_t)H * W, half = (size_t)h * w;
+  float *buffers = malloc(((size_t)(seen + asked) * gw + 11 * n + w + 2) * sizeof(float));
+  float *guides = buffers, *answers = guides + (size_t)seen * gw, *start = answers + (size_t)asked * gw;
+  float *change = start + 3 * n, *gate = change + 3 * n, *sure = gate + n, *view = sure + n;
+  float *second_gate = view + n, *limit = second_gate + n, *mixed = limit + n;
+  for (int i = begin; i < end; i++) {
+    from_pixels(guide + (size_t)i * gw * channels, gw, channels, seen, guides);
+    from_pixels(prediction + (size_t)i * gw * asked, gw, asked, asked, answers);
+    for (int y = 2 * i; y < 2 * i + 2 && y < H; y++) {
+      size_t at = (size_t)y * W;
+      const float *shown = guides + (size_t)(2 * (y % 2)) * gw, *said = answers + (size_t)(2 * (y % 2)) * gw;
+      interleave(said + (size_t)12 * gw, gw, gate);
+      interleave(said + (size_t)16 * gw, gw, second_gate);
+      for (int c = 0; c < 3; c++) {
+        float *from = start + c * n, *to = change + c * n;
+        const float *less = blur3 + c * full + at, *more = blur5 + c * full + at;
+        interleave(shown + (size_t)(4 * c) * gw, gw, from);
+        interleave(said + (size_t)(4 * c) * gw, gw, to);
+        INDEPENDENT
+        for (int x = 0; x < W; x++) to[x] += gate[x] * (less[x] - from[x]) + second_gate[x] * (more[x] - from[x]);
+      }
+      for (int k = 0; k < count; k++) {
+        interleave(said + (size_t)(20 + 4 * k) * gw, gw, gate);
+        double_row(trusts[k], h, w, y, mixed, sure);
+        INDEPENDENT
+        for (int x = 0; x < W; x++) gate[x] *= sure[x];
+        for (int c = 0; c < 3; c++) {
+          float *from = start + c * n, *to = change + c * n;
+          interleave(shown + (size_t)(24 + 12 * k + 4 * c) * gw, gw, view);
+          INDEPENDENT
+          for (int x = 0; x < W; x++) to[x] += gate[x] * (view[x] - from[x]);
+        }
+      }
+      for (int c = 0; c < 3; c++) {
+        const float *from = start + c * n, *by = change + c * n;
+        float *to = out + c * full + at;
+        double_row(bound + c * half, h, w, y, mixed, limit);
+        INDEPENDENT
+        for (int x = 0; x < W; x++) {
+          /* tanh(z) = 1 - 2 / (exp(2 z) + 1) */
+          float bounded = 1 - 2 / (exponential(2 * by[x] / limit[x]) + 1);
+          to[x] = mu_law_inverse(clamp(from[x] + limit[x] * bounded, 0, 1));
+        }
+      }
+    }
+  }
+  free(buffers);
+}
