@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -48,13 +48,14 @@ from model.device import resolve_device
 from model.errors import DeviceError, ExposureError, WeightsError
 from model.exposure import FrameExposures
 from model.files import remove_unfinished
+from model.network import NetworkConfig
 from model.pretrained import Size, bundled_path, check_size, load_network
 from model.reconstruct import Reconstructor
+from train.acceleration import Precision, compute_dtype
 from train.environment import lanhdr_version
 
 DECODED_AHEAD = 2  # frames
 MOST_EXPOSURES = 3  # that weights are made for
-PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class ConvertJob:
     size: Size | None = None
     device: str = "auto"
     devices: tuple[str, ...] = ()
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Precision = "auto"
     threads: int | None = None
     show_progress: bool = False
     profile: bool = False
@@ -165,8 +166,20 @@ def load_network_for(job: ConvertJob, exposures: FrameExposures) -> ReadyNetwork
     logger.debug("weights %s on %s", pretrained.name, device)
     # One period more than the window reaches: a frame's state may depend on the frame before.
     margin = pretrained.network.config.window_length // 2 + exposures.period
-    reconstructor = Reconstructor(pretrained.network, device=device, precision=PRECISIONS[job.precision])
+    dtype = convolution_type(job.precision, pretrained.network.config, device)
+    logger.debug("convolutions in %s", str(dtype).removeprefix("torch."))
+    reconstructor = Reconstructor(pretrained.network, device=device, precision=dtype)
     return ReadyNetwork(reconstructor=reconstructor, name=pretrained.name, margin=margin)
+
+
+def convolution_type(precision: Precision, config: NetworkConfig, device: torch.device) -> torch.dtype:
+    """Choose the number format of a network's convolutions.
+
+    `auto` is bfloat16 where the device multiplies in it and the network only corrects a start within its deviation:
+    what it loses then is far below the noise. Other networks need float32 for what they predict.
+    """
+    bounded = config.design in ("lite", "small")
+    return compute_dtype("float32" if precision == "auto" and not bounded else precision, device)
 
 
 Load = Callable[[ConvertJob, FrameExposures], ReadyNetwork]

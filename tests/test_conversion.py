@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import OpenEXR
 import pytest
+import torch
 from support.clips import QUIET_X264, Tags, counting_clip, frame_of, random_planes, write_clip
 from support.converting import THREE, TWO, identity, job, read_exr, save_lite, save_tiny
 
-from lanhdr_cli.conversion import run
+from lanhdr_cli.conversion import convolution_type, run
 from lanhdr_cli.options import FrameRange
 from model.exposure import ExposureCycle
+from model.network import NetworkConfig
 
 HALF = 2e-3  # half float keeps 11 bits: relative
 
@@ -132,3 +134,15 @@ def test_the_sample_clip_converts(tmp_path: Path, sample_clip: Path) -> None:
     # The same scene, brought to one scale: where the long frame is not clipped both agree in the mean.
     well_exposed = (long > 0.05) & (long < 0.7)
     assert np.median(short[well_exposed] / long[well_exposed]) == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_bfloat16_where_it_is_fast_and_a_correction_is_bounded(monkeypatch: pytest.MonkeyPatch, has_bf16: bool) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: has_bf16, raising=False)
+    cpu = torch.device("cpu")
+    lite, published = NetworkConfig(design="lite", output="guided"), NetworkConfig()
+    assert convolution_type("auto", lite, cpu) == (torch.bfloat16 if has_bf16 else torch.float32)
+    assert convolution_type("auto", published, cpu) == torch.float32
+    assert convolution_type("bf16", published, cpu) == torch.bfloat16
+    assert convolution_type("float32", lite, cpu) == torch.float32

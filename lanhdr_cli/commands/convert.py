@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 import cloup
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lanhdr_cli.media.source import Reading
     from lanhdr_cli.media.video_writer import VideoOptions
     from model.pretrained import Size
+    from train.acceleration import Precision
 
 EPILOG = """INPUT is a video file or an image sequence: a folder, 'frames/*.png' (in quotes), shot.####.tif or
 shot.%04d.tif; PNG, TIFF, JPEG, OpenEXR, BMP and camera raw are read; or - for video from standard input.
@@ -93,10 +94,9 @@ headers say what clip they are of."""
     ),
     option(
         "--precision",
-        type=click.Choice(["float32", "bf16"]),
-        default="float32",
-        show_default=True,
-        help="Number format of the convolutions.",
+        type=click.Choice(["auto", "float32", "bf16"]),
+        default="auto",
+        help="Number format of the convolutions.  [default: bf16 for lite and small where the processor has it]",
     ),
     THREADS,
     option("--progress/--no-progress", default=True, help="Report progress.  [default: progress]"),
@@ -124,7 +124,7 @@ def convert(
     size: "Size | None",
     device: str,
     devices: tuple[str, ...],
-    precision: Literal["float32", "bf16"],
+    precision: "Precision",
     threads: int | None,
     progress: bool,
     profile: bool,
