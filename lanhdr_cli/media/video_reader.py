@@ -236,6 +236,8 @@ class VideoReader:
         """Decode from a key frame on, and yield frames from `start` on as long as they are those of the index."""
         index, number = self.index, start
         if index is None:
+            if start > 0:
+                logger.debug("%s: frame %d is decoded from the start, there is no index", self.path.name, start)
             return
         for key in index.keys_before(start):
             self._first = None
