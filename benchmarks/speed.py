@@ -20,6 +20,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from lanhdr_cli.console import keep_freed_memory
 from model.frames import LdrFrame
 from model.network import NetworkConfig
 from model.pretrained import Network, build_network
@@ -77,6 +78,7 @@ def _median(values: list[float]) -> float:
 
 def measure(arguments: argparse.Namespace) -> dict[str, float]:
     """Measure one row in this process."""
+    keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     width, height = (int(side) for side in arguments.frame.split("x"))
     network = build_network(NetworkConfig(nexps=arguments.nexps, **CONFIGS[arguments.row]))  # type: ignore[arg-type]

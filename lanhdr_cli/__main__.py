@@ -28,12 +28,13 @@ def main() -> None:
     complaints = foreign_siblings()
     if complaints:
         sys.exit(complaints[0])
-    from lanhdr_cli.console import leave_on_termination
+    from lanhdr_cli.console import keep_freed_memory, leave_on_termination
     from lanhdr_cli.main import cli
 
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold letters that its encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     leave_on_termination()
+    keep_freed_memory()
     try:
         cli(prog_name="lanhdr")
     except SystemExit as end:

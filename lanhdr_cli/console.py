@@ -1,5 +1,6 @@
 """Logging and progress on stderr."""
 
+import ctypes
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ from lanhdr_cli.media.paths import printable
 
 LOGGERS = ("lanhdr_cli", "model", "train")
 MEDIA_LOGGER = "lanhdr_cli.media"
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 FRAME = "frame"  # what progress counts
 LINE_EVERY_S = 5.0
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
@@ -81,6 +83,18 @@ def leave_on_termination() -> None:
         sys.exit(TERMINATED)
 
     signal.signal(signal.SIGTERM, leave)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep the memory of freed tensors for the next ones; other C libraries are left as they are.
+
+    By itself it gives large blocks back to the system and takes them anew, page by page: up to a fifth of the time of
+    a frame on a CPU.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if set_option is not None:
+        set_option(M_MMAP_MAX, 0)
+        set_option(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.blocks import SpectralBlock, conv3x3
+from model.blocks import SpectralBlock, conv3x3, in_bands
 from model.color import mu_law, mu_law_inverse
 
 GUIDE_CHANNELS = 6
@@ -32,9 +32,10 @@ class WindowConv(nn.Conv2d):
         """
         first = place * self.out_channels
         weight = self.weight[:, first : first + x.shape[1]]
-        if total is None:
-            return F.conv2d(x, weight, self.bias, padding=1)
-        return total.add_(F.conv2d(x, weight, padding=1))
+        bias = self.bias if total is None else None
+        return in_bands(
+            lambda band: F.conv2d(band, weight, bias, padding=1), x, halo=1, width=self.out_channels, total=total
+        )
 
 
 class Merge(nn.Module):

@@ -9,7 +9,7 @@ from support.reference import DATA, TOLERANCE, full_network, largest_difference,
 from torch import Tensor
 
 from model.alignment import best_matches, gather_patches
-from model.blocks import ResBlock, SpectralBlock, resize_like
+from model.blocks import GatedConv, InputProjectedDecoder, ResBlock, SpectralBlock, resize_like
 from model.color import mu_law, mu_law_inverse
 from model.errors import WeightsError
 from model.exposure import match_exposure
@@ -249,3 +249,22 @@ def test_a_window_of_another_length_is_refused() -> None:
 def test_exposure_counts_without_a_network_are_refused() -> None:
     with pytest.raises(WeightsError, match="not for 4"):
         NetworkConfig(4)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_bands_and_planes_compute_what_the_plain_form_does(
+    monkeypatch: pytest.MonkeyPatch, channels_last: bool
+) -> None:
+    torch.manual_seed(0)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    block = SpectralBlock(8).to(memory_format=layout)
+    decoder, gated = InputProjectedDecoder(8, 6), GatedConv(8, 4, stride=2)
+    x = torch.randn(1, 8, 90, 61).contiguous(memory_format=layout)
+    coarse = torch.randn(1, 8, 45, 31)
+    plain = block(x), decoder(coarse, x), gated(x)
+    monkeypatch.setattr("model.blocks.BAND_BYTES", 8 * 61 * 4 * 7)  # seven rows, or what the layers around need
+    monkeypatch.setattr("model.blocks.SPECTRUM_BYTES", 3 * 8 * 90 * 31)  # three planes
+    with torch.inference_mode():
+        frugal = block(x), decoder(coarse, x), gated(x)
+    for ours, theirs in zip(frugal, plain, strict=True):
+        assert torch.allclose(ours, theirs.detach(), atol=2e-5)
