@@ -257,8 +257,7 @@ def test_bands_and_planes_compute_what_the_plain_form_does(
 ) -> None:
     torch.manual_seed(0)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    block = SpectralBlock(8).to(memory_format=layout)
-    decoder, gated = InputProjectedDecoder(8, 6), GatedConv(8, 4, stride=2)
+    block, decoder, gated = SpectralBlock(8), InputProjectedDecoder(8, 6), GatedConv(8, 4, stride=2)
     x = torch.randn(1, 8, 90, 61).contiguous(memory_format=layout)
     coarse = torch.randn(1, 8, 45, 31)
     plain = block(x), decoder(coarse, x), gated(x)
