@@ -68,11 +68,12 @@ class Asked:
 
 
 def analysis_record(
-    clip: Source, asked: Asked, analysis: Analysis | None, *, frames: int, trouble: str = ""
+    clip_id: str, asked: Asked, analysis: Analysis | None, *, frames: int, trouble: str = ""
 ) -> dict[str, Any]:
     """Return an analysis, and what it is of, as values that JSON knows; all numbers come back as they are.
 
     Args:
+        clip_id: `Source.id`.
         analysis: None where a conversion would be refused.
         frames: Number of frames of the clip.
         trouble: Why it would be.
@@ -80,7 +81,7 @@ def analysis_record(
     record: dict[str, Any] = {
         "format": FORMAT,
         "lanhdr": lanhdr_version(),
-        "clip": clip.id,
+        "clip": clip_id,
         "frames": frames,
         "options": asked.record(),
         "trouble": trouble or None,

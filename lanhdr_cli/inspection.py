@@ -228,6 +228,7 @@ def inspect_clip(
         asked = Asked(exposures=exposures, camera=camera, reading=reading)
         found = first_findings(clip, exposures=exposures, camera=camera, reading=reading)
         frames = measure_frames(clip.frames(), found.camera.curve)
+        clip_id = clip.id  # while the copy of a stream is there
     known = _known_exposures(clip, frames, exposures, given=found.given, camera=found.camera.estimate)
     groups = group_by_exposure(frames, [known.exposures[frame.index] if known.exposures else 1.0 for frame in frames])
     analysis, trouble = None, ""
@@ -242,7 +243,7 @@ def inspect_clip(
         known=known,
         groups=groups,
         camera=found.camera,
-        conversion=analysis_record(clip, asked, analysis, frames=len(frames), trouble=trouble),
+        conversion=analysis_record(clip_id, asked, analysis, frames=len(frames), trouble=trouble),
     )
 
 
