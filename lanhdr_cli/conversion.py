@@ -380,11 +380,11 @@ def _convert(
             made = ranks.gather(_Made.of(tally, writer.finish(), clip.faults))
             if not ranks.leads:
                 return None
-            writer.take([one.part for one in made])
+            whole = _Made.together(made, faults=findings.faults if ranks.size > 1 else None)
+            writer.take(whole.part)
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(writer.left_behind)
         raise
-    whole = _Made.together(made, faults=findings.faults if ranks.size > 1 else None)
     _warn(job, whole)
     sinks = {"write": writer.times} | ({"preview": preview.times} if isinstance(preview, VideoPreview) else {})
     profile = clock.profile(made[0].part.frames, decoding=decoding, sinks=sinks) if job.profile else None
@@ -423,7 +423,7 @@ class _Made:
     def together(cls, made: Sequence["_Made"], *, faults: Faults | None) -> "_Made":
         """Sum up all processes; faults are those of a whole pass, or else of the process that came to the end."""
         return cls(
-            part=Part(frames=sum(one.part.frames for one in made), nan_frames=sum(one.part.nan_frames for one in made)),
+            part=Part.together([one.part for one in made]),
             left_out=sum(one.left_out for one in made),
             unmerged=tuple(index for one in made for index in one.unmerged),
             faults=faults or [one.faults for one in made if one.part.frames][-1],

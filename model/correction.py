@@ -43,7 +43,7 @@ def correct_start(window: AlignedWindow, predict: Callable[[Tensor], Tensor]) ->
     small = halve(start.radiance)
     evidence = _evidence(start, small, reference=reference, noise=window.noise)
     bound = _bound(start, small)
-    if kernels.usable(start.radiance) and len(start.radiance) == 1:
+    if kernels.usable_for_one(start.radiance):
         linears, exposures = [frame.linear for frame in frames], [frame.exposure.item() for frame in frames]
         multiple, noise = FULL_SIZE_MULTIPLE // 2, window.noise.numbers
         guide, compressed = kernels.stack_guide(

@@ -1,4 +1,4 @@
-"""The device that computes, and the ways to it and back."""
+"""The device that computes, and the way back from it."""
 
 from collections.abc import Callable
 from functools import cache
@@ -54,10 +54,10 @@ def transfers(device: torch.device) -> "Transfers":
 
 
 class Transfers:
-    """Copies between pinned memory and a CUDA device, beside what it computes.
+    """Copies from a CUDA device to pinned memory, beside what it computes.
 
-    Each way has a stream of its own: a copy waits for what it copies, and what needs a copy waits for it, on the
-    device. The CPU waits in one place, for the event behind a frame's way back.
+    They have a stream of their own: a copy waits for what it copies, on the device. The CPU waits in one place, for the
+    event behind a frame's copies.
 
     Args:
         cuda: What makes streams and events: `torch.cuda`, or a stand-in for tests.
@@ -66,26 +66,18 @@ class Transfers:
     def __init__(self, device: torch.device, *, cuda: Any = torch.cuda) -> None:
         self._device = device
         self._cuda = cuda
-        self._up, self._down = cuda.Stream(device), cuda.Stream(device)
-
-    def to_device(self, pinned: Tensor) -> Tensor:
-        """Queue the copy of a tensor in pinned memory; what is queued from now on finds it there."""
-        current = self._cuda.current_stream(self._device)
-        with self._cuda.stream(self._up):
-            there = pinned.to(self._device, non_blocking=True)
-        current.wait_stream(self._up)
-        self._keep(there, current)
-        return there
+        self._stream = cuda.Stream(device)
 
     def to_host(self, tensors: tuple[Tensor, ...]) -> OnHost:
         """Queue the copies of tensors that are being computed; the returned function waits for them, and only it."""
-        self._down.wait_stream(self._cuda.current_stream(self._device))
-        with self._cuda.stream(self._down):
+        self._stream.wait_stream(self._cuda.current_stream(self._device))
+        with self._cuda.stream(self._stream):
             copies = tuple(self._pinned_like(tensor).copy_(tensor, non_blocking=True) for tensor in tensors)
             for tensor in tensors:
-                self._keep(tensor, self._down)
+                if tensor.is_cuda:  # its memory must not be used anew before the stream is through with it
+                    tensor.record_stream(self._stream)
             done = self._cuda.Event()
-            done.record(self._down)
+            done.record(self._stream)
 
         def wait() -> tuple[Tensor, ...]:
             done.synchronize()
@@ -95,8 +87,3 @@ class Transfers:
 
     def _pinned_like(self, tensor: Tensor) -> Tensor:
         return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=self._device.type == "cuda")
-
-    def _keep(self, tensor: Tensor, stream: Any) -> None:
-        """Keep the tensor's memory from being used anew before the stream is through with it."""
-        if tensor.is_cuda:
-            tensor.record_stream(stream)

@@ -5,7 +5,6 @@ import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -24,6 +23,11 @@ def usable(*tensors: Tensor) -> bool:
     if torch.is_grad_enabled() or any(t.device.type != "cpu" or t.dtype != torch.float32 for t in tensors):
         return False
     return _library() is not None and OFF not in os.environ
+
+
+def usable_for_one(*pictures: Tensor) -> bool:
+    """Whether kernels that take one picture, and not a batch, can take these, (1, C, H, W) each."""
+    return usable(*pictures) and all(len(picture) == 1 for picture in pictures)
 
 
 @cache
@@ -66,6 +70,10 @@ def _converted(argument: Any) -> Any:
         return ctypes.c_int(argument)
     pointers = [tensor.data_ptr() for tensor in argument]
     return (ctypes.c_void_p * len(pointers))(*pointers)
+
+
+def _half_size(picture: Tensor) -> tuple[int, int]:
+    return -(-picture.shape[-2] // 2), -(-picture.shape[-1] // 2)
 
 
 def box_mean(values: Tensor, side: int) -> Tensor:
@@ -139,7 +147,7 @@ def measure_frame(image: Tensor, *, noise: Tensor, gamma: float) -> tuple[Tensor
     """What `neighbors.FrameMotion` holds of one picture: linear, small, small_linear, clipped and certainty."""
     image = image.contiguous()
     size = (image.shape[-2], image.shape[-1])
-    h, w = -(-size[0] // 2), -(-size[1] // 2)
+    h, w = _half_size(image)
     linear, (small, small_linear) = torch.empty_like(image), image.new_empty(2, 1, 3, h, w)
     clipped, certainty = image.new_empty(2, 1, 1, h, w)
     _run("measure_frame", h, image, noise, gamma, *size, linear, small, small_linear, clipped, certainty)
@@ -154,23 +162,10 @@ def align(linear: Tensor, flow: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
     return out, kept
 
 
-@dataclass(frozen=True, kw_only=True)
-class Merged:
-    """The physical merge of a window, as `physical_merge.MergedStart` describes it."""
-
-    radiance: Tensor
-    deviation: Tensor
-    reference_deviation: Tensor
-    agreement: tuple[Tensor, ...]
-    smalls: tuple[Tensor, ...]
-    clipped: Tensor
-    crushed: Tensor
-
-
 def merge(
     frames: Sequence[Tensor], exposures: Sequence[float], trusts: Sequence[Tensor], *, noise: Tensor, tolerance: float
-) -> Merged:
-    """As `physical_merge.merge_by_variance`.
+) -> dict[str, Any]:
+    """As `physical_merge.merge_by_variance`; returns the fields of its `MergedStart`.
 
     Args:
         frames: Linearised codes of the reference and of its aligned neighbors, each (1, 3, H, W).
@@ -182,7 +177,7 @@ def merge(
     reference, *neighbors = (frame.contiguous() for frame in frames)
     trusts = [trust.contiguous() for trust in trusts]
     size = (reference.shape[-2], reference.shape[-1])
-    count, h, w = len(neighbors), -(-size[0] // 2), -(-size[1] // 2)
+    count, (h, w) = len(neighbors), _half_size(reference)
     ratios = torch.tensor(exposures[1:])
     test = reference.new_empty(TEST_PLANES, h, w)
     _run("describe_reference", h, reference, noise, exposures[0], *size, test)
@@ -193,15 +188,15 @@ def merge(
     radiance, deviation, of_one = torch.empty_like(reference), *reference.new_empty(2, 1, 3, h, w)
     inputs = (reference, exposures[0], neighbors, ratios, trusts, count, test, small, misfit, noise)
     _run("average", h, *inputs, *size, radiance, deviation, of_one)
-    return Merged(
-        radiance=radiance,
-        deviation=deviation,
-        reference_deviation=of_one,
-        agreement=agreement[:, None, None].unbind(),
-        smalls=(test[None, :3], *small[:, None].unbind()),
-        clipped=test[None, 16:17],
-        crushed=test[None, 17:18],
-    )
+    return {
+        "radiance": radiance,
+        "deviation": deviation,
+        "reference_deviation": of_one,
+        "agreement": agreement[:, None, None].unbind(),
+        "smalls": (test[None, :3], *small[:, None].unbind()),
+        "clipped": test[None, 16:17],
+        "crushed": test[None, 17:18],
+    }
 
 
 def stack_guide(
@@ -260,5 +255,5 @@ def apply_correction(
     out = torch.empty_like(blurred[0])
     prediction = prediction.float().contiguous(memory_format=torch.channels_last)
     inputs = (guide, guide.shape[1], prediction, *blurred, trusts, bound.contiguous(), len(trusts))
-    _run("apply_correction", -(-out.shape[-2] // 2), *inputs, *out.shape[-2:], guide.shape[-1], out)
+    _run("apply_correction", _half_size(out)[0], *inputs, *out.shape[-2:], guide.shape[-1], out)
     return out

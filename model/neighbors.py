@@ -134,7 +134,7 @@ def align_batch(ldr: Tensor, exposures: Tensor, precision: Tensor | None = None)
 
 def _measured(frame: FrameBatch, *, number: int) -> FrameMotion:
     nominal = NoiseModel(level=frame.image.new_ones(1, 1, 1, 1), precision=frame.precision)
-    if kernels.usable(frame.image) and len(frame.image) == 1:
+    if kernels.usable_for_one(frame.image):
         shown = kernels.measure_frame(frame.image, noise=nominal.numbers, gamma=GAMMA)
         linear, small, small_linear, clipped, certainty = shown
     else:
@@ -251,7 +251,7 @@ def _interpolated(there: Tensor, back: Tensor, *, part: float) -> tuple[Tensor, 
         back: Flow from the other one to the first.
         part: The moment's distance from the first frame, as a part of that between both frames.
     """
-    if kernels.usable(there, back) and len(there) == 1:
+    if kernels.usable_for_one(there, back):
         return kernels.interpolated(there, back, part=part, consistent=CONSISTENT, least_trust=LEAST_TRUST)
     ahead = torch.cat((there, _miss(there, back)), dim=1)
     behind = torch.cat((-back, _miss(back, there)), dim=1)

@@ -166,7 +166,7 @@ def align(linear: Tensor, exposure: Tensor, flow: Tensor, *, trust: Tensor | Non
         flow: From the reference to the neighbor at half size, in pixels of that size, (B, 2, h, w).
         trust: Trust in the flow, 0..1, (B, 1, h, w); None is 1 everywhere.
     """
-    if kernels.usable(linear, flow) and len(linear) == 1:
+    if kernels.usable_for_one(linear, flow):
         sure = torch.ones_like(flow[:, :1]) if trust is None else trust
         aligned, kept = kernels.align(linear, flow, sure)
         return Candidate(linear=aligned, exposure=exposure, trust=kept)
@@ -214,7 +214,7 @@ def merge_by_variance(reference: Candidate, neighbors: tuple[Candidate, ...], no
     brighter channels lie a little off. A clipped reference contradicts only what is darker than the clip level, a black
     one only what is brighter than its black can be.
     """
-    if kernels.usable(reference.linear) and len(reference.linear) == 1:
+    if kernels.usable_for_one(reference.linear):
         frames = (reference, *neighbors)
         merged = kernels.merge(
             [frame.linear for frame in frames],
@@ -223,7 +223,7 @@ def merge_by_variance(reference: Candidate, neighbors: tuple[Candidate, ...], no
             noise=noise.numbers,
             tolerance=TOLERANCE,
         )
-        return MergedStart(**vars(merged))
+        return MergedStart(**merged)
     size = (reference.linear.shape[-2], reference.linear.shape[-1])
     variance = reference.variance(noise)
     unclipped, crushed = reference.unclipped(noise), noise.crushed(reference.linear)

@@ -12,15 +12,21 @@ import torch
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from support.clips import Tags, expected_rgb, frame_of, random_planes, write_clip
+from torch import Tensor
 
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.hdr10_metadata import ContentLightMeter, LightLevel
 from lanhdr_cli.media.video_reader import DecodedFrame, VideoReader
-from lanhdr_cli.media.yuv import FORMATS, brightest, coding_of, pad_to_format, to_frame, to_rgb
+from lanhdr_cli.media.yuv import FORMATS, as_frame, brightest, coded_planes, coding_of, pad_to_format, to_rgb
 from model.color import pq_encode
 
 ODD = (37, 23)
 FLOAT32 = 2e-6  # a few roundings of float32 on values up to 2
+
+
+def to_frame(signal: Tensor, name: str) -> av.VideoFrame:
+    """Code encoded R'G'B', 0..1, (3, H, W), and make a frame of it."""
+    return as_frame(coded_planes(signal, name), name)
 
 
 def read_all(path: Path) -> list[DecodedFrame]:

@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -113,12 +113,9 @@ class ExrWriter(Background[tuple[int, Fraction, float, OnHost]]):
         self.wait()
         return Part(frames=self.written, nan_frames=self.nan_frames, indices=self._indices)
 
-    def take(self, parts: Sequence[Part]) -> None:
-        """Take over what all processes have made, in the order of the clip, its own part included."""
-        self.written = sum(part.frames for part in parts)
-        self.nan_frames = sum(part.nan_frames for part in parts)
-        made = [part.indices for part in parts if part.indices]
-        self._indices = (made[0][0], made[-1][1]) if made else None
+    def take(self, whole: Part) -> None:
+        """Take over what all processes have made together."""
+        self.written, self.nan_frames, self._indices = whole.frames, whole.nan_frames, whole.indices
 
     def _pixels(self, frame: HdrFrame) -> tuple[Tensor, ...]:
         """Convert a frame to what the file holds, on its device; return whether there was NaN as well."""

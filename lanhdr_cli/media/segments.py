@@ -83,6 +83,17 @@ class Part:
     indices: tuple[int, int] | None = None
     segments: tuple[Segment, ...] = ()
 
+    @classmethod
+    def together(cls, parts: Sequence["Part"]) -> "Part":
+        """Put consecutive parts together."""
+        ranges = [part.indices for part in parts if part.indices]
+        return cls(
+            frames=sum(part.frames for part in parts),
+            nan_frames=sum(part.nan_frames for part in parts),
+            indices=(ranges[0][0], ranges[-1][1]) if ranges else None,
+            segments=tuple(segment for part in parts for segment in part.segments),
+        )
+
 
 class SegmentEncoder:
     """Encodes a clip in segments, each by an encoder of its own; use it in a `with`.

@@ -247,11 +247,9 @@ class VideoWriter(VideoFile):
         segments = self.encoded()
         return Part(frames=self.written, nan_frames=self.nan_frames, segments=segments)
 
-    def take(self, parts: Sequence[Part]) -> None:
-        """Take over what all processes have made, in the order of the clip, its own part included."""
-        self.written = sum(part.frames for part in parts)
-        self.nan_frames = sum(part.nan_frames for part in parts)
-        self.segments = tuple(segment for part in parts for segment in part.segments)
+    def take(self, whole: Part) -> None:
+        """Take over what all processes have made together."""
+        self.written, self.nan_frames, self.segments = whole.frames, whole.nan_frames, whole.segments
 
     def _codes(self, frame: HdrFrame) -> tuple[Tensor, ...]:
         """Grade and code a frame, on its device; return whether there was NaN as well."""

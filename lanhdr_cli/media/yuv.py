@@ -238,11 +238,6 @@ def as_frame(planes: Sequence[Tensor], name: str) -> VideoFrame:
     return frame
 
 
-def to_frame(signal: Tensor, name: str) -> VideoFrame:
-    """Make a frame of encoded R'G'B', 0..1, (3, H, W), on the CPU."""
-    return as_frame(coded_planes(signal, name), name)
-
-
 def _ycbcr_planes(signal: Tensor, form: PlaneFormat) -> list[Tensor]:
     """ITU-R BT.2020-2 tables 4 and 5 (non-constant luminance), or BT.709-6 items 3.2 to 3.5.
 
