@@ -1,6 +1,7 @@
 /* Fused passes of the search, the physical merge and the correction, for CPUs; kernels.py calls them.
 
-   Each computes the rows `begin` to `end - 1` of its result, so that threads share a picture by its rows. Pictures
+   Each computes the rows `begin` to `end - 1` of its result, so that threads share a picture by its rows; its call, of
+   the same name and `_rows`, stands at the end. Pictures
    are planes of float32, one after the other, row by row; full size is H x W, half size h x w with h = ceil(H / 2)
    and w = ceil(W / 2). What is computed, and why, stands beside the same in torch: motion.py, physical_merge.py,
    correction.py. NaN in a picture makes NaN around it and reads nothing beyond its borders. */
@@ -16,12 +17,6 @@
 #else
 #define EXPORT __attribute__((visibility("default")))
 #define INLINE static inline __attribute__((always_inline))
-#endif
-/* One build serves all processors of its kind: the loader takes the widest variant that runs. */
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#define KERNEL EXPORT __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
-#else
-#define KERNEL EXPORT
 #endif
 
 /* No iteration of the next loop writes what another one reads, whatever the pointers may look like. */
@@ -193,7 +188,7 @@ INLINE void box_row(const float *plane, int y, int h, int w, int side, float *pa
   for (int j = radius > w - radius ? radius : w - radius; j < w; j++) means[j] *= (float)side / (float)covered(j, w, radius);
 }
 
-KERNEL void box(const float *planes, int count, int h, int w, int side, float *out, int begin, int end) {
+INLINE void box(const float *planes, int count, int h, int w, int side, float *out, int begin, int end) {
   float *padded = malloc((w + side) * sizeof(float));
   for (int p = 0; p < count; p++) {
     const float *plane = planes + (size_t)p * h * w;
@@ -231,7 +226,7 @@ INLINE float sample(const float *plane, Spot s, int W) {
 }
 
 /* Fetch `batch` planes at x + flow; rows of the result lie w + 2 margin apart, their ends repeated in the margins. */
-KERNEL void warp_planes(const float *planes, const float *flow, int batch, int h, int w, int margin, float *out,
+INLINE void warp_planes(const float *planes, const float *flow, int batch, int h, int w, int margin, float *out,
                         int begin, int end) {
   int stride = w + 2 * margin;
   for (int p = 0; p < batch; p++) {
@@ -250,7 +245,7 @@ KERNEL void warp_planes(const float *planes, const float *flow, int batch, int h
 }
 
 /* Add to a flow the whole step, of at most `radius`, whose square of pixels differs least from the reference's. */
-KERNEL void compare_blocks(const float *reference, const float *warped, const float *certainty, const float *flow,
+INLINE void compare_blocks(const float *reference, const float *warped, const float *certainty, const float *flow,
                            int batch, int h, int w, int radius, int block, float step_cost, float *out, int begin,
                            int end) {
   int stride = w + 2 * radius, reach = block / 2;
@@ -306,7 +301,7 @@ KERNEL void compare_blocks(const float *reference, const float *warped, const fl
 #define MOMENTS 6
 
 /* Products of gradients and differences, weighted, per pixel: (batch, TERMS, h, w). */
-KERNEL void gradient_terms(const float *reference, const float *warped, const float *certainty, int batch, int h, int w,
+INLINE void gradient_terms(const float *reference, const float *warped, const float *certainty, int batch, int h, int w,
                            float clip_level, float *out, int begin, int end) {
   float *rows = malloc((size_t)(3 * (w + 2)) * sizeof(float));
   float *means[3] = {rows + 1, rows + w + 3, rows + 2 * w + 5};
@@ -347,7 +342,7 @@ KERNEL void gradient_terms(const float *reference, const float *warped, const fl
 
 /* Covariances over squares: xx, xy, yy of the gradients (stiffened), those with the difference, and the inverse of the
    determinant: (batch, MOMENTS, h, w). */
-KERNEL void moments(const float *terms, int batch, int h, int w, int window, float stiffness, float *out, int begin,
+INLINE void moments(const float *terms, int batch, int h, int w, int window, float stiffness, float *out, int begin,
                     int end) {
   float *padded = malloc((size_t)(w + window + TERMS * w) * sizeof(float));
   float *mean = padded + w + window;
@@ -376,7 +371,7 @@ KERNEL void moments(const float *terms, int batch, int h, int w, int window, flo
 }
 
 /* One solution of the flow, drawn to the mean of the one before around each pixel. */
-KERNEL void sweep(const float *found, const float *flow, const float *moments_, int batch, int h, int w, int smoothing,
+INLINE void sweep(const float *found, const float *flow, const float *moments_, int batch, int h, int w, int smoothing,
                   float stiffness, float *out, int begin, int end) {
   float *padded = malloc((size_t)(w + smoothing + 2 * w) * sizeof(float));
   float *mean_x = padded + w + smoothing, *mean_y = mean_x + w;
@@ -402,7 +397,7 @@ KERNEL void sweep(const float *found, const float *flow, const float *moments_, 
 }
 
 /* Squared distance by which a flow and the flow back miss their start, in units of `consistent`, (h, w). */
-KERNEL void miss_start(const float *flow, const float *back, float consistent, int h, int w, float *out, int begin,
+INLINE void miss_start(const float *flow, const float *back, float consistent, int h, int w, float *out, int begin,
                        int end) {
   size_t next = (size_t)h * w;
   for (int y = begin; y < end; y++) {
@@ -418,7 +413,7 @@ KERNEL void miss_start(const float *flow, const float *back, float consistent, i
 }
 
 /* Flow from a moment between two frames to the first of them, (2, h, w), and the trust in it, (h, w). */
-KERNEL void interpolate_flow(const float *there, const float *back, const float *miss_there, const float *miss_back,
+INLINE void interpolate_flow(const float *there, const float *back, const float *miss_there, const float *miss_back,
                              float part, float consistent, float least_trust, int h, int w, float *flow, float *trust,
                              int begin, int end) {
   size_t next = (size_t)h * w;
@@ -450,7 +445,7 @@ KERNEL void interpolate_flow(const float *there, const float *back, const float 
 /* ----------------------------------------------------------- physical merge */
 
 /* Align three planes of full size along a flow of half size, and shut the trust (h, w) off outside of the frame. */
-KERNEL void align_frame(const float *linear, const float *flow, const float *trust, int H, int W, float *out,
+INLINE void align_frame(const float *linear, const float *flow, const float *trust, int H, int W, float *out,
                         float *trust_out, int begin, int end) {
   int h = (H + 1) / 2, w = (W + 1) / 2;
   float *mixed = malloc((size_t)(w + 2 + 4 * w) * sizeof(float));
@@ -512,7 +507,7 @@ INLINE void variance_rows(const Noise *noise, const float *r, const float *g, co
 
 /* What a frame shows by itself: its picture linearised, (3, H, W); at half size the picture as it is encoded, (3, h, w),
    linearised, likewise, and the shares of its codes that are clipped, and that are picture, (h, w) each. */
-KERNEL void measure_frame(const float *image, const Noise *noise, float gamma, int H, int W, float *linear,
+INLINE void measure_frame(const float *image, const Noise *noise, float gamma, int H, int W, float *linear,
                           float *small, float *small_linear, float *clipped, float *certainty, int begin, int end) {
   int h = (H + 1) / 2, w = (W + 1) / 2, n = 2 * w;
   float *codes = malloc((size_t)(14 * n + w) * sizeof(float));
@@ -568,7 +563,7 @@ KERNEL void measure_frame(const float *image, const Noise *noise, float gamma, i
    one of the degree to which it is censored, and one each of clipped and crushed codes whatever the exposure. */
 #define TEST_PLANES 18
 
-KERNEL void describe_reference(const float *linear, const Noise *noise, float exposure, int H, int W, float *out,
+INLINE void describe_reference(const float *linear, const Noise *noise, float exposure, int H, int W, float *out,
                                int begin, int end) {
   int h = (H + 1) / 2, w = (W + 1) / 2, full_row = 2 * w;
   float inverse = 1 / exposure;
@@ -629,7 +624,7 @@ KERNEL void describe_reference(const float *linear, const Noise *noise, float ex
 
 /* Radiance of each neighbor at half size, (count, 3, h, w), and the factor by which its squared difference from the
    reference exceeds the expected one at each place alone, (count, h, w). */
-KERNEL void compare_with_reference(const float *const *linears, const float *exposures, int count, const float *test,
+INLINE void compare_with_reference(const float *const *linears, const float *exposures, int count, const float *test,
                                    const Noise *noise, float tolerance, int H, int W, float *small, float *excess,
                                    int begin, int end) {
   int h = (H + 1) / 2, w = (W + 1) / 2, full_row = 2 * w;
@@ -674,7 +669,7 @@ KERNEL void compare_with_reference(const float *const *linears, const float *exp
 
 /* Agreement of each neighbor with the reference, (count, h, w), and the variance that disagreement adds,
    (count, 3, h, w). */
-KERNEL void judge_agreement(const float *excess, const float *const *trusts, const float *small, const float *test,
+INLINE void judge_agreement(const float *excess, const float *const *trusts, const float *small, const float *test,
                             int count, float tolerance, int h, int w, float *agreement, float *misfit, int begin,
                             int end) {
   float *padded = malloc((size_t)(w + 3 + 3 * w + 2) * sizeof(float));
@@ -717,7 +712,7 @@ KERNEL void judge_agreement(const float *excess, const float *const *trusts, con
 }
 
 /* Average by inverse variance: radiance (3, H, W), and the deviations of it and of the reference, (3, h, w) each. */
-KERNEL void average(const float *reference, float exposure, const float *const *linears, const float *exposures,
+INLINE void average(const float *reference, float exposure, const float *const *linears, const float *exposures,
                     const float *const *trusts, int count, const float *test, const float *small, const float *misfit,
                     const Noise *noise, int H, int W, float *radiance, float *deviation, float *reference_deviation,
                     int begin, int end) {
@@ -814,28 +809,51 @@ KERNEL void average(const float *reference, float exposure, const float *const *
 
 #define BLOCK 16 /* pixels whose channels fit the nearest cache */
 
-/* Turn `count` rows of n values into n pixels of so many channels. */
-INLINE void to_pixels(const float *rows, int n, int count, float *pixels) {
-  for (int first = 0; first < n; first += BLOCK) {
-    int last = first + BLOCK < n ? first + BLOCK : n;
-    for (int c = 0; c < count; c++)
-      for (int j = first; j < last; j++) pixels[(size_t)j * count + c] = rows[(size_t)c * n + j];
-  }
+/* Turn 4 rows of 4 values into columns; both lie in steps of so many values. */
+INLINE void turn(const float *from, size_t from_step, float *to, size_t to_step) {
+#if defined(__GNUC__)
+  typedef float Four __attribute__((vector_size(16)));
+  Four a, b, c, d;
+  memcpy(&a, from, 16);
+  memcpy(&b, from + from_step, 16);
+  memcpy(&c, from + 2 * from_step, 16);
+  memcpy(&d, from + 3 * from_step, 16);
+  Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  Four ab_right = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd_right = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  a = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+  b = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+  c = __builtin_shufflevector(ab_right, cd_right, 0, 1, 4, 5);
+  d = __builtin_shufflevector(ab_right, cd_right, 2, 3, 6, 7);
+  memcpy(to, &a, 16);
+  memcpy(to + to_step, &b, 16);
+  memcpy(to + 2 * to_step, &c, 16);
+  memcpy(to + 3 * to_step, &d, 16);
+#else
+  for (int i = 0; i < 4; i++)
+    for (int j = 0; j < 4; j++) to[j * to_step + i] = from[i * from_step + j];
+#endif
 }
 
-/* Turn the first `count` channels of n pixels, of `all` channels, into rows. */
-INLINE void from_pixels(const float *pixels, int n, int all, int count, float *rows) {
-  for (int first = 0; first < n; first += BLOCK) {
-    int last = first + BLOCK < n ? first + BLOCK : n;
-    for (int c = 0; c < count; c++)
-      for (int j = first; j < last; j++) rows[(size_t)c * n + j] = pixels[(size_t)j * all + c];
+/* Turn the rows of a matrix into columns, a block at a time; rows of both lie in steps of so many values. */
+INLINE void transpose(const float *from, size_t from_step, int rows, int columns, float *to, size_t to_step) {
+  for (int first = 0; first < columns; first += BLOCK) {
+    int last = first + BLOCK < columns ? first + BLOCK : columns;
+    for (int i = 0; i < rows; i += 4)
+      for (int j = first; j < last; j += 4) {
+        if (i + 4 <= rows && j + 4 <= last) {
+          turn(from + i * from_step + j, from_step, to + j * to_step + i, to_step);
+        } else {
+          for (int r = i; r < i + 4 && r < rows; r++)
+            for (int c = j; c < j + 4 && c < last; c++) to[c * to_step + r] = from[r * from_step + c];
+        }
+      }
   }
 }
 
 /* Stack pictures of full size at half size, four channels for each of theirs, rows of gw pixels, repeated beyond the
    border: the start, mu-law; the reference as it is encoded; the frames, mu-law; then `extra` planes that are of half
    size already, (extra, h, w). The start is written at full size as well, `compressed`. */
-KERNEL void stack_guide(const float *start, const float *image, const float *const *linears, const float *exposures,
+INLINE void stack_guide(const float *start, const float *image, const float *const *linears, const float *exposures,
                         int count, const float *evidence, int extra, int H, int W, int gw, float *compressed,
                         float *guide, int begin, int end) {
   int h = (H + 1) / 2, w = (W + 1) / 2, pictures = 12 * (2 + count), channels = pictures + extra;
@@ -867,14 +885,14 @@ KERNEL void stack_guide(const float *start, const float *image, const float *con
       memcpy(to, source, w * sizeof(float));
       for (int j = w; j < gw; j++) to[j] = source[w - 1];
     }
-    to_pixels(stacked, gw, channels, guide + (size_t)i * gw * channels);
+    transpose(stacked, gw, channels, gw, guide + (size_t)i * gw * channels, channels);
   }
   free(row);
 }
 
 /* Trust in a frame as far as it shows picture and not noise, (h, w), from its radiance at half size, averaged around
    each place, and that of the start. */
-KERNEL void trust_in_frame(const float *around, const float *start, const Noise *noise, float exposure, float trusted,
+INLINE void trust_in_frame(const float *around, const float *start, const Noise *noise, float exposure, float trusted,
                            int h, int w, float *out, int begin, int end) {
   size_t half = (size_t)h * w;
   float inverse = 1 / (exposure * exposure);
@@ -905,7 +923,7 @@ INLINE void interleave(const float *channels, int n, float *row) {
 
 /* Apply a predicted correction and gates, rows of gw pixels of 4 (5 + count) channels, to the start, within `bound`,
    (3, h, w); the guide, likewise with `channels` of them, holds the start and the frames. */
-KERNEL void apply_correction(const float *guide, int channels, const float *prediction, const float *blur3,
+INLINE void apply_correction(const float *guide, int channels, const float *prediction, const float *blur3,
                              const float *blur5, const float *const *trusts, const float *bound, int count, int H, int W,
                              int gw, float *out, int begin, int end) {
   int h = (H + 1) / 2, w = (W + 1) / 2, n = 2 * gw, seen = 12 * (2 + count), asked = 4 * (5 + count);
@@ -915,8 +933,8 @@ KERNEL void apply_correction(const float *guide, int channels, const float *pred
   float *change = start + 3 * n, *gate = change + 3 * n, *sure = gate + n, *view = sure + n;
   float *second_gate = view + n, *limit = second_gate + n, *mixed = limit + n;
   for (int i = begin; i < end; i++) {
-    from_pixels(guide + (size_t)i * gw * channels, gw, channels, seen, guides);
-    from_pixels(prediction + (size_t)i * gw * asked, gw, asked, asked, answers);
+    transpose(guide + (size_t)i * gw * channels, channels, gw, seen, guides, gw);
+    transpose(prediction + (size_t)i * gw * asked, asked, gw, asked, answers, gw);
     for (int y = 2 * i; y < 2 * i + 2 && y < H; y++) {
       size_t at = (size_t)y * W;
       const float *shown = guides + (size_t)(2 * (y % 2)) * gw, *said = answers + (size_t)(2 * (y % 2)) * gw;
@@ -957,3 +975,95 @@ KERNEL void apply_correction(const float *guide, int channels, const float *pred
   }
   free(buffers);
 }
+
+/* -------------------------------------------------------------------- calls */
+
+/* An argument of a kernel, in the order in which its rows are computed from it. */
+typedef union {
+  const float *in, *const *many;
+  const Noise *noise;
+  float *out, number;
+  int count;
+} Argument;
+
+typedef void (*Kernel)(const Argument *arguments, int begin, int end);
+/* GOMP_parallel of the OpenMP library that torch has loaded: its threads are awake when a kernel needs them. */
+typedef void (*Parallel)(void (*work)(void *), void *data, unsigned threads, unsigned flags);
+
+/* One build serves all processors of its kind: kernels are there for vectors of 512, of 256 and of any bits. Where
+   shifted rows are summed, or pixels fetched from anywhere, 512 are slower than 256. */
+#define ROWS(name) static void name(const Argument *a, int begin, int end)
+#if defined(__x86_64__) && defined(__GNUC__)
+#define FOR_512 __attribute__((target("avx512f,avx512dq,avx2,fma")))
+#define FOR_256 __attribute__((target("avx2,fma")))
+EXPORT int vector_bits(void) {
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 128;
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") ? 512 : 256;
+}
+#define CALL(name, ...) \
+  FOR_512 ROWS(name##_512) { name(__VA_ARGS__, begin, end); } \
+  CALL_OF(name, name##_512, __VA_ARGS__)
+#define CALL_256(name, ...) CALL_OF(name, name##_256, __VA_ARGS__)
+#define CALL_OF(name, widest, ...) \
+  FOR_256 ROWS(name##_256) { name(__VA_ARGS__, begin, end); } \
+  ROWS(name##_any) { name(__VA_ARGS__, begin, end); } \
+  EXPORT void name##_rows(const Argument *a, int begin, int end) { \
+    int bits = vector_bits(); \
+    (bits == 512 ? widest : bits == 256 ? name##_256 : name##_any)(a, begin, end); \
+  }
+#else
+EXPORT int vector_bits(void) { return 0; }
+#define CALL(name, ...) \
+  EXPORT void name##_rows(const Argument *a, int begin, int end) { name(__VA_ARGS__, begin, end); }
+#define CALL_256 CALL
+#endif
+
+CALL_256(box, a[0].in, a[1].count, a[2].count, a[3].count, a[4].count, a[5].out)
+CALL_256(warp_planes, a[0].in, a[1].in, a[2].count, a[3].count, a[4].count, a[5].count, a[6].out)
+CALL_256(compare_blocks, a[0].in, a[1].in, a[2].in, a[3].in, a[4].count, a[5].count, a[6].count, a[7].count,
+         a[8].count, a[9].number, a[10].out)
+CALL_256(gradient_terms, a[0].in, a[1].in, a[2].in, a[3].count, a[4].count, a[5].count, a[6].number, a[7].out)
+CALL_256(moments, a[0].in, a[1].count, a[2].count, a[3].count, a[4].count, a[5].number, a[6].out)
+CALL_256(sweep, a[0].in, a[1].in, a[2].in, a[3].count, a[4].count, a[5].count, a[6].count, a[7].number, a[8].out)
+CALL_256(miss_start, a[0].in, a[1].in, a[2].number, a[3].count, a[4].count, a[5].out)
+CALL_256(interpolate_flow, a[0].in, a[1].in, a[2].in, a[3].in, a[4].number, a[5].number, a[6].number, a[7].count,
+         a[8].count, a[9].out, a[10].out)
+CALL_256(align_frame, a[0].in, a[1].in, a[2].in, a[3].count, a[4].count, a[5].out, a[6].out)
+CALL(measure_frame, a[0].in, a[1].noise, a[2].number, a[3].count, a[4].count, a[5].out, a[6].out, a[7].out, a[8].out,
+     a[9].out)
+CALL(describe_reference, a[0].in, a[1].noise, a[2].number, a[3].count, a[4].count, a[5].out)
+CALL(compare_with_reference, a[0].many, a[1].in, a[2].count, a[3].in, a[4].noise, a[5].number, a[6].count, a[7].count,
+     a[8].out, a[9].out)
+CALL(judge_agreement, a[0].in, a[1].many, a[2].in, a[3].in, a[4].count, a[5].number, a[6].count, a[7].count, a[8].out,
+     a[9].out)
+CALL(average, a[0].in, a[1].number, a[2].many, a[3].in, a[4].many, a[5].count, a[6].in, a[7].in, a[8].in, a[9].noise,
+     a[10].count, a[11].count, a[12].out, a[13].out, a[14].out)
+CALL(stack_guide, a[0].in, a[1].in, a[2].many, a[3].in, a[4].count, a[5].in, a[6].count, a[7].count, a[8].count,
+     a[9].count, a[10].out, a[11].out)
+CALL(trust_in_frame, a[0].in, a[1].in, a[2].noise, a[3].number, a[4].number, a[5].count, a[6].count, a[7].out)
+CALL(apply_correction, a[0].in, a[1].count, a[2].in, a[3].in, a[4].in, a[5].many, a[6].in, a[7].count, a[8].count,
+     a[9].count, a[10].count, a[11].out)
+
+#if defined(__GNUC__)
+typedef struct {
+  Kernel kernel;
+  const Argument *arguments;
+  int rows, bands, next;
+} Work;
+
+/* Compute bands of rows until none is left. */
+static void take_bands(void *data) {
+  Work *work = data;
+  for (;;) {
+    int band = __atomic_fetch_add(&work->next, 1, __ATOMIC_RELAXED);
+    if (band >= work->bands) return;
+    work->kernel(work->arguments, work->rows * band / work->bands, work->rows * (band + 1) / work->bands);
+  }
+}
+
+/* Compute all rows by so many threads, which take a band of them at a time. */
+EXPORT void share(Parallel parallel, int threads, Kernel kernel, const Argument *arguments, int rows, int bands) {
+  Work work = {kernel, arguments, rows, bands, 0};
+  parallel(take_bands, &work, (unsigned)threads, 0);
+}
+#endif

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ OFF = "LANHDR_NO_KERNELS"  # environment variable: with any value, torch compute
 TEST_PLANES = 18  # as kernels.c describes a reference
 TERMS, MOMENTS = 9, 6  # planes of gradients, and of what is gathered from them
 LEAST_ROWS = 16  # that are worth a thread
+BANDS = 2  # that a thread takes, one after the other: the one that is held up takes fewer
 
 
 def usable(*tensors: Tensor) -> bool:
@@ -30,6 +32,12 @@ def usable_for_one(*pictures: Tensor) -> bool:
     return usable(*pictures) and all(len(picture) == 1 for picture in pictures)
 
 
+def vector_bits() -> int:
+    """Bits of the widest vectors that the kernels compute with here; 0 where they are not built, or choose none."""
+    library = _library()
+    return int(library.vector_bits()) if library else 0
+
+
 @cache
 def _library() -> ctypes.CDLL | None:
     spec = importlib.util.find_spec("model._kernels")
@@ -42,34 +50,65 @@ def _library() -> ctypes.CDLL | None:
 
 
 @cache
+def _openmp() -> Callable[..., None] | None:
+    """GOMP_parallel of the OpenMP library that torch computes with, where its threads can be borrowed."""
+    library = _library()
+    if library is None or not hasattr(library, "share"):
+        return None
+    for path in (Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"):
+        try:
+            found: Callable[..., None] = ctypes.CDLL(str(path)).GOMP_parallel
+        except (OSError, AttributeError):
+            continue
+        return found
+    return None
+
+
+@cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="kernel")
+
+
+class _Argument(ctypes.Union):
+    """As `Argument` in kernels.c."""
+
+    _fields_ = (("pointer", ctypes.c_void_p), ("number", ctypes.c_float), ("count", ctypes.c_int))
 
 
 def _run(name: str, rows: int, *arguments: Any) -> None:
     """Call a kernel for all rows of its result, shared by the number of threads that torch has."""
     library = _library()
     assert library is not None
-    kernel: Callable[..., None] = getattr(library, name)
-    kept = [_converted(argument) for argument in arguments]
+    kernel: Callable[..., None] = getattr(library, f"{name}_rows")
+    kept = (_Argument * len(arguments))()
+    _alive = [_set(place, argument) for place, argument in zip(kept, arguments, strict=True)]
     threads = min(torch.get_num_threads(), max(1, rows // LEAST_ROWS))
-    own, *bands = pairwise(rows * part // threads for part in range(threads + 1))
-    others = [_pool(threads - 1).submit(kernel, *kept, *band) for band in bands]
-    kernel(*kept, *own)
-    for other in others:
-        other.result()
+    if threads == 1:
+        kernel(kept, 0, rows)
+    elif openmp := _openmp():
+        library.share(openmp, threads, kernel, kept, rows, min(BANDS * threads, rows // LEAST_ROWS))
+    else:
+        own, *bands = pairwise(rows * part // threads for part in range(threads + 1))
+        others = [_pool(threads - 1).submit(kernel, kept, *band) for band in bands]
+        kernel(kept, *own)
+        for other in others:
+            other.result()
 
 
-def _converted(argument: Any) -> Any:
+def _set(place: _Argument, argument: Any) -> Any:
+    """Set an argument; what is returned must live as long as it."""
     if isinstance(argument, Tensor):
         assert argument.dtype == torch.float32
-        return ctypes.c_void_p(argument.data_ptr())
-    if isinstance(argument, float):
-        return ctypes.c_float(argument)
-    if isinstance(argument, int):
-        return ctypes.c_int(argument)
-    pointers = [tensor.data_ptr() for tensor in argument]
-    return (ctypes.c_void_p * len(pointers))(*pointers)
+        place.pointer = argument.data_ptr()
+    elif isinstance(argument, float):
+        place.number = argument
+    elif isinstance(argument, int):
+        place.count = argument
+    else:
+        pointers = (ctypes.c_void_p * len(argument))(*(tensor.data_ptr() for tensor in argument))
+        place.pointer = ctypes.addressof(pointers)
+        return pointers
+    return None
 
 
 def _half_size(picture: Tensor) -> tuple[int, int]:

@@ -1,7 +1,10 @@
 """The fused passes compute what torch computes, with any number of threads, and only where they may."""
 
 import importlib.util
+import os
+import platform
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -188,7 +191,12 @@ def test_whole_network(
 
 
 @needs_kernels
-def test_threads_change_no_bit() -> None:
+@pytest.mark.parametrize("pool", ["of OpenMP", "of Python"])
+def test_threads_change_no_bit(pool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if pool == "of Python":
+        monkeypatch.setattr(kernels, "_openmp", lambda: None)
+    elif sys.platform == "linux":
+        assert kernels._openmp(), "torch's threads are not found"
     ldr, exposures, _ = window(5, size=(70, 64))
     lite, threads = awake(2), torch.get_num_threads()
     results = []
@@ -201,6 +209,17 @@ def test_threads_change_no_bit() -> None:
         torch.set_num_threads(threads)
     first, *others = results
     assert all(torch.equal(first, other) for other in others)
+
+
+@needs_kernels
+def test_the_widest_vectors_of_the_processor_are_used() -> None:
+    widest = {"AVX512": 512, "AVX2": 256, "DEFAULT": 128, "NO AVX": 128}
+    capability = torch.backends.cpu.get_cpu_capability()
+    if platform.machine() not in ("x86_64", "AMD64") or capability not in widest:
+        pytest.skip("only x86-64 has kernels of several widths")
+    if os.environ.get("ATEN_CPU_CAPABILITY"):
+        pytest.skip("torch is told to use less than the processor has")
+    assert kernels.vector_bits() == widest[capability]
 
 
 @needs_kernels
