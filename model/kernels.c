@@ -225,6 +225,28 @@ INLINE float sample(const float *plane, Spot s, int W) {
   return a + s.down * (b - a);
 }
 
+/* Lumas, (batch, h, w), of encoded pictures, (batch, 3, h, w), whose codes are brought to another exposure by `gains`
+   and are nearly linear below `toes`. */
+INLINE void match_lumas(const float *pictures, const float *gains, const float *toes, float gamma, int batch, int h,
+                        int w, float *out, int begin, int end) {
+  size_t plane = (size_t)h * w;
+  for (int p = 0; p < batch; p++) {
+    float gain = gains[p], toe = toes[p], black = powf(toe, 1 / gamma);
+    float scale = 1 / (powf(1 + toe, 1 / gamma) - black);
+    for (int y = begin; y < end; y++) {
+      const float *r = pictures + (size_t)(3 * p) * plane + (size_t)y * w, *g = r + plane, *b = g + plane;
+      float *to = out + (size_t)p * plane + (size_t)y * w;
+      INDEPENDENT
+      for (int x = 0; x < w; x++) {
+        float luma = 0.299f * least(clamp(r[x], 0, 1) * gain, 1) + 0.587f * least(clamp(g[x], 0, 1) * gain, 1) +
+                     0.114f * least(clamp(b[x], 0, 1) * gain, 1);
+        float linear = exponential(gamma * natural_log(most(luma, 1e-12f)));
+        to[x] = (exponential(natural_log(linear + toe) * (1 / gamma)) - black) * scale;
+      }
+    }
+  }
+}
+
 /* Fetch `batch` planes at x + flow; rows of the result lie w + 2 margin apart, their ends repeated in the margins. */
 INLINE void warp_planes(const float *planes, const float *flow, int batch, int h, int w, int margin, float *out,
                         int begin, int end) {
@@ -503,6 +525,47 @@ INLINE void variance_rows(const Noise *noise, const float *r, const float *g, co
     out[stride + x] = variance(noise, g[x], crushed(noise, g[x], peak)) * scale;
     out[2 * stride + x] = variance(noise, b[x], crushed(noise, b[x], peak)) * scale;
   }
+}
+
+#define NOISE_BLOCK 8
+
+/* Squared second differences of a plane, (H, W), without its outermost pixels, against what nominal noise would leave
+   of them, per block; NaN where the block is black or clipped somewhere. `darkest` is the least that is no black. */
+INLINE void noise_of_blocks(const float *plane, const Noise *noise, float darkest, int H, int W, float *out, int begin,
+                            int end) {
+  int columns = (W - 2) / NOISE_BLOCK, inner = columns * NOISE_BLOCK;
+  float *down = malloc((size_t)(inner + 2 + 4 * inner) * sizeof(float));
+  float *squares = down + inner + 2, *sums = squares + inner, *lows = sums + inner, *highs = lows + inner;
+  for (int i = begin; i < end; i++) {
+    INDEPENDENT
+    for (int x = 0; x < inner; x++) squares[x] = sums[x] = 0, lows[x] = INFINITY, highs[x] = -INFINITY;
+    for (int y = NOISE_BLOCK * i + 1; y <= NOISE_BLOCK * (i + 1); y++) {
+      const float *here = plane + (size_t)y * W, *above = here - W, *below = here + W;
+      INDEPENDENT
+      for (int x = 0; x < inner + 2; x++) down[x] = below[x] + above[x] - 2 * here[x];
+      INDEPENDENT
+      for (int x = 0; x < inner; x++) {
+        float value = here[x + 1], second = down[x + 2] + down[x] - 2 * down[x + 1];
+        squares[x] += second * second;
+        sums[x] += value;
+        lows[x] = value > lows[x] ? lows[x] : value; /* NaN stays */
+        highs[x] = value < highs[x] ? highs[x] : value;
+      }
+    }
+    for (int j = 0; j < columns; j++) {
+      float square = 0, sum = 0, low = INFINITY, high = -INFINITY, count = NOISE_BLOCK * NOISE_BLOCK;
+      for (int x = NOISE_BLOCK * j; x < NOISE_BLOCK * (j + 1); x++) {
+        square += squares[x];
+        sum += sums[x];
+        low = lows[x] > low ? low : lows[x];
+        high = highs[x] < high ? high : highs[x];
+      }
+      int usable = low > darkest && crushed(noise, low, low) == 0 && unclipped(noise, high) == 1;
+      float mean = sum / count, nominal = variance(noise, mean, crushed(noise, mean, mean));
+      out[(size_t)i * columns + j] = usable ? square / (36 * count * nominal) : NAN;
+    }
+  }
+  free(down);
 }
 
 /* What a frame shows by itself: its picture linearised, (3, H, W); at half size the picture as it is encoded, (3, h, w),
@@ -1031,6 +1094,8 @@ CALL_256(interpolate_flow, a[0].in, a[1].in, a[2].in, a[3].in, a[4].number, a[5]
 CALL_256(align_frame, a[0].in, a[1].in, a[2].in, a[3].count, a[4].count, a[5].out, a[6].out)
 CALL(measure_frame, a[0].in, a[1].noise, a[2].number, a[3].count, a[4].count, a[5].out, a[6].out, a[7].out, a[8].out,
      a[9].out)
+CALL(match_lumas, a[0].in, a[1].in, a[2].in, a[3].number, a[4].count, a[5].count, a[6].count, a[7].out)
+CALL(noise_of_blocks, a[0].in, a[1].noise, a[2].number, a[3].count, a[4].count, a[5].out)
 CALL(describe_reference, a[0].in, a[1].noise, a[2].number, a[3].count, a[4].count, a[5].out)
 CALL(compare_with_reference, a[0].many, a[1].in, a[2].count, a[3].in, a[4].noise, a[5].number, a[6].count, a[7].count,
      a[8].out, a[9].out)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 OFF = "LANHDR_NO_KERNELS"  # environment variable: with any value, torch computes everything
 TEST_PLANES = 18  # as kernels.c describes a reference
+NOISE_BLOCK = 8
 TERMS, MOMENTS = 9, 6  # planes of gradients, and of what is gathered from them
 LEAST_ROWS = 16  # that are worth a thread
 BANDS = 2  # that a thread takes, one after the other: the one that is held up takes fewer
@@ -121,6 +122,37 @@ def box_mean(values: Tensor, side: int) -> Tensor:
     height, width = values.shape[-2:]
     out = torch.empty_like(values)
     _run("box", height, values, values.numel() // max(1, height * width), height, width, side, out)
+    return out
+
+
+def match_lumas(pictures: Tensor, *, gains: Tensor, toes: Tensor, gamma: float) -> Tensor:
+    """Lumas as `motion.matched_lumas` makes them, (B, 1, H, W).
+
+    Args:
+        pictures: Encoded, (B, 3, H, W).
+        gains: Factors that bring their codes to the exposure wanted, (B, 1, 1, 1).
+        toes: Signals below which they are nearly linear, (B, 1, 1, 1).
+        gamma: Of the encoding.
+    """
+    batch, _, height, width = pictures.shape
+    out = pictures.new_empty(batch, 1, height, width)
+    numbers = (gains.contiguous(), toes.contiguous(), gamma)
+    _run("match_lumas", height, pictures.contiguous(), *numbers, batch, height, width, out)
+    return out
+
+
+def noise_of_blocks(plane: Tensor, *, noise: Tensor, darkest: float) -> Tensor:
+    """Factor on the nominal variance of each 8x8 block, as `physical_merge.noise_level` takes it, NaN where unusable.
+
+    Args:
+        plane: One channel, linearised, (H, W).
+        noise: `NoiseModel.numbers` of the nominal noise.
+        darkest: Signal that is above black.
+    """
+    plane = plane.contiguous()
+    height, width = plane.shape
+    out = plane.new_empty((height - 2) // NOISE_BLOCK, (width - 2) // NOISE_BLOCK)
+    _run("noise_of_blocks", out.shape[0], plane, noise, darkest, height, width, out)
     return out
 
 

@@ -98,9 +98,22 @@ class HalfSizeBody(nn.Module):
         half: Tensor = self.encode_half(x)
         quarter = self.encode_quarter(_activate(self.down_quarter(half)))
         eighth = self.hallucinate(_activate(self.down_eighth(quarter)))
-        quarter = self.decode_quarter(quarter + F.pixel_shuffle(self.up_quarter(eighth), 2))
-        decoded: Tensor = self.decode_half(half + F.pixel_shuffle(self.up_half(quarter), 2))
+        quarter = self.decode_quarter(_add_enlarged(quarter, eighth, self.up_quarter))
+        decoded: Tensor = self.decode_half(_add_enlarged(half, quarter, self.up_half))
         return decoded
+
+
+def _add_enlarged(fine: Tensor, coarse: Tensor, conv: nn.Conv2d) -> Tensor:
+    """Add to a map the coarser one, whose channels a 1x1 convolution spreads over 2x2 pixels each."""
+    if torch.is_grad_enabled() or not coarse.is_contiguous(memory_format=torch.channels_last):
+        return fine + F.pixel_shuffle(conv(coarse), 2)
+    # The four pixels of a channel lie apart; with the channels of a pixel together, sums are of long rows.
+    (batch, width, height, length), bias = fine.shape, conv.bias
+    assert bias is not None
+    by_pixel = conv.weight.view(width, 4, -1).transpose(0, 1).flatten(0, 1), bias.view(width, 4).t().flatten()
+    spread = F.linear(coarse.permute(0, 2, 3, 1), *by_pixel).view(batch, height // 2, length // 2, 2, 2 * width)
+    rows = fine.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, length // 2, 2 * width)
+    return (rows + spread.transpose(2, 3)).view(batch, height, length, width).permute(0, 3, 1, 2)
 
 
 def _activate(features: Tensor) -> Tensor:

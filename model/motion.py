@@ -75,6 +75,13 @@ def matched_lumas(first: Tensor, second: Tensor, exposures: tuple[Tensor, Tensor
     """
     longer = torch.maximum(*exposures)
     toe = TOE * longer / torch.minimum(*exposures)
+    if kernels.usable(first, second):
+        gains = [(longer / exposure).pow(1 / GAMMA) for exposure in exposures]
+        lumas = [
+            kernels.match_lumas(picture, gains=gain, toes=toe, gamma=GAMMA)
+            for picture, gain in zip((first, second), gains, strict=True)
+        ]
+        return lumas[0], lumas[1]
     return (
         _with_toe(luma(match_exposure(first, exposures[0], target=longer)), toe),
         _with_toe(luma(match_exposure(second, exposures[1], target=longer)), toe),

@@ -20,6 +20,7 @@ TOLERANCE = 0.04
 SATURATED = 12
 # Light spread evenly from none to the black level has this variance around none, in squared units of that level.
 CRUSHED_VARIANCE = 1 / 3
+DARKEST_BLOCK = 1e-4  # signal of a block whose noise black has not cut off
 # Logarithmic curves have no light at black, and others no width between the clip level and what counts as clipped.
 DARKEST, STEEPEST = 1e-9, 1e-6
 
@@ -194,15 +195,21 @@ def noise_level(linear: Tensor, precision: Tensor | None = None) -> Tensor:
     precision = GAMMA_8_BIT.tensor().expand(len(linear), -1) if precision is None else precision
     nominal = NoiseModel(level=linear.new_ones(1, 1, 1, 1), precision=precision)
     green = linear[:, 1:2]
+    if kernels.usable_for_one(linear):
+        ratio = kernels.noise_of_blocks(green[0, 0], noise=nominal.numbers, darkest=DARKEST_BLOCK)[None]
+        return _quiet_level(ratio)
     # Second differences down, then across: the 3x3 kernel 1 -2 1, -2 4 -2, 1 -2 1.
     down = green[..., 2:, :] + green[..., :-2, :] - 2 * green[..., 1:-1, :]
     residual = F.avg_pool2d((down[..., 2:] + down[..., :-2] - 2 * down[..., 1:-1]).square(), 8) / 36
     inner = green[..., 1:-1, 1:-1]
     # Black and clipped blocks show no noise, whatever there was.
     darkest, brightest = -F.max_pool2d(-inner, 8), F.max_pool2d(inner, 8)
-    usable = (darkest > 1e-4) & (nominal.crushed(darkest) == 0) & (nominal.unclipped(brightest) == 1)
+    usable = (darkest > DARKEST_BLOCK) & (nominal.crushed(darkest) == 0) & (nominal.unclipped(brightest) == 1)
     ratio = residual / nominal.variance(F.avg_pool2d(inner, 8))
-    ratio = torch.where(usable, ratio, torch.full_like(ratio, torch.nan))
+    return _quiet_level(torch.where(usable, ratio, torch.full_like(ratio, torch.nan)))
+
+
+def _quiet_level(ratio: Tensor) -> Tensor:
     quiet = torch.nanquantile(ratio.flatten(1), 0.25, dim=1).nan_to_num(1.0)
     return (1.2 * quiet).clamp(0.05, 30).view(-1, 1, 1, 1)
 

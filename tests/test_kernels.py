@@ -16,10 +16,10 @@ from model import kernels
 from model.exposure import GAMMA_8_BIT, CodePrecision
 from model.frames import FrameBatch
 from model.lite import LiteNet
-from model.motion import box_mean, search_motion
+from model.motion import box_mean, matched_lumas, search_motion
 from model.neighbors import _interpolated, follow_motion
 from model.network import NetworkConfig
-from model.physical_merge import Candidate, MergedStart, NoiseModel, align, merge_by_variance
+from model.physical_merge import Candidate, MergedStart, NoiseModel, align, merge_by_variance, noise_level
 
 SIZES = [(64, 96), (37, 45), (41, 30)]
 # Clips at 1, black and steps of its own: unlike that of 8 bits.
@@ -96,6 +96,33 @@ def test_search(plain: Callable[..., Tensor], size: tuple[int, int]) -> None:
     off = (found - expected).abs().amax(1)
     # Where two steps cost the same to the last bit, rounding chooses.
     assert off.median() < 1e-4 and (off < 0.01).float().mean() > 0.97
+
+
+@needs_kernels
+@pytest.mark.parametrize("size", SIZES)
+def test_matched_lumas(plain: Callable[..., Tensor], size: tuple[int, int]) -> None:
+    first, second = 1.2 * smooth(2, 3, *size) - 0.1, smooth(2, 3, *size, seed=1)  # codes below black and above white
+    first[..., :2, :2], second[..., :2, :2] = 0, 0
+    exposures = torch.tensor([1.0, 8.0]).view(2, 1, 1, 1), torch.tensor([4.0, 1.0]).view(2, 1, 1, 1)
+    found = matched_lumas(first, second, exposures)
+    for place in (0, 1):
+        expected = plain(lambda place=place: matched_lumas(first, second, exposures)[place])
+        assert torch.allclose(found[place], expected, atol=2e-6), place
+        assert abs(expected.min()) < 1e-6 and expected.std() > 0.1
+
+
+@needs_kernels
+@pytest.mark.parametrize("precision", [GAMMA_8_BIT, LINEAR_CODES])
+@pytest.mark.parametrize("size", SIZES)
+def test_noise_level(plain: Callable[..., Tensor], size: tuple[int, int], precision: CodePrecision) -> None:
+    noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1))
+    linear = (smooth(1, 3, *size) ** 2 + 3e-3 * noise).clamp(0, 1)
+    linear[0, 1, 8:16, 8:16] = 1.0
+    linear[0, 1, 20:22, 20:22] = torch.nan
+    limits = precision.tensor()[None]
+    found, expected = noise_level(linear, limits), plain(lambda: noise_level(linear, limits))
+    assert torch.allclose(found, expected, rtol=1e-4)
+    assert 0.05 < expected.item() < 30  # not at a bound
 
 
 @needs_kernels

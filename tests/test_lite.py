@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 from support.streamed import prepared, window
+from torch import nn
 
 from model.color import MU, mu_law
 from model.guided import GuidedLanHdr
-from model.lite import LiteNet
+from model.lite import LiteNet, _add_enlarged
 from model.network import NetworkConfig
 
 
@@ -31,6 +32,18 @@ def test_untrained_network_returns_the_start() -> None:
     assert prediction.start is not None
     # Through mu-law and back in float32.
     assert torch.allclose(prediction.radiance, prediction.start, atol=1e-6)
+
+
+def test_channels_of_a_place_are_spread_as_by_a_shuffle() -> None:
+    """Without gradients and with channels last they are added by another way."""
+    torch.manual_seed(0)
+    conv, coarse, fine = nn.Conv2d(12, 20, 1), torch.randn(2, 12, 6, 8), torch.randn(2, 5, 12, 16)
+    expected = fine + nn.functional.pixel_shuffle(conv(coarse), 2)
+    with torch.inference_mode():
+        last = torch.channels_last
+        found = _add_enlarged(fine.contiguous(memory_format=last), coarse.contiguous(memory_format=last), conv)
+    assert found.is_contiguous(memory_format=last)
+    assert torch.allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("nexps", "cycle"), [(2, (1.0, 8.0)), (3, (1.0, 4.0, 16.0))])
