@@ -32,6 +32,7 @@ def correct_start(window: AlignedWindow, predict: Callable[[Tensor], Tensor]) ->
     """Merge the frames of a window physically, and correct the result within its standard deviation.
 
     Args:
+        window: Its neighbors are let go on the way, to save memory.
         predict: Maps what is known of the start, `guide_channels` at half size, padded, to `correction_channels` of
             the same height and width; where they are zero the start stays.
 
@@ -53,9 +54,13 @@ def correct_start(window: AlignedWindow, predict: Callable[[Tensor], Tensor]) ->
             kernels.trust_in_frame(view, small, noise=noise, exposure=exposure, trusted=NOISE_TO_TRUST, side=TRUST_SIDE)
             for view, exposure in zip(start.smalls, exposures, strict=True)
         ]
+        radiance = start.radiance
+        # While the network computes, a fifth of the memory would be of what is not needed any more.
+        window.neighbors.clear()
+        del frames, linears, start, small, evidence
+        prediction = predict(guide)
         blurred = box_mean(compressed, 3), box_mean(compressed, 5)
-        corrected = kernels.apply_correction(guide, predict(guide), blurred, trusts, bound=bound)
-        return corrected, start.radiance
+        return kernels.apply_correction(guide, prediction, blurred, trusts, bound=bound), radiance
     compressed = mu_law(start.radiance)
     views = [mu_law(frame.radiance) for frame in frames]
     full = torch.cat((compressed, window.image, *views), dim=1)

@@ -37,6 +37,11 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.cuda.OutOfMemoryError) or any(text in str(error) for text in CPU_OUT_OF_MEMORY)
 
 
+def on_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Bring a tensor of the CPU to a device, for CUDA through pinned memory, so that nobody waits for the copy."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def on_host(compute: Callable[[], tuple[Tensor, ...]], device: torch.device) -> OnHost:
     """Bring what a function computes on a device to the CPU, at no cost to whoever does not need it yet.
 

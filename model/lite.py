@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.blocks import conv3x3
+from model.blocks import conv3x3, in_bands
 from model.correction import correct_start, correction_channels, guide_channels
 from model.frames import FrameBatch
 from model.neighbors import AlignedWindow, FrameMotion, align_batch, align_window, follow_motion
@@ -68,6 +68,9 @@ class LiteBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, width, H, W) to the same shape."""
+        return in_bands(self._changed, x, halo=2, width=x.shape[1])
+
+    def _changed(self, x: Tensor) -> Tensor:
         change: Tensor = self.conv2(_activate(self.conv1(x)))
         return change.add_(x)
 
@@ -104,7 +107,7 @@ class HalfSizeBody(nn.Module):
 
 
 def _add_enlarged(fine: Tensor, coarse: Tensor, conv: nn.Conv2d) -> Tensor:
-    """Add to a map the coarser one, whose channels a 1x1 convolution spreads over 2x2 pixels each."""
+    """Add to a map, in its place, the coarser one, whose channels a 1x1 convolution spreads over 2x2 pixels each."""
     if torch.is_grad_enabled() or not coarse.is_contiguous(memory_format=torch.channels_last):
         return fine + F.pixel_shuffle(conv(coarse), 2)
     # The four pixels of a channel lie apart; with the channels of a pixel together, sums are of long rows.
@@ -113,7 +116,7 @@ def _add_enlarged(fine: Tensor, coarse: Tensor, conv: nn.Conv2d) -> Tensor:
     by_pixel = conv.weight.view(width, 4, -1).transpose(0, 1).flatten(0, 1), bias.view(width, 4).t().flatten()
     spread = F.linear(coarse.permute(0, 2, 3, 1), *by_pixel).view(batch, height // 2, length // 2, 2, 2 * width)
     rows = fine.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, length // 2, 2 * width)
-    return (rows + spread.transpose(2, 3)).view(batch, height, length, width).permute(0, 3, 1, 2)
+    return rows.add_(spread.transpose(2, 3)).view(batch, height, length, width).permute(0, 3, 1, 2)
 
 
 def _activate(features: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from model import kernels
 from model.color import luma
 from model.exposure import GAMMA, match_exposure
+from model.graphs import Recorded
 
 CLIP_LEVEL = 0.985
 # Signal, in units of the shorter exposure's clip level, below which its frame holds noise and bias more than picture.
@@ -55,7 +56,9 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         (B, 2, H, W).
     """
-    scale = flow.new_tensor([size[1] / flow.shape[-1], size[0] / flow.shape[-2]]).view(1, 2, 1, 1)
+    scale = flow.new_empty(1, 2, 1, 1)  # filled in place: a copy from the CPU cannot be recorded for a GPU
+    for axis in (0, 1):
+        scale[:, axis] = size[1 - axis] / flow.shape[-1 - axis]
     return F.interpolate(flow, size=size, mode="bilinear", align_corners=False) * scale
 
 
@@ -106,7 +109,10 @@ def search_motion(reference: Tensor, moved: Tensor, *, certainty: Tensor | None 
     Returns:
         Displacement in pixels, (B, 2, H, W).
     """
-    certainty = torch.ones_like(reference) if certainty is None else certainty
+    return _recorded_search(reference, moved, torch.ones_like(reference) if certainty is None else certainty)
+
+
+def _search_motion(reference: Tensor, moved: Tensor, certainty: Tensor) -> Tensor:
     stacked = [torch.cat((reference, moved, certainty), dim=1)]
     while min(stacked[-1].shape[-2:]) >= 2 * COARSEST:
         stacked.append(F.avg_pool2d(stacked[-1], 2, ceil_mode=True))
@@ -121,6 +127,9 @@ def search_motion(reference: Tensor, moved: Tensor, *, certainty: Tensor | None 
         flow = _compare_blocks(ref, mov, flow, certainty=sure, radius=reach)
         flow = _refine(ref, mov, flow, certainty=sure)
     return flow
+
+
+_recorded_search = Recorded(_search_motion)  # some thousand short launches
 
 
 def common_shift(reference: Tensor, moved: Tensor, certainty: Tensor) -> Tensor:
@@ -210,14 +219,14 @@ def _compare_blocks(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty
     )
     costs = box_mean(differences.abs_().mul_(certainty), BLOCK)
     least = torch.full_like(reference, math.inf)
-    best = torch.zeros_like(flow)
+    right, down = torch.zeros_like(reference), torch.zeros_like(reference)
     for (dy, dx), cost in zip(shifts, torch.split(costs, 1, dim=1), strict=True):
         # A longer step must pay: flat and clipped places would wander in the noise otherwise.
         cost = cost + STEP_COST * (abs(dx) + abs(dy))
         better = cost < least
         least = torch.minimum(least, cost)
-        best = torch.where(better, flow.new_tensor([dx, dy]).view(1, 2, 1, 1), best)
-    return box_mean(flow + best, 3)
+        right, down = torch.where(better, float(dx), right), torch.where(better, float(dy), down)
+    return box_mean(flow + torch.cat((right, down), dim=1), 3)
 
 
 def _refine(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty: Tensor) -> Tensor:

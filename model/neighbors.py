@@ -72,7 +72,7 @@ class AlignedWindow:
 
     image: Tensor
     reference: Candidate
-    neighbors: tuple[Candidate, ...]
+    neighbors: list[Candidate]
     noise: NoiseModel
 
 
@@ -177,7 +177,7 @@ def _align(window: Sequence[FrameMotion], flows: Flows) -> AlignedWindow:
     noise = NoiseModel(level=level, precision=reference.precision)
     search = _WindowSearch(window, flows)
     trust_alike, trust_others = _matching_trust(reference, noise)
-    candidates = []
+    candidates: list[Candidate] = []
     for way, distance in candidate_keys(middle):
         frame = window[middle + distance]
         partner = window[distance + 2 * middle] if distance < 0 else window[distance]
@@ -192,7 +192,7 @@ def _align(window: Sequence[FrameMotion], flows: Flows) -> AlignedWindow:
             candidates.append(align(frame.linear, frame.exposure, search.flow(frame.number), trust=trust))
     ones = torch.ones_like(reference.certainty)
     still = Candidate(linear=reference.linear, exposure=reference.exposure, trust=ones)
-    return AlignedWindow(image=reference.image, reference=still, neighbors=tuple(candidates), noise=noise)
+    return AlignedWindow(image=reference.image, reference=still, neighbors=candidates, noise=noise)
 
 
 class _WindowSearch:

@@ -1,5 +1,6 @@
 """The physical merge: candidates, their noise, and their average by inverse variance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -214,7 +215,7 @@ def _quiet_level(ratio: Tensor) -> Tensor:
     return (1.2 * quiet).clamp(0.05, 30).view(-1, 1, 1, 1)
 
 
-def merge_by_variance(reference: Candidate, neighbors: tuple[Candidate, ...], noise: NoiseModel) -> MergedStart:
+def merge_by_variance(reference: Candidate, neighbors: Sequence[Candidate], noise: NoiseModel) -> MergedStart:
     """Average the radiance of candidates by inverse variance; disagreement with the reference adds to a variance.
 
     That variance goes with the radiance of each channel, so that a dark noisy channel still gains from a neighbor whose

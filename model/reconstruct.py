@@ -13,10 +13,11 @@ from weakref import WeakSet
 import torch
 from torch import Tensor
 
-from model.device import is_out_of_memory
+from model.device import is_out_of_memory, on_device
 from model.errors import ExposureError, FrameError
 from model.exposure import ExposureCycle, to_radiance
 from model.frames import FrameBatch, HdrFrame, LdrFrame, exposure_windows, sliding_windows
+from model.graphs import Recorded
 from model.network import Prediction, StreamingNetwork
 from model.response import ResponseCurve, gamma_curve
 from model.tiles import TiledNetwork, Tiling
@@ -240,7 +241,7 @@ class Reconstructor:
     @torch.inference_mode()
     def _prepare(self, frame: LdrFrame, *, recent: tuple[Any, ...]) -> Any:
         batch = FrameBatch(
-            image=frame.image[None].to(self.device, torch.float32),
+            image=on_device(frame.image[None].float(), self.device),
             exposure=torch.tensor([frame.exposure]),
             precision=frame.precision.tensor()[None].to(self.device),
             time=float(frame.time),
@@ -275,6 +276,7 @@ class Reconstructor:
             # Here the error and what its frames held are gone.
             complete = False
             in_use.forget()
+            Recorded.forget_all()
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             height, width = frame.image.shape[-2:]

@@ -25,7 +25,7 @@ def clip(cycle: tuple[float, ...], *, step: float, light: float) -> tuple[Tensor
     return codes, exposures, radiance
 
 
-def errors(candidates: tuple[Candidate, ...], truth: Tensor) -> list[float]:
+def errors(candidates: list[Candidate], truth: Tensor) -> list[float]:
     """Root mean square error of the candidates off the borders, in mu-law values."""
     inner = (..., slice(16, -16), slice(16, -16))
     return [(mu_law(item.radiance) - mu_law(truth))[inner].square().mean().sqrt().item() for item in candidates]
