@@ -1,5 +1,7 @@
 """Neighbors are brought to the reference's place, by its own match or between frames that see what it does not."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from support.moving import shifted, texture
@@ -25,7 +27,7 @@ def clip(cycle: tuple[float, ...], *, step: float, light: float) -> tuple[Tensor
     return codes, exposures, radiance
 
 
-def errors(candidates: list[Candidate], truth: Tensor) -> list[float]:
+def errors(candidates: Sequence[Candidate], truth: Tensor) -> list[float]:
     """Root mean square error of the candidates off the borders, in mu-law values."""
     inner = (..., slice(16, -16), slice(16, -16))
     return [(mu_law(item.radiance) - mu_law(truth))[inner].square().mean().sqrt().item() for item in candidates]
