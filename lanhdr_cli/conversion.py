@@ -1,8 +1,9 @@
 """Conversion of a clip to EXR frames or HDR video, with a preview."""
 
+import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import partial
@@ -15,44 +16,43 @@ import torch
 from lanhdr_cli.analysis import Analysis, first_findings
 from lanhdr_cli.analysis_file import Asked, read_analysis
 from lanhdr_cli.camera import CameraOptions, encoded_for_network
+from lanhdr_cli.claim import Findings, claim, dropped_frames
 from lanhdr_cli.console import Advance, frame_progress
 from lanhdr_cli.destination import Destination, ExrFrames, HdrWriter, clip_origin, plan_destination
 from lanhdr_cli.exposures import keep_three
-from lanhdr_cli.frame_ranges import Dropped, Share, decoded_range
+from lanhdr_cli.frame_ranges import Dropped, Share, decoded_range, result_frames
+from lanhdr_cli.interruption import Interruption
 from lanhdr_cli.media.background import StageTimes
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.exr import ClipRecord, refuse_other_clips
+from lanhdr_cli.media.exr import refuse_other_clips
 from lanhdr_cli.media.faults import Faults
 from lanhdr_cli.media.image_sequence import describe_numbers
 from lanhdr_cli.media.paths import (
     check_landmark,
     check_output,
     check_preview,
-    is_video,
-    landmark,
     prepare_folder,
     refuse_existing,
     refuse_sources,
 )
 from lanhdr_cli.media.segments import Part
 from lanhdr_cli.media.source import Reading, Source, open_source
-from lanhdr_cli.media.stream_reader import names_stream
-from lanhdr_cli.media.video_reader import VideoInfo
 from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import ExposureOptions, FrameRange
 from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, ResultFrame, reconstructed
 from lanhdr_cli.preview import PicturePreview, VideoPreview, open_preview
 from lanhdr_cli.profile import Profile, ProfileClock
-from lanhdr_cli.ranks import Ranks, rank_device, run_on_ranks
+from lanhdr_cli.ranks import Ranks, run_on_ranks
+from lanhdr_cli.resume import Kept
+from lanhdr_cli.settings import clip_record
+from lanhdr_cli.sharing import job_of_rank, refuse_sharing
 from model.device import resolve_device
-from model.errors import DeviceError, ExposureError, WeightsError
+from model.errors import DeviceError, ExposureError, LanHdrError, WeightsError
 from model.exposure import FrameExposures
-from model.files import remove_unfinished
 from model.network import NetworkConfig
 from model.pretrained import Size, bundled_path, check_size, load_network
 from model.reconstruct import Reconstructor
 from train.acceleration import Precision, compute_dtype
-from train.environment import lanhdr_version
 
 DECODED_AHEAD = 2  # frames
 MOST_EXPOSURES = 3  # that weights are made for
@@ -69,6 +69,7 @@ class ConvertJob:
         output: A file, a pattern or a folder, as `-o` takes it.
         analysis: What `lanhdr inspect --json` has printed of the clip; None to look at the clip.
         scale: File value of radiance 1.0; None is the longest exposure.
+        resume: Whether what an interrupted run has finished with the same settings is kept.
         start_number: Number of the first file, None to count from the clip's start.
         colorspace: Primaries of EXR files.
         devices: One for each process that shares the conversion on this machine; empty for one process on `device`.
@@ -83,6 +84,7 @@ class ConvertJob:
     camera: CameraOptions = field(default_factory=CameraOptions)
     video: VideoOptions = field(default_factory=VideoOptions)
     overwrite: bool = False
+    resume: bool = False
     frames: FrameRange = field(default_factory=FrameRange)
     preview: Path | None = None
     colorspace: str = "rec709"
@@ -100,11 +102,17 @@ class ConvertJob:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadyNetwork:
-    """A loaded network; `margin` is the number of frames that its results depend on at either side of a range."""
+    """A loaded network.
+
+    Args:
+        margin: Number of frames that its results depend on at either side of a range.
+        identity: Tells it from all others by its numbers, and by those it computes with.
+    """
 
     reconstructor: FrameReconstructor
     name: str
     margin: int
+    identity: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +120,7 @@ class Summary:
     """The outcome of a conversion.
 
     Args:
-        frames: Number of frames written.
+        frames: Number of frames of the result.
         seconds: Time from the first frame's decoding to the last file.
         outcome: The files made, in words.
         exposures: Linear exposures of one cycle from the first frame on, the shortest 1.
@@ -125,6 +133,7 @@ class Summary:
         concealed: Number of them that were damaged.
         rate: Frames per second of the result.
         profile: Where the time went, if the job asks for it.
+        kept: Number of frames that an interrupted run had finished.
     """
 
     frames: int
@@ -140,14 +149,16 @@ class Summary:
     concealed: int = 0
     rate: Fraction | None = None
     profile: Profile | None = None
+    kept: int = 0
 
     def record(self) -> dict[str, Any]:
         """Return the whole outcome as values that JSON knows."""
         return asdict(self) | {"rate": str(self.rate) if self.rate else None}
 
     def __str__(self) -> str:
-        fps = self.frames / max(self.seconds, 1e-9)
-        return f"{self.frames} frames in {self.seconds:.1f} s ({fps:.2f} fps): {self.outcome}"
+        fps = (self.frames - self.kept) / max(self.seconds, 1e-9)
+        kept = f", {self.kept} of them kept," if self.kept else ""
+        return f"{self.frames} frames{kept} in {self.seconds:.1f} s ({fps:.2f} fps): {self.outcome}"
 
 
 def load_network_for(job: ConvertJob, exposures: FrameExposures) -> ReadyNetwork:
@@ -169,7 +180,8 @@ def load_network_for(job: ConvertJob, exposures: FrameExposures) -> ReadyNetwork
     dtype = convolution_type(job.precision, pretrained.network.config, device)
     logger.debug("convolutions in %s", str(dtype).removeprefix("torch."))
     reconstructor = Reconstructor(pretrained.network, device=device, precision=dtype)
-    return ReadyNetwork(reconstructor=reconstructor, name=pretrained.name, margin=margin)
+    identity = f"{hashlib.sha256(path.read_bytes()).hexdigest()} in {dtype}"
+    return ReadyNetwork(reconstructor=reconstructor, name=pretrained.name, margin=margin, identity=identity)
 
 
 def convolution_type(precision: Precision, config: NetworkConfig, device: torch.device) -> torch.dtype:
@@ -194,16 +206,8 @@ def run(job: ConvertJob, *, load: Load = load_network_for) -> Summary:
         LanHdrError: If an option, the clip or a file does not fit; where there are several processes, in rank 0.
     """
     if job.devices:  # before processes are started
-        _refuse_sharing(job, len(job.devices))
+        refuse_sharing(job, len(job.devices))
     return run_on_ranks(partial(_run, job, load=load), job.devices)
-
-
-def _refuse_sharing(job: ConvertJob, processes: int) -> None:
-    """Refuse what several processes can't share."""
-    if names_stream(job.source):
-        raise MediaError(f"{job.source} comes once, {processes} processes can't read it: save it to a file first")
-    if job.preview and is_video(job.preview):
-        raise MediaError(f"--preview {job.preview} is made by one process, not by {processes}: pass a .png instead")
 
 
 def _run(job: ConvertJob, ranks: Ranks, *, load: Load) -> Summary:
@@ -215,7 +219,7 @@ def _run(job: ConvertJob, ranks: Ranks, *, load: Load) -> Summary:
     if job.size and not job.weights:
         check_size(job.size)
     if ranks.size > 1:
-        job = _job_of_rank(job, ranks)
+        job = job_of_rank(job, ranks)
     if job.threads:
         torch.set_num_threads(job.threads)
     with open_source(job.source, job.reading, threads=job.threads or 0) as clip, ExitStack() as stack:
@@ -223,16 +227,10 @@ def _run(job: ConvertJob, ranks: Ranks, *, load: Load) -> Summary:
         if ranks.leads:
             logger.debug("%s: %s", job.source, clip.info.description)
             destination = _plan(job, clip)
-            stack.callback(remove_unfinished, destination.folder, ranks.pids)
+            stack.callback(lambda: destination.tidy(ranks.pids))
             network, analysis = _look(job, clip, destination, load=load)
-            findings = _Findings(
-                destination=destination,
-                analysis=analysis,
-                faults=clip.faults if clip.faults.finished else None,
-                frames=job.frames.count(in_clip=clip.info.frames if ranks.size == 1 else _counted(job, clip)),
-                source_id=clip.id,
-                mark=stack.enter_context(landmark(destination.folder)) if ranks.size > 1 else None,
-            )
+            findings = claim(job, clip, destination, network, analysis, ranks=ranks, stack=stack)
+            destination = findings.destination
         findings = ranks.share(findings)
         if not ranks.leads:
             assert findings.mark is not None
@@ -248,54 +246,12 @@ def _run(job: ConvertJob, ranks: Ranks, *, load: Load) -> Summary:
             raise DeviceError(f"{job.device} has too little memory: try --size lite or --device cpu") from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Findings:
-    """What rank 0 has found and planned, for all ranks.
-
-    Args:
-        frames: Number of frames to convert, None if unknown.
-        faults: Of a pass over the whole clip, None if there was none.
-        source_id: Of the clip.
-        mark: A file in the folder of the results, while they are made; None for one process.
-    """
-
-    destination: Destination
-    analysis: Analysis
-    frames: int | None
-    faults: Faults | None
-    source_id: str
-    mark: Path | None
-
-
 def _remove_on_error(
     path: Path, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
 ) -> None:
     """Remove what rank 0 would, if it is gone."""
     if error:
         path.unlink(missing_ok=True)
-
-
-def _job_of_rank(job: ConvertJob, ranks: Ranks) -> ConvertJob:
-    """Give a process its device, and its share of the cores.
-
-    Raises:
-        LanHdrError: If the job can't be shared, or there are too few devices.
-    """
-    _refuse_sharing(job, ranks.size)
-    device = rank_device(ranks, job.devices, default=job.device)
-    show_progress = job.show_progress and ranks.leads
-    return replace(job, device=device, threads=job.threads or ranks.threads, show_progress=show_progress)
-
-
-def _counted(job: ConvertJob, clip: Source) -> int | None:
-    """Count the frames of a clip: as its index, a pass or the header has it, else by reading them if that is needed."""
-    if clip.index:
-        return len(clip.index.times)
-    if clip.faults.finished:
-        return clip.faults.decoded
-    if clip.faults.promised or job.frames.last is not None:
-        return clip.faults.promised
-    return sum(1 for _ in clip.frames())
 
 
 def _look(job: ConvertJob, clip: Source, destination: Destination, *, load: Load) -> tuple[ReadyNetwork, Analysis]:
@@ -342,48 +298,46 @@ def _plan(job: ConvertJob, clip: Source) -> Destination:
     refuse_sources(there, clip.paths)
     if isinstance(destination, ExrFrames):
         refuse_other_clips(results, clip.id)
-    if not job.overwrite:
+    if not (job.overwrite or job.resume):
         refuse_existing(there)
     return destination
 
 
 def _convert(
-    job: ConvertJob, clip: Source, network: ReadyNetwork, findings: _Findings, *, ranks: Ranks
+    job: ConvertJob, clip: Source, network: ReadyNetwork, findings: Findings, *, ranks: Ranks
 ) -> Summary | None:
     """Convert what falls to this process; rank 0 completes the result and sums it up."""
-    camera, exposures, total = findings.analysis.camera, findings.analysis.exposures, findings.frames
-    dropped = Dropped.of(exposures, clip.info) if job.exposures.doubled == "drop" else Dropped()
-    share = Share.of(job.frames, ranks, total=total, dropped=dropped, step=findings.destination.step)
-    if share is None:
+    exposures, total, kept = findings.analysis.exposures, findings.frames, findings.kept
+    dropped = dropped_frames(job, clip, exposures)
+    share = Share.of(job.frames, ranks, total=total, dropped=dropped, step=findings.destination.step, kept=kept.numbers)
+    if not (share.runs or ranks.leads):
         ranks.gather(_Made())
         return None
-    start, stop = decoded_range(share.frames, exposures, margin=network.margin)
     clock, decoding = ProfileClock(), StageTimes(depth=DECODED_AHEAD)
-    decoded = encoded_for_network(decoding.timed(clip.frames(start=start, stop=stop), "read"), camera.curve)
-    precision = camera.curve.precision(bits=clip.info.bits, lossy=clip.info.lossy)
-    in_order = partial(reconstructed, exposures=exposures, precision=precision, primaries=camera.gamut)
     info = dropped.retimed(clip.info)
-    record = _clip_record(job, clip, info, exposures=exposures, weights=network.name, response=camera.curve.name)
+    record = clip_record(job, clip, info, findings.analysis, weights=network.name, settings=findings.settings)
     origin = replace(clip_origin(clip, sound=job.video.sound, cut=job.frames.last is not None), info=info)
-    writer = findings.destination.writer(record, origin, position=share.position, joins=ranks.leads)
-    tally = _Tally(wanted=share.frames, dropped=dropped)
-    preview_path = job.preview if share.shows else None
+    writer = findings.destination.writer(
+        record, origin, position=share.position, begin=dropped.moved_index(job.frames.first), joins=ranks.leads
+    )
+    tally = _Tally(dropped=dropped)
+    preview_path = findings.preview if share.shows else None
     try:
-        with frame_progress(total, show=job.show_progress) as advance, writer:
-            with (
-                Prefetch(decoded, depth=DECODED_AHEAD, times=decoding) as frames,
-                open_preview(preview_path, origin, target=share.shown, threads=job.threads) as preview,
-                closing(in_order(frames, network.reconstructor)) as results,
-            ):
-                _write(results, tally, writer=writer, preview=preview, advance=ranks.counting(advance))
+        with frame_progress(total and total - kept.part.frames, show=job.show_progress) as advance, writer:
+            with open_preview(preview_path, origin, target=share.shown, threads=job.threads) as preview:
+                write = partial(_write, tally=tally, writer=writer, preview=preview, advance=ranks.counting(advance))
+                for run in share.runs:
+                    with _results(run, clip, network, findings.analysis, decoding=decoding) as results:
+                        write(results, run=run, interruption=Interruption(ranks))
                 clock.last_frame()
             made = ranks.gather(_Made.of(tally, writer.finish(), clip.faults))
             if not ranks.leads:
                 return None
-            whole = _Made.together(made, faults=findings.faults if ranks.size > 1 else None)
+            whole = _Made.together(made, faults=findings.faults if ranks.size > 1 or kept.steps else None)
+            whole = whole.beside(kept, wanted=job.frames, total=total, dropped=dropped)
             writer.take(whole.part)
-    except KeyboardInterrupt as interrupt:
-        interrupt.add_note(writer.left_behind)
+    except (KeyboardInterrupt, LanHdrError) as error:
+        error.add_note(writer.left_behind)
         raise
     _warn(job, whole)
     sinks = {"write": writer.times} | ({"preview": preview.times} if isinstance(preview, VideoPreview) else {})
@@ -402,7 +356,28 @@ def _convert(
         concealed=whole.faults.corrupt,
         rate=info.rate,
         profile=profile,
+        kept=kept.part.frames,
     )
+
+
+@contextmanager
+def _results(
+    run: FrameRange, clip: Source, network: ReadyNetwork, analysis: Analysis, *, decoding: StageTimes
+) -> Iterator[Iterator[ResultFrame]]:
+    """Decode and reconstruct a range of frames, and those beside it that it depends on."""
+    camera, exposures = analysis.camera, analysis.exposures
+    start, stop = decoded_range(run, exposures, margin=network.margin)
+    decoded = encoded_for_network(decoding.timed(clip.frames(start=start, stop=stop), "read"), camera.curve)
+    with Prefetch(decoded, depth=DECODED_AHEAD, times=decoding) as frames:
+        results = reconstructed(
+            frames,
+            network.reconstructor,
+            exposures=exposures,
+            precision=camera.curve.precision(bits=clip.info.bits, lossy=clip.info.lossy),
+            primaries=camera.gamut,
+        )
+        with closing(results):
+            yield results
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -426,15 +401,27 @@ class _Made:
             part=Part.together([one.part for one in made]),
             left_out=sum(one.left_out for one in made),
             unmerged=tuple(index for one in made for index in one.unmerged),
-            faults=faults or [one.faults for one in made if one.part.frames][-1],
+            faults=faults or ([one.faults for one in made if one.part.frames] or [Faults()])[-1],
+        )
+
+    def beside(self, kept: Kept, *, wanted: FrameRange, total: int | None, dropped: Dropped) -> "_Made":
+        """Add what an interrupted run has made of the frames wanted."""
+        if not kept.steps or total is None:
+            return self
+        frames, first = result_frames(wanted, total=total, dropped=dropped), dropped.moved_index(wanted.first)
+        alone = (frames[index - first] for index in kept.alone)
+        return replace(
+            self,
+            part=Part.together([self.part, kept.part]),
+            left_out=total - len(frames),
+            unmerged=tuple(sorted((*self.unmerged, *alone))),
         )
 
 
 @dataclass(kw_only=True)
 class _Tally:
-    """Frames that are wanted, those of them that are dropped, and what has become of all so far."""
+    """Frames that are dropped, and what has become of all so far."""
 
-    wanted: FrameRange
     dropped: Dropped
     left_out: int = 0
     unmerged: list[int] = field(default_factory=list)
@@ -442,45 +429,31 @@ class _Tally:
 
 def _write(
     results: Iterable[ResultFrame],
-    tally: _Tally,
     *,
+    run: FrameRange,
+    tally: _Tally,
     writer: HdrWriter,
     preview: PicturePreview | VideoPreview | None,
     advance: Advance,
+    interruption: Interruption,
 ) -> None:
-    """Write the frames that are wanted, and go no farther."""
-    for result in results:
-        if tally.wanted.holds(result.index):
-            advance()
-            if result.index in tally.dropped.frames:
-                tally.left_out += 1
-            else:
-                kept = tally.dropped.moved(result)
-                writer.write(kept.hdr, index=kept.index, exposure=kept.ldr.exposure)
-                if not kept.hdr.merged:
-                    tally.unmerged.append(result.index)
-                if preview:
-                    preview.consider(kept)
-        if result.index == tally.wanted.last:
-            return
-
-
-def _clip_record(
-    job: ConvertJob, clip: Source, info: VideoInfo, *, exposures: FrameExposures, weights: str, response: str
-) -> ClipRecord:
-    return ClipRecord(
-        rate=info.rate,
-        timecode=info.timecode,
-        pixel_aspect=info.pixel_aspect,
-        scale=job.scale or max(exposures.cycle.ratios),
-        exposures=exposures.cycle.ratios,
-        weights=weights,
-        version=lanhdr_version(),
-        colorspace=job.colorspace,
-        response=response,
-        source=clip.paths[0].name,
-        source_id=clip.id,
-    )
+    """Write the frames of a run, and go no farther."""
+    with interruption.between_frames():
+        for result in results:
+            if run.holds(result.index):
+                advance()
+                if result.index in tally.dropped.frames:
+                    tally.left_out += 1
+                else:
+                    kept = tally.dropped.moved(result)
+                    writer.write(kept.hdr, index=kept.index, exposure=kept.ldr.exposure)
+                    if not kept.hdr.merged:
+                        tally.unmerged.append(result.index)
+                    if preview:
+                        preview.consider(kept)
+            interruption.check(settle=writer.settle)
+            if result.index == run.last:
+                return
 
 
 def _warn(job: ConvertJob, made: _Made) -> None:

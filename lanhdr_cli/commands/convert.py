@@ -57,6 +57,7 @@ headers say what clip they are of."""
         "-o", "--output", required=True, metavar="NAME", help="out.mp4, out.mov, out.mkv; or EXR frames: out.exr, dir/."
     ),
     OVERWRITE,
+    option("--resume", is_flag=True, help="Keep what an interrupted run of the same settings has finished."),
     option("--frames", type=FRAMES, default=FrameRange(), help="Frames to convert, from 0, both included: 0-47, 48-."),
     option(
         "--analysis",
@@ -113,6 +114,7 @@ def convert(
     camera: "CameraOptions",
     output: str,
     overwrite: bool,
+    resume: bool,
     frames: FrameRange,
     analysis: Path | None,
     preview: Path | None,
@@ -152,6 +154,7 @@ def convert(
         camera=camera,
         video=video,
         overwrite=overwrite,
+        resume=resume,
         frames=frames,
         preview=preview,
         colorspace=colorspace,
@@ -167,24 +170,27 @@ def convert(
         profile=profile,
     )
     _convert(job, as_json=as_json, quiet=quiet, remarks=remarks)
-    if reading.strict and remarks.messages:
-        click.get_current_context().exit(OFF)
 
 
 def _convert(job: "ConvertJob", *, as_json: bool, quiet: bool, remarks: "Remarks") -> None:
     """Run a conversion and print its outcome."""
-    from lanhdr_cli.console import one_line
+    from lanhdr_cli.console import WORDS, one_line
     from lanhdr_cli.conversion import run
+    from lanhdr_cli.interruption import resume_command
     from train.distributed import leads
 
     try:
         summary = run(job)
-    except LanHdrError as error:
-        if as_json:
+    except (KeyboardInterrupt, LanHdrError) as error:
+        if getattr(error, "__notes__", None):  # it had begun
+            error.add_note(resume_command(click.get_current_context().meta[WORDS]))
+        if as_json and isinstance(error, LanHdrError):
             click.echo(json.dumps({"error": one_line(str(error)), "warnings": remarks.messages}, indent=1))
         raise
     if leads():
         _tell(summary, remarks, as_json=as_json, quiet=quiet)
+    if job.reading.strict and remarks.messages:
+        click.get_current_context().exit(OFF)
 
 
 def _tell(summary: "Summary", remarks: "Remarks", *, as_json: bool, quiet: bool) -> None:

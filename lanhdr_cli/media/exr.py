@@ -2,6 +2,7 @@
 
 import io
 import logging
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -32,6 +33,10 @@ COLORSPACES = {
     "aces2065-1": (ACES2065_1, "lin_ap0_scene"),
 }
 SOURCE, SOURCE_ID = "lanhdr/source", "lanhdr/sourceId"
+SETTINGS, CHECKSUM = "lanhdr/settings", "lanhdr/checksum"
+NAN, ALONE = "lanhdr/nan", "lanhdr/alone"
+NO_CHECKSUM = "00000000"  # stands in its place while it is computed
+FARTHEST_CHECKSUM = 1 << 16  # bytes from the start of a file
 TIMECODE_FRAMES = 30  # ST 12-1 counts so far; faster video numbers pairs of frames
 
 logger = logging.getLogger(__name__)
@@ -50,6 +55,7 @@ class ClipRecord:
         colorspace: Colorspace of the pixels, a key of `COLORSPACES`.
         source: Name of the file that the clip is read from, of a sequence the first.
         source_id: What tells it from other clips, by its content.
+        settings: Hash of all that decides what is in the files, see `settings`; nothing for none.
     """
 
     rate: Fraction | None = None
@@ -63,9 +69,21 @@ class ClipRecord:
     response: str = "gamma2.2"
     source: str = ""
     source_id: str = ""
+    settings: str = ""
 
 
-class ExrWriter(Background[tuple[int, Fraction, float, OnHost]]):
+@dataclass(frozen=True, kw_only=True)
+class _Item:
+    """A frame on its way to a file."""
+
+    index: int
+    time: Fraction
+    exposure: float
+    alone: bool
+    pixels: OnHost
+
+
+class ExrWriter(Background[_Item]):
     """Writes frames in the background; use it in a `with`.
 
     Leaving it waits for what is under way. On an error frames that have not begun are dropped; finished ones stay.
@@ -106,7 +124,11 @@ class ExrWriter(Background[tuple[int, Fraction, float, OnHost]]):
         """
         self._indices = (index if self._indices is None else self._indices[0], index)
         pixels = on_host(lambda: self._pixels(frame), frame.radiance.device)
-        self.put((index, frame.time, exposure, pixels))
+        self.put(_Item(index=index, time=frame.time, exposure=exposure, alone=not frame.merged, pixels=pixels))
+
+    def settle(self) -> None:
+        """Wait for the frames under way before an interruption."""
+        self.wait()
 
     def finish(self) -> Part:
         """Wait for what is under way, and return what has been made here."""
@@ -123,13 +145,14 @@ class ExrWriter(Background[tuple[int, Fraction, float, OnHost]]):
         radiance = convert_primaries(frame.radiance, frame.primaries, target=primaries)
         return half_pixels(radiance, self._record.scale), radiance.isnan().any()
 
-    def _write(self, item: tuple[int, Fraction, float, OnHost]) -> None:
-        index, time, exposure, on_host = item
+    def _write(self, item: _Item) -> None:
         with self.times.busy("color"):
-            pixels, nan = on_host()
-        header = frame_header(self._record, time, index=index, number=self._names.number(index), exposure=exposure)
+            pixels, nan = item.pixels()
+        number = self._names.number(item.index)
+        header = frame_header(self._record, item.time, index=item.index, number=number, exposure=item.exposure)
+        header |= {name: 1 for name, found in ((NAN, bool(nan)), (ALONE, item.alone)) if found}
         with self.times.busy("compress"):
-            _write_pixels(self._names.path(index), pixels, header)
+            _write_pixels(self._names.path(item.index), pixels, header)
         with self._counting:
             self.written += 1
             self.nan_frames += bool(nan)
@@ -152,8 +175,69 @@ def _write_pixels(path: Path, pixels: Tensor, header: Mapping[str, object]) -> N
     content = io.BytesIO()  # OpenEXR takes no names that are not UTF-8
     with OpenEXR.File(dict(header), {"RGB": pixels.numpy()}) as file:
         file.write(content)
-    with complete_file(path) as unfinished:
-        unfinished.write_bytes(content.getbuffer())
+    with content.getbuffer() as whole:
+        if CHECKSUM in header:
+            place = _place_of_checksum(whole)
+            whole[place] = f"{zlib.crc32(whole):08x}".encode()
+        with complete_file(path) as unfinished:
+            unfinished.write_bytes(whole)
+
+
+def _place_of_checksum(content: memoryview) -> slice:
+    """Find the eight digits of the checksum in a file.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    name = f"{CHECKSUM}\0string\0".encode() + len(NO_CHECKSUM).to_bytes(4, "little")
+    begin = bytes(content[:FARTHEST_CHECKSUM]).index(name) + len(name)
+    return slice(begin, begin + len(NO_CHECKSUM))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedFrame:
+    """A whole file of a frame: whether it contained NaN, and whether it was converted from itself alone."""
+
+    nan: bool
+    alone: bool
+
+
+def finished_frame(path: Path, settings: str, *, index: int, number: int) -> FinishedFrame | None:
+    """Read what a finished file says, if each of its bytes is as it was written.
+
+    Args:
+        settings: Hash that its header has to hold.
+        index: Position in the clip, from 0, that it has to hold.
+        number: Number in the file's name.
+
+    Returns:
+        None if the file is not there, breaks off or is damaged, as after a loss of power.
+
+    Raises:
+        MediaError: If it was made with other settings.
+    """
+    try:
+        content = bytearray(path.read_bytes())
+        with path.open("rb") as file, OpenEXR.File(file, header_only=True) as picture:
+            header = picture.header()
+    except (OSError, RuntimeError, ValueError):
+        return None
+    if header.get(SETTINGS) != settings or (header.get("lanhdr/sourceFrame"), header.get("imageCounter")) != (
+        index,
+        number,
+    ):
+        raise MediaError(
+            f"{path} was made with other settings, or by another version of lanhdr: pass the same options as then, "
+            "-y to make such frames anew, or another name"
+        )
+    try:
+        place = _place_of_checksum(memoryview(content))
+    except ValueError:
+        return None
+    stored, content[place] = bytes(content[place]), NO_CHECKSUM.encode()
+    if stored != f"{zlib.crc32(content):08x}".encode():
+        return None
+    return FinishedFrame(nan=NAN in header, alone=ALONE in header)
 
 
 def refuse_other_clips(paths: Iterable[Path], source_id: str) -> None:
@@ -210,6 +294,8 @@ def frame_header(record: ClipRecord, time: Fraction, *, index: int, number: int,
         "lanhdr/version": record.version,
         SOURCE: printable(record.source),
         SOURCE_ID: record.source_id,
+        SETTINGS: record.settings,
+        CHECKSUM: NO_CHECKSUM,
         "imageCounter": number,
         "lanhdr/sourceFrame": index,
         "lanhdr/sourceExposure": float(exposure),

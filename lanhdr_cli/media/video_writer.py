@@ -2,8 +2,8 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,12 +19,14 @@ from lanhdr_cli.media.grading import Grading
 from lanhdr_cli.media.hdr10_metadata import MasteringDisplay, StaticMetadata
 from lanhdr_cli.media.mux import MuxPlan, mux_video
 from lanhdr_cli.media.paths import CONTAINERS, complete_file
+from lanhdr_cli.media.segment_notes import count_noted, note_segment
 from lanhdr_cli.media.segments import Part, Segment, SegmentEncoder, SegmentPlan, light_level
 from lanhdr_cli.media.sound import ClipSound
 from lanhdr_cli.media.timecode import advance, parse_timecode
 from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
 from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSFER, as_frame, coded_planes
 from model.device import on_host
+from model.files import hidden_name
 from model.frames import HdrFrame
 
 QUEUE_DEPTH = 2  # frames that are being encoded or wait for it
@@ -54,10 +56,12 @@ class VideoFile:
     """A video of encoded pictures, made in the background; use it in a `with`.
 
     Pictures are encoded to segments in a hidden folder beside the file. Leaving waits for the encoder, joins the
-    segments, adds sound and tags, and gives the file its name. On an error nothing stays.
+    segments, adds sound and tags, and gives the file its name. On an error nothing stays but finished segments that
+    a later run can take over.
 
     Args:
         segments: What is made of it here, None for all of it.
+        begin: Position in the clip of the video's first frame; None for the first that is put.
 
     Raises:
         MediaError: On entering, if the encoder does not start; later, if the file can't be made.
@@ -70,6 +74,7 @@ class VideoFile:
         *,
         origin: ClipOrigin,
         segments: SegmentPlan | None = None,
+        begin: int | None = None,
     ) -> None:
         self._path = path
         self._container = CONTAINERS[path.suffix.lower()]
@@ -77,7 +82,7 @@ class VideoFile:
         self.pixel_format = plan.pixel_format
         self._origin = origin
         self._parts = segments or SegmentPlan.beside(path)
-        self._begin: tuple[int, Fraction] | None = None
+        self._begin = begin
         self.segments: tuple[Segment, ...] = ()
 
     def __enter__(self) -> Self:
@@ -86,11 +91,10 @@ class VideoFile:
             if self._origin.path and self._parts.joins:
                 sound = ClipSound(self._origin.path, container=self._container, kept=self._origin.sound)
                 self._sound = outer.enter_context(sound)
-            self._kept = outer.enter_context(ExitStack())  # empty once the segments are somebody else's
-            self._kept.callback(shutil.rmtree, self._parts.folder, ignore_errors=True)
+            outer.push(self._leave)
             with writing(self._path):
                 self._parts.folder.mkdir(exist_ok=True)
-            self._encoder = inner.enter_context(SegmentEncoder(self._plan, self._parts))
+            self._encoder = inner.enter_context(SegmentEncoder(self._plan, self._parts, done=self._note))
             self._work = inner.enter_context(Background(self._encode, depth=QUEUE_DEPTH, name="video"))
             self._inner, self._outer = inner.pop_all(), outer.pop_all()
         return self
@@ -102,10 +106,18 @@ class VideoFile:
             self._inner.__exit__(kind, error, trace)
             if error is None:
                 self.segments = self.segments or tuple(self._encoder.segments)
-                if not self._parts.joins:
-                    self._kept.pop_all()
-                elif self.segments and self._begin is not None:
-                    self._finish(*self._begin)
+                if self._parts.joins and self.segments and self._begin is not None:
+                    self._finish(self._begin)
+
+    def _leave(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._parts.joins or error is not None:
+            self._parts.leave(joined=error is None)
+
+    def _note(self, segment: Segment) -> None:
+        if self._parts.settings is not None:
+            note_segment(segment)
 
     def encoded(self) -> tuple[Segment, ...]:
         """Wait for the encoder, and return the segments made here; no picture may follow."""
@@ -113,24 +125,27 @@ class VideoFile:
         self.segments = tuple(self._encoder.segments)
         return self.segments
 
-    def put(self, planes: Callable[[], Sequence[Tensor]], *, index: int, time: Fraction) -> None:
+    def put(self, planes: Callable[[], Sequence[Tensor]], *, index: int, time: Fraction, alone: bool = False) -> None:
         """Hand over a picture; waits while too many are under way.
 
         Args:
-            planes: Makes its `coded_planes` on the CPU; called in the background, in order.
+            planes: Makes its `coded_planes` on the CPU, and a flag for NaN that may follow them; called in the
+                background, in order.
             index: Position in the clip, from 0.
             time: Presentation time in seconds.
+            alone: Whether it was converted from itself alone.
         """
-        if self._begin is None:  # a range that begins later begins anew at 0
-            self._begin = (index, time if index else self._origin.info.start)
-        self._work.put((planes, time))
+        if self._begin is None:
+            self._begin = index
+        self._work.put(_Picture(planes=planes, index=index, time=time, alone=alone))
 
-    def _encode(self, item: tuple[Callable[[], Sequence[Tensor]], Fraction]) -> None:
-        planes, time = item
+    def _encode(self, picture: "_Picture") -> None:
         with self._work.times.busy("color"):
-            frame = as_frame(planes(), self.pixel_format)
+            *planes, last = picture.planes()
+            planes, nan = (planes, bool(last)) if last.ndim == 0 else ([*planes, last], False)
+            frame = as_frame(planes, self.pixel_format)
         with self._work.times.busy("encode"):
-            self._encoder.encode(frame, time)
+            self._encoder.encode(frame, picture.time, index=picture.index, nan=nan, alone=picture.alone)
 
     @property
     def times(self) -> StageTimes:
@@ -141,8 +156,14 @@ class VideoFile:
         """Describe the light of all frames, None if there is nothing to describe."""
         return None
 
-    def _finish(self, index: int, begin: Fraction) -> None:
+    def _finish(self, index: int) -> None:
+        """Join the segments to the file.
+
+        Args:
+            index: Position in the clip of the first frame; a range that begins later begins anew at 0.
+        """
         origin, rate, base = self._origin, self._origin.info.rate, self._plan.info.time_base
+        begin = self.segments[0].begin if index else origin.info.start
         label = parse_timecode(origin.info.timecode) if origin.info.timecode else None
         plan = MuxPlan(
             begin=round(begin / base) * base,
@@ -150,15 +171,36 @@ class VideoFile:
             timecode=str(advance(label, index, rate=rate)) if label and rate else None,
             rate=rate,
         )
-        with complete_file(self._path) as unfinished:
+        with complete_file(self._path) as unfinished, self._labeled(self.segments) as segments:
             mux_video(
-                self.segments,
+                segments,
                 unfinished,
                 container=self._container,
                 plan=plan,
                 sound=self._sound,
                 metadata=self._metadata(),
             )
+
+    @contextmanager
+    def _labeled(self, segments: tuple[Segment, ...]) -> Iterator[tuple[Segment, ...]]:
+        """Put a copy in the place of the first one, which is changed: it must stay as it is for a later run."""
+        copy = hidden_name(segments[0].path, purpose=".labeled")
+        try:
+            with writing(self._path):
+                shutil.copyfile(segments[0].path, copy)
+            yield (replace(segments[0], path=copy), *segments[1:])
+        finally:
+            copy.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Picture:
+    """A picture on its way to the encoder, see `VideoFile.put`."""
+
+    planes: Callable[[], Sequence[Tensor]]
+    index: int
+    time: Fraction
+    alone: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +218,7 @@ class VideoWriter(VideoFile):
     Args:
         scale: Factor on radiance that makes 1.0 diffuse white.
         segments: What is made of it here, None for all of it.
+        begin: Position in the clip of the video's first frame; None for the first that is written.
 
     Raises:
         MediaError: If pictures are too narrow for the encoder.
@@ -189,6 +232,7 @@ class VideoWriter(VideoFile):
         scale: float,
         origin: ClipOrigin,
         segments: SegmentPlan | None = None,
+        begin: int | None = None,
     ) -> None:
         encoding, info = options.encoding, origin.info
         encoder, pixel_format = encoding.encoder, encoding.pixel_format
@@ -215,7 +259,7 @@ class VideoWriter(VideoFile):
         self.nan_frames = 0
         self._grading = options.grading
         self._scale = scale
-        super().__init__(path, plan, origin=origin, segments=segments)
+        super().__init__(path, plan, origin=origin, segments=segments, begin=begin)
 
     @property
     def outcome(self) -> str:
@@ -228,7 +272,11 @@ class VideoWriter(VideoFile):
     @property
     def left_behind(self) -> str:
         """State after an interruption, in words."""
-        return f"nothing was written to {self._path}"
+        count = count_noted(self._parts)
+        if not count:
+            return f"nothing was written to {self._path}"
+        segments = "1 finished segment" if count == 1 else f"{count} finished segments"
+        return f"{segments} of {self._parts.frames} frames of {self._path} stay in {self._parts.folder}"
 
     def write(self, frame: HdrFrame, *, index: int, exposure: float) -> None:
         """Queue one frame; waits while too many are queued.
@@ -239,12 +287,16 @@ class VideoWriter(VideoFile):
             exposure: Not used; video says nothing of single frames.
         """
         codes = on_host(lambda: self._codes(frame), frame.radiance.device)
-        self.put(lambda: self._counted(codes()), index=index, time=frame.time)
+        self.put(codes, index=index, time=frame.time, alone=not frame.merged)
         self.written += 1
+
+    def settle(self) -> None:
+        """Do nothing: a segment that is not full is of no use."""
 
     def finish(self) -> Part:
         """Wait for what is under way, and return what has been made here; no frame may follow."""
         segments = self.encoded()
+        self.nan_frames = sum(segment.nan_frames for segment in segments)
         return Part(frames=self.written, nan_frames=self.nan_frames, segments=segments)
 
     def take(self, whole: Part) -> None:
@@ -256,11 +308,6 @@ class VideoWriter(VideoFile):
         radiance = frame.radiance.nan_to_num(nan=0.0)
         signal = self._grading.signal(radiance, scale=self._scale, primaries=frame.primaries)
         return *coded_planes(signal, self.pixel_format), frame.radiance.isnan().any()
-
-    def _counted(self, codes: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        *planes, nan = codes
-        self.nan_frames += bool(nan)
-        return tuple(planes)
 
     def _metadata(self) -> StaticMetadata | None:
         if self._grading.hlg:
