@@ -86,7 +86,7 @@ def claim(
         settings=settings,
         kept=kept,
         preview=preview,
-        mark=stack.enter_context(landmark(destination.folder)) if ranks.size > 1 else None,
+        mark=stack.enter_context(landmark(destination.file(first))) if ranks.size > 1 else None,
     )
 
 

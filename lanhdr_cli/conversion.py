@@ -74,6 +74,7 @@ class ConvertJob:
         colorspace: Primaries of EXR files.
         devices: One for each process that shares the conversion on this machine; empty for one process on `device`.
         threads: Of each process; None for its share of the cores.
+        again: How to go on after an interruption, for messages; nothing to leave it out.
     """
 
     source: Path
@@ -98,6 +99,7 @@ class ConvertJob:
     threads: int | None = None
     show_progress: bool = False
     profile: bool = False
+    again: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -337,7 +339,7 @@ def _convert(
             whole = whole.beside(kept, wanted=job.frames, total=total, dropped=dropped)
             writer.take(whole.part)
     except (KeyboardInterrupt, LanHdrError) as error:
-        error.add_note(writer.left_behind)
+        _note_remains(error, writer.left_behind(kept.part.frames, shared=ranks.size > 1), job)
         raise
     _warn(job, whole)
     sinks = {"write": writer.times} | ({"preview": preview.times} if isinstance(preview, VideoPreview) else {})
@@ -358,6 +360,16 @@ def _convert(
         profile=profile,
         kept=kept.part.frames,
     )
+
+
+def _note_remains(error: BaseException, remains: str, job: ConvertJob) -> None:
+    """Say with an error what is finished, if anything is, and how to go on."""
+    if remains:
+        error.add_note(remains)
+        if job.again:
+            error.add_note(job.again)
+    elif isinstance(error, KeyboardInterrupt):
+        error.add_note(f"nothing was written to {job.output}")
 
 
 @contextmanager

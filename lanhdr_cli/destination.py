@@ -19,6 +19,7 @@ from lanhdr_cli.options import FrameRange
 from model.files import remove_unfinished
 
 HdrWriter = ExrWriter | VideoWriter
+_UNFINISHED = r"\.\d+(\.\w+\.landmark)?\.tmp"  # the end of a name that a process has given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,10 @@ class ExrFrames:
     def folder(self) -> Path:
         """The folder of the files."""
         return self.names.folder
+
+    def file(self, index: int) -> Path:
+        """The file that a frame is in."""
+        return self.names.path(index)
 
     def existing(self, first: int, last: int | None) -> list[Path]:
         """List existing files with the names of frames `first` to `last`, None for any after `first`."""
@@ -59,7 +64,7 @@ class ExrFrames:
     def remove_leftovers(self, first: int, last: int | None) -> None:
         """Remove what killed processes have left unfinished of frames that are locked."""
         names = self.names
-        pattern = re.compile(rf"\.(?P<name>{re.escape(names.prefix)}(\d*){re.escape(names.suffix)})\.\d+\.tmp")
+        pattern = re.compile(rf"\.(?P<name>{re.escape(names.prefix)}(\d*){re.escape(names.suffix)}){_UNFINISHED}")
         for path in names.folder.glob(".*.tmp"):
             if (match := pattern.fullmatch(path.name)) and names.holds(match["name"], first, last):
                 path.unlink(missing_ok=True)
@@ -93,6 +98,10 @@ class HdrVideo:
         """The folder of the file."""
         return self.path.parent
 
+    def file(self, index: int) -> Path:
+        """The file that a frame is in."""
+        return self.path
+
     def existing(self, first: int, last: int | None) -> list[Path]:
         """List the file if it exists."""
         return [self.path] if self.path.exists() else []
@@ -113,7 +122,7 @@ class HdrVideo:
 
     def remove_leftovers(self, first: int, last: int | None) -> None:
         """Remove what killed processes have left unfinished of the file and its segments."""
-        pattern = re.compile(rf"\.{re.escape(self.path.name)}\.\d+\.tmp")
+        pattern = re.compile(rf"\.{re.escape(self.path.name)}{_UNFINISHED}")
         own = (path for path in self.folder.glob(".*.tmp") if pattern.fullmatch(path.name))
         for path in (*own, *self.segments.folder.glob(".*.tmp")):
             path.unlink(missing_ok=True)

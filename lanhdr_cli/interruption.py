@@ -72,7 +72,7 @@ def resume_command(words: Sequence[str]) -> str:
         words: What `lanhdr` was called with.
     """
     if is_distributed():
-        return f"start it again with {RESUME}"
+        return f"start all ranks again with {RESUME} to go on"
     end = words.index("--") if "--" in words else len(words)
     resumed = [*words] if RESUME in words[:end] else [*words[:end], RESUME, *words[end:]]
     return " ".join(["go on with: lanhdr", *map(quoted, resumed)])

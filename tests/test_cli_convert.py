@@ -117,5 +117,7 @@ def test_an_interrupted_run_leaves_whole_files(
     assert [path.name for path in files] == [f"a.{index + 1:04d}.exr" for index in range(len(files))]
     assert read_exr(files[-1])[0].shape == (240, 320, 3)
     assert output == ""
-    if number == signal.SIGINT:
-        assert errors == f"Interrupted: {len(files)} finished frames stay in {folder}\n"
+    word = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated"}[number]
+    told = f"{word}: {len(files)} finished frames stay in {folder}; go on with: lanhdr convert {source} -o "
+    assert errors.startswith(told)
+    assert errors.endswith(" --resume\n")

@@ -1,6 +1,7 @@
 """`lanhdr convert`: a clip in, HDR video or frames out."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -179,18 +180,17 @@ def _convert(job: "ConvertJob", *, as_json: bool, quiet: bool, remarks: "Remarks
     from lanhdr_cli.interruption import resume_command
     from train.distributed import leads
 
+    context = click.get_current_context()
     try:
-        summary = run(job)
-    except (KeyboardInterrupt, LanHdrError) as error:
-        if getattr(error, "__notes__", None):  # it had begun
-            error.add_note(resume_command(click.get_current_context().meta[WORDS]))
-        if as_json and isinstance(error, LanHdrError):
+        summary = run(replace(job, again=resume_command(context.meta[WORDS])))
+    except LanHdrError as error:
+        if as_json:
             click.echo(json.dumps({"error": one_line(str(error)), "warnings": remarks.messages}, indent=1))
         raise
     if leads():
         _tell(summary, remarks, as_json=as_json, quiet=quiet)
     if job.reading.strict and remarks.messages:
-        click.get_current_context().exit(OFF)
+        context.exit(OFF)
 
 
 def _tell(summary: "Summary", remarks: "Remarks", *, as_json: bool, quiet: bool) -> None:

@@ -109,10 +109,16 @@ class ExrWriter(Background[_Item]):
         first, last = self._names.path(self._indices[0]), self._names.path(self._indices[1])
         return str(first) if first == last else f"{first} to {last.name}"
 
-    @property
-    def left_behind(self) -> str:
-        """State after an interruption, in words."""
-        return f"{self.written} finished frames stay in {self._names.folder}"
+    def left_behind(self, kept: int, *, shared: bool) -> str:
+        """State after an interruption, in words; none if nothing is finished.
+
+        Args:
+            kept: Number of frames that were there before.
+            shared: Whether other processes have made some too.
+        """
+        count = self.written + kept
+        frames = "finished frames stay" if shared else f"{count} finished frame{'s stay' if count > 1 else ' stays'}"
+        return f"{frames} in {self._names.folder}" if count else ""
 
     def write(self, frame: HdrFrame, *, index: int, exposure: float) -> None:
         """Queue one frame; waits while too many are queued.
@@ -219,7 +225,7 @@ def finished_frame(path: Path, settings: str, *, index: int, number: int) -> Fin
     try:
         content = bytearray(path.read_bytes())
         with path.open("rb") as file, OpenEXR.File(file, header_only=True) as picture:
-            header = picture.header()
+            header = dict(picture.header())
     except (OSError, RuntimeError, ValueError):
         return None
     if header.get(SETTINGS) != settings or (header.get("lanhdr/sourceFrame"), header.get("imageCounter")) != (

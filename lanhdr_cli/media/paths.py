@@ -270,9 +270,13 @@ def prepare_folder(folder: Path) -> None:
 
 
 @contextmanager
-def landmark(folder: Path) -> Iterator[Path]:
-    """Make a file by which other processes find out whether they see the same folder; it goes away at the end."""
-    mark = hidden_name(folder / f"landmark.{secrets.token_hex(4)}")
+def landmark(path: Path) -> Iterator[Path]:
+    """Make a file by which other processes find out whether they see the same folder; it goes away at the end.
+
+    Args:
+        path: The file that is to be made in the folder, or the first of them.
+    """
+    mark = hidden_name(path, purpose=f".{secrets.token_hex(4)}.landmark")
     try:
         mark.touch()
         yield mark

@@ -269,14 +269,16 @@ class VideoWriter(VideoFile):
             return f"{self._path} (HLG)"
         return f"{self._path} (MaxCLL {metadata.light.max_cll}, MaxFALL {metadata.light.max_fall} cd/m2)"
 
-    @property
-    def left_behind(self) -> str:
-        """State after an interruption, in words."""
+    def left_behind(self, kept: int, *, shared: bool) -> str:
+        """State after an interruption, in words; none if nothing is finished.
+
+        Args:
+            kept: Number of frames that were there before; they are counted with the others.
+            shared: Whether other processes have made some too; likewise.
+        """
         count = count_noted(self._parts)
-        if not count:
-            return f"nothing was written to {self._path}"
-        segments = "1 finished segment" if count == 1 else f"{count} finished segments"
-        return f"{segments} of {self._parts.frames} frames of {self._path} stay in {self._parts.folder}"
+        segments = f"1 segment of {self._path} is" if count == 1 else f"{count} segments of {self._path} are"
+        return f"{segments} finished, {self._parts.frames} frames each" if count else ""
 
     def write(self, frame: HdrFrame, *, index: int, exposure: float) -> None:
         """Queue one frame; waits while too many are queued.
