@@ -35,14 +35,16 @@ class SegmentPlan:
         frames: Number of frames in each but the last, the same for all processes.
         first: Number of the first segment that is made here, None if none is.
         joins: Whether this process makes the file of the segments; if not, it leaves them to one that does.
-        settings: Hash of all that decides what is in them, under which a later run takes finished ones over; None if
-            they are of no use to it.
+        lasts: Whether finished segments stay for a later run if the video is not completed.
+        settings: Hash of all that decides what is in them, under which a later run takes them over; None before it is
+            known, and where they don't last.
     """
 
     folder: Path
     frames: int
     first: int | None = 0
     joins: bool = True
+    lasts: bool = False
     settings: str | None = None
 
     @classmethod
@@ -53,7 +55,7 @@ class SegmentPlan:
     @classmethod
     def lasting(cls, video: Path) -> "SegmentPlan":
         """Plan segments in a hidden folder that every process that makes this video finds."""
-        return cls(folder=hidden_beside(video, ".segments"), frames=SEGMENT_FRAMES)
+        return cls(folder=hidden_beside(video, ".segments"), frames=SEGMENT_FRAMES, lasts=True)
 
     def path(self, number: int) -> Path:
         """File of a segment; those of other settings have other names."""
@@ -65,7 +67,7 @@ class SegmentPlan:
         Args:
             pids: Processes that are gone.
         """
-        if joined or self.settings is None:
+        if joined or not self.lasts:
             shutil.rmtree(self.folder, ignore_errors=True)
             return
         remove_unfinished(self.folder, pids)
@@ -197,7 +199,7 @@ class SegmentEncoder:
         self._nan_frames = 0
         self._alone: list[int] = []
         with ExitStack() as stack:
-            unfinished = stack.enter_context(complete_file(self._path, to_disk=self._parts.settings is not None))
+            unfinished = stack.enter_context(complete_file(self._path, to_disk=self._parts.lasts))
             encoder = VideoEncoder(unfinished, self._plan, measure=self._meter.add if self._meter else None)
             self._encoder = stack.enter_context(encoder)
             self._files = stack.pop_all()

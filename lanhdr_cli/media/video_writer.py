@@ -83,6 +83,7 @@ class VideoFile:
         self._origin = origin
         self._parts = segments or SegmentPlan.beside(path)
         self._begin = begin
+        self._succeeded = False
         self.segments: tuple[Segment, ...] = ()
 
     def __enter__(self) -> Self:
@@ -91,7 +92,7 @@ class VideoFile:
             if self._origin.path and self._parts.joins:
                 sound = ClipSound(self._origin.path, container=self._container, kept=self._origin.sound)
                 self._sound = outer.enter_context(sound)
-            outer.push(self._leave)
+            outer.callback(self._leave)
             with writing(self._path):
                 self._parts.folder.mkdir(exist_ok=True)
             self._encoder = inner.enter_context(SegmentEncoder(self._plan, self._parts, done=self._note))
@@ -108,15 +109,14 @@ class VideoFile:
                 self.segments = self.segments or tuple(self._encoder.segments)
                 if self._parts.joins and self.segments and self._begin is not None:
                     self._finish(self._begin)
+                self._succeeded = True
 
-    def _leave(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._parts.joins or error is not None:
-            self._parts.leave(joined=error is None)
+    def _leave(self) -> None:
+        if self._parts.joins or not self._succeeded:
+            self._parts.leave(joined=self._succeeded)
 
     def _note(self, segment: Segment) -> None:
-        if self._parts.settings is not None:
+        if self._parts.lasts:
             note_segment(segment)
 
     def encoded(self) -> tuple[Segment, ...]:
@@ -293,7 +293,8 @@ class VideoWriter(VideoFile):
         self.written += 1
 
     def settle(self) -> None:
-        """Do nothing: a segment that is not full is of no use."""
+        """Wait for the frames under way before an interruption: they may fill a segment."""
+        self._work.wait()
 
     def finish(self) -> Part:
         """Wait for what is under way, and return what has been made here; no frame may follow."""

@@ -113,7 +113,7 @@ class Killer:
             time.sleep(draws.uniform(0, seconds))
             kills.append(self._kill(running, draws.choice(("all", "rank 0", "rank 1")) if case.ranks > 1 else "all"))
         last = self._start(case, name, "--resume")
-        output, errors = last.communicate(timeout=LONGEST_S)
+        _, errors = last.communicate(timeout=LONGEST_S)
         trouble = "" if last.returncode == 0 or EXISTS in errors else f"exit code {last.returncode}: {errors}"
         trouble = trouble or self._difference(case, name)
         kept = "there already" in errors or EXISTS in errors
