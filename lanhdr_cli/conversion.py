@@ -301,7 +301,7 @@ def _plan(job: ConvertJob, clip: Source) -> Destination:
     if isinstance(destination, ExrFrames):
         refuse_other_clips(results, clip.id)
     if not (job.overwrite or job.resume):
-        refuse_existing(there)
+        refuse_existing(there, resumable=isinstance(destination, ExrFrames) and bool(results))
     return destination
 
 

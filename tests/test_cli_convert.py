@@ -51,7 +51,8 @@ def test_existing_files_stay_without_y(tmp_path: Path, tiny_weights: Path) -> No
     (tmp_path / "o.0002.exr").write_text("precious")
     outcome = invoke(*arguments)
     assert outcome.exit_code == 1
-    assert re.fullmatch(r"Error: .*o.0002.exr exists already: pass -y to overwrite, or another name\n", outcome.stderr)
+    told = r"Error: .*o.0002.exr exists already: pass --resume to keep what is finished, -y to overwrite, or .*\n"
+    assert re.fullmatch(told, outcome.stderr)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "o.0002.exr"]
     assert (tmp_path / "o.0002.exr").read_text() == "precious"
     assert invoke(*arguments, "-y").exit_code == 0

@@ -243,11 +243,16 @@ def content_id(paths: Sequence[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def refuse_existing(paths: Sequence[Path]) -> None:
-    """Refuse to overwrite files."""
+def refuse_existing(paths: Sequence[Path], *, resumable: bool = False) -> None:
+    """Refuse to overwrite files.
+
+    Args:
+        resumable: Whether an interrupted run may have left them.
+    """
     if paths:
         existing = f"{paths[0]} exists" if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more exist"
-        raise MediaError(f"{existing} already: pass -y to overwrite, or another name")
+        options = "--resume to keep what is finished, -y to overwrite," if resumable else "-y to overwrite,"
+        raise MediaError(f"{existing} already: pass {options} or another name")
 
 
 def refuse_sources(targets: Iterable[Path], sources: Iterable[Path]) -> None:
