@@ -14,7 +14,6 @@ from lanhdr_cli.media.source import Source
 from lanhdr_cli.ranks import Ranks
 from lanhdr_cli.resume import Kept, find_kept, preview_beside
 from lanhdr_cli.settings import settings_hash
-from model.exposure import FrameExposures
 
 if TYPE_CHECKING:
     from lanhdr_cli.conversion import ConvertJob, ReadyNetwork
@@ -25,6 +24,7 @@ class Findings:
     """What rank 0 has found and planned, for all ranks.
 
     Args:
+        dropped: Frames that are left out.
         frames: Number of frames to convert, None if unknown.
         faults: Of a pass over the whole clip, None if there was none.
         source_id: Of the clip.
@@ -36,6 +36,7 @@ class Findings:
 
     destination: Destination
     analysis: Analysis
+    dropped: Dropped
     frames: int | None
     faults: Faults | None
     source_id: str
@@ -62,7 +63,7 @@ def claim(
     """
     known = clip.info.frames if ranks.size == 1 and not job.resume else _counted(job, clip)
     frames = job.frames.count(in_clip=known)
-    dropped = dropped_frames(job, clip, analysis.exposures)
+    dropped = Dropped.of(analysis.exposures, clip.info) if job.exposures.doubled == "drop" else Dropped()
     made = result_frames(job.frames, total=frames, dropped=dropped) if frames else []
     first = dropped.moved_index(job.frames.first)
     last = first + len(made) - 1 if made else job.frames.last
@@ -80,6 +81,7 @@ def claim(
     return Findings(
         destination=destination,
         analysis=analysis,
+        dropped=dropped,
         faults=clip.faults if clip.faults.finished else None,
         frames=frames,
         source_id=clip.id,
@@ -88,11 +90,6 @@ def claim(
         preview=preview,
         mark=stack.enter_context(landmark(destination.file(first))) if ranks.size > 1 else None,
     )
-
-
-def dropped_frames(job: "ConvertJob", clip: Source, exposures: FrameExposures) -> Dropped:
-    """Choose the frames that are left out."""
-    return Dropped.of(exposures, clip.info) if job.exposures.doubled == "drop" else Dropped()
 
 
 def _counted(job: "ConvertJob", clip: Source) -> int | None:

@@ -16,7 +16,7 @@ import torch
 from lanhdr_cli.analysis import Analysis, first_findings
 from lanhdr_cli.analysis_file import Asked, read_analysis
 from lanhdr_cli.camera import CameraOptions, encoded_for_network
-from lanhdr_cli.claim import Findings, claim, dropped_frames
+from lanhdr_cli.claim import Findings, claim
 from lanhdr_cli.console import Advance, frame_progress
 from lanhdr_cli.destination import Destination, ExrFrames, HdrWriter, clip_origin, plan_destination
 from lanhdr_cli.exposures import keep_three
@@ -309,8 +309,8 @@ def _convert(
     job: ConvertJob, clip: Source, network: ReadyNetwork, findings: Findings, *, ranks: Ranks
 ) -> Summary | None:
     """Convert what falls to this process; rank 0 completes the result and sums it up."""
-    exposures, total, kept = findings.analysis.exposures, findings.frames, findings.kept
-    dropped = dropped_frames(job, clip, exposures)
+    exposures, dropped = findings.analysis.exposures, findings.dropped
+    total, kept = findings.frames, findings.kept
     share = Share.of(job.frames, ranks, total=total, dropped=dropped, step=findings.destination.step, kept=kept.numbers)
     if not (share.runs or ranks.leads):
         ranks.gather(_Made())
