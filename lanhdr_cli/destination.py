@@ -32,9 +32,11 @@ class ExrFrames:
         """List existing files with the names of frames `first` to `last`, None for any after `first`."""
         return self.names.existing(first, last)
 
-    def writer(self, record: ClipRecord, origin: ClipOrigin, *, position: int = 0, joins: bool = True) -> ExrWriter:
+    def writer(
+        self, record: ClipRecord, origin: ClipOrigin, *, position: int = 0, joins: bool = True, verify: bool = False
+    ) -> ExrWriter:
         """Make the writer of the files; `position` and `joins` are for video."""
-        return ExrWriter(self.names, record)
+        return ExrWriter(self.names, record, verify=verify)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +61,18 @@ class HdrVideo:
         """List the file if it exists."""
         return [self.path] if self.path.exists() else []
 
-    def writer(self, record: ClipRecord, origin: ClipOrigin, *, position: int = 0, joins: bool = True) -> VideoWriter:
+    def writer(
+        self, record: ClipRecord, origin: ClipOrigin, *, position: int = 0, joins: bool = True, verify: bool = False
+    ) -> VideoWriter:
         """Make the writer of the file, or of a part of it.
 
         Args:
             position: Of the first frame in the video, a multiple of `step`.
             joins: Whether the file is made here, of the segments of all processes.
+            verify: Whether what is written is read again.
         """
         segments = replace(self.segments, first=position // self.step, joins=joins)
-        return VideoWriter(self.path, self.options, scale=record.scale, origin=origin, segments=segments)
+        return VideoWriter(self.path, self.options, scale=record.scale, origin=origin, segments=segments, verify=verify)
 
 
 Destination = ExrFrames | HdrVideo

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lanhdr_cli.console import INTERRUPTED, one_line
+from lanhdr_cli.console import INTERRUPTED, one_line, say
 from model.errors import LanHdrError
 from train.environment import lanhdr_version
 
@@ -45,7 +45,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except LanHdrError as error:
-            click.echo(f"Error: {one_line(str(error))}", err=True)
+            say(f"Error: {one_line(str(error))}")
             ctx.exit(error.exit_code)
         except KeyboardInterrupt as interrupt:
             notes = getattr(interrupt, "__notes__", [])

@@ -61,7 +61,7 @@ def write_source(path: Path, *, frames: int) -> None:
     """Write a clip of texture that drifts at two exposures, with a tone of the same length."""
     generator = np.random.default_rng(0)
     scene = 2.0 ** generator.uniform(-7, 0.5, (HEIGHT, 4 * WIDTH))  # light, 1.0 = clip level of the shortest exposure
-    scene = sum(np.roll(scene, shift, axis) for shift in (-1, 0, 1) for axis in (0, 1)) / 6
+    scene = np.mean([np.roll(scene, shift, axis) for shift in (-1, 0, 1) for axis in (0, 1)], axis=0)
     with av.open(str(path), "w") as file:
         video = file.add_stream("libx264", rate=RATE, options={"crf": "12", "preset": "veryfast"})
         sound = file.add_stream("aac", rate=SAMPLES)

@@ -1,5 +1,6 @@
 """Names of numbered frames, paths in advice, and files that appear under their name only when complete."""
 
+import errno
 import hashlib
 import os
 import re
@@ -9,7 +10,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from unicodedata import category
@@ -27,6 +28,8 @@ CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of video that
 DEFAULT_DIGITS = 4
 SEEN_S = 10  # after which a new file is seen on all machines of a network file system
 SAMPLE = 1 << 20  # bytes that tell a file from others
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_GONE = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT)
 PLACEHOLDER = re.compile(r"%0?(?P<width>\d*)d|(?P<hashes>#+)")
 _NUMBERED = re.compile(
     rf"(?P<prefix>.*\.)(?P<number>\d{{3,}})(?P<suffix>{re.escape(EXR_SUFFIX)})", re.IGNORECASE | re.DOTALL
@@ -263,9 +266,13 @@ def landmark(folder: Path) -> Iterator[Path]:
     mark = hidden_name(folder / f"landmark.{secrets.token_hex(4)}")
     try:
         mark.touch()
+    except OSError as error:
+        raise MediaError(f"can't write to folder {folder} ({error.strerror}): {writing_advice(error.errno)}") from error
+    try:
         yield mark
     finally:
-        mark.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is gone must not hide the error that ended the work
+            mark.unlink()
 
 
 def check_landmark(mark: Path) -> None:
@@ -288,5 +295,12 @@ def complete_file(path: Path) -> Iterator[Path]:
         with atomic_write(path) as unfinished:
             yield unfinished
     except OSError as error:
-        reason = f"can't write {path} ({error.strerror})"
-        raise MediaError(f"{reason}: choose another place or free some space") from error
+        reason = error.strerror or type(error).__name__
+        raise MediaError(f"can't write {path} ({reason}): {writing_advice(error.errno)}") from error
+
+
+def writing_advice(code: int | None) -> str:
+    """What helps where a file can't be written, by the system's error number."""
+    if code in DISK_FULL:
+        return "free some space or choose another place"
+    return "check that its disk or network is still there" if code in DISK_GONE else "choose another place"

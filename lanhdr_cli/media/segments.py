@@ -57,6 +57,7 @@ class Segment:
         last: Time of its last frame, likewise.
         max_cll_nits: Brightest pixel of its decoded pictures, 0 if that was not measured.
         max_fall_nits: Highest mean of one of them, likewise.
+        ticks: Times of its frames from its begin on, in units of the stream.
     """
 
     path: Path
@@ -65,6 +66,7 @@ class Segment:
     last: Fraction
     max_cll_nits: float = 0.0
     max_fall_nits: float = 0.0
+    ticks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,22 +78,26 @@ class Part:
         nan_frames: Number of those that contained NaN.
         indices: First and last EXR frame, as positions in the clip; None if there is none.
         segments: Segments of a video, in order.
+        verified: Number of frames that were read again and found as written; None if none were to be.
     """
 
     frames: int = 0
     nan_frames: int = 0
     indices: tuple[int, int] | None = None
     segments: tuple[Segment, ...] = ()
+    verified: int | None = None
 
     @classmethod
     def together(cls, parts: Sequence["Part"]) -> "Part":
         """Put consecutive parts together."""
         ranges = [part.indices for part in parts if part.indices]
+        verified = [part.verified for part in parts if part.verified is not None]
         return cls(
             frames=sum(part.frames for part in parts),
             nan_frames=sum(part.nan_frames for part in parts),
             indices=(ranges[0][0], ranges[-1][1]) if ranges else None,
             segments=tuple(segment for part in parts for segment in part.segments),
+            verified=sum(verified) if verified else None,
         )
 
 
@@ -142,7 +148,8 @@ class SegmentEncoder:
         self._ticks = []
         with ExitStack() as stack:
             unfinished = stack.enter_context(complete_file(self._path))
-            encoder = VideoEncoder(unfinished, self._plan, measure=self._meter.add if self._meter else None)
+            measure = self._meter.add if self._meter else None
+            encoder = VideoEncoder(unfinished, self._plan, measure=measure, folder=self._parts.folder.parent)
             self._encoder = stack.enter_context(encoder)
             self._files = stack.pop_all()
 
@@ -155,6 +162,7 @@ class SegmentEncoder:
             last=self._ticks[-1] * base,
             max_cll_nits=meter.max_cll_nits if meter else 0.0,
             max_fall_nits=meter.max_fall_nits if meter else 0.0,
+            ticks=tuple(tick - self._ticks[0] for tick in self._ticks),
         )
         self.segments.append(segment)
 

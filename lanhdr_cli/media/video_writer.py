@@ -16,12 +16,13 @@ from lanhdr_cli.media.background import Background, StageTimes
 from lanhdr_cli.media.encoder import Encoder, EncoderOptions, StreamPlan, ffmpeg_options, writing
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
-from lanhdr_cli.media.hdr10_metadata import MasteringDisplay, StaticMetadata
+from lanhdr_cli.media.hdr10_metadata import LightLevel, MasteringDisplay, StaticMetadata
 from lanhdr_cli.media.mux import MuxPlan, mux_video
 from lanhdr_cli.media.paths import CONTAINERS, complete_file
 from lanhdr_cli.media.segments import Part, Segment, SegmentEncoder, SegmentPlan, light_level
 from lanhdr_cli.media.sound import ClipSound
 from lanhdr_cli.media.timecode import advance, parse_timecode
+from lanhdr_cli.media.verification import WrittenVideo, verify_video
 from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
 from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSFER, as_frame, coded_planes
 from model.device import on_host
@@ -58,6 +59,7 @@ class VideoFile:
 
     Args:
         segments: What is made of it here, None for all of it.
+        verify: Whether the file is read again before it gets its name.
 
     Raises:
         MediaError: On entering, if the encoder does not start; later, if the file can't be made.
@@ -70,7 +72,10 @@ class VideoFile:
         *,
         origin: ClipOrigin,
         segments: SegmentPlan | None = None,
+        verify: bool = False,
     ) -> None:
+        self.verified: int | None = None  # frames that were read again and found as written
+        self._verify = verify
         self._path = path
         self._container = CONTAINERS[path.suffix.lower()]
         self._plan = plan
@@ -88,7 +93,7 @@ class VideoFile:
                 self._sound = outer.enter_context(sound)
             self._kept = outer.enter_context(ExitStack())  # empty once the segments are somebody else's
             self._kept.callback(shutil.rmtree, self._parts.folder, ignore_errors=True)
-            with writing(self._path):
+            with writing(self._path.parent):
                 self._parts.folder.mkdir(exist_ok=True)
             self._encoder = inner.enter_context(SegmentEncoder(self._plan, self._parts))
             self._work = inner.enter_context(Background(self._encode, depth=QUEUE_DEPTH, name="video"))
@@ -159,6 +164,20 @@ class VideoFile:
                 sound=self._sound,
                 metadata=self._metadata(),
             )
+            if self._verify:
+                written = self._written(begin=plan.begin)
+                verify_video(unfinished, written, container=self._container, shown=self._path)
+                self.verified = sum(segment.frames for segment in self.segments)
+
+    def _written(self, *, begin: Fraction) -> WrittenVideo:
+        base = self._plan.info.time_base
+        times = (segment.begin + tick * base - begin for segment in self.segments for tick in segment.ticks)
+        return WrittenVideo(
+            times=tuple(times),
+            primaries=self._plan.primaries,
+            transfer=self._plan.transfer,
+            metadata=self._metadata(),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +195,7 @@ class VideoWriter(VideoFile):
     Args:
         scale: Factor on radiance that makes 1.0 diffuse white.
         segments: What is made of it here, None for all of it.
+        verify: Whether the file is read again before it gets its name.
 
     Raises:
         MediaError: If pictures are too narrow for the encoder.
@@ -189,6 +209,7 @@ class VideoWriter(VideoFile):
         scale: float,
         origin: ClipOrigin,
         segments: SegmentPlan | None = None,
+        verify: bool = False,
     ) -> None:
         encoding, info = options.encoding, origin.info
         encoder, pixel_format = encoding.encoder, encoding.pixel_format
@@ -215,15 +236,19 @@ class VideoWriter(VideoFile):
         self.nan_frames = 0
         self._grading = options.grading
         self._scale = scale
-        super().__init__(path, plan, origin=origin, segments=segments)
+        super().__init__(path, plan, origin=origin, segments=segments, verify=verify)
 
     @property
     def outcome(self) -> str:
         """The file made, in words."""
-        metadata = self._metadata()
-        if metadata is None:
+        if self.light is None:
             return f"{self._path} (HLG)"
-        return f"{self._path} (MaxCLL {metadata.light.max_cll}, MaxFALL {metadata.light.max_fall} cd/m2)"
+        return f"{self._path} (MaxCLL {self.light.max_cll}, MaxFALL {self.light.max_fall} cd/m2)"
+
+    @property
+    def light(self) -> LightLevel | None:
+        """Light of all frames, None if it is not measured."""
+        return None if self._grading.hlg else light_level(self.segments)
 
     @property
     def left_behind(self) -> str:
@@ -263,11 +288,9 @@ class VideoWriter(VideoFile):
         return tuple(planes)
 
     def _metadata(self) -> StaticMetadata | None:
-        if self._grading.hlg:
+        if self.light is None:
             return None
-        return StaticMetadata(
-            display=MasteringDisplay(peak_nits=self._grading.peak_nits), light=light_level(self.segments)
-        )
+        return StaticMetadata(display=MasteringDisplay(peak_nits=self._grading.peak_nits), light=self.light)
 
 
 def sdr_video(path: Path, *, width: int, height: int, origin: ClipOrigin, threads: int | None = None) -> VideoFile:
