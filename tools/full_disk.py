@@ -64,7 +64,7 @@ def small_disk(folder: Path, *, kib: int) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=True)
+        subprocess.run(["umount", "--lazy", folder], check=True)  # PyAV keeps a file open whose end it could not write
 
 
 def readable(path: Path) -> bool:
@@ -82,7 +82,8 @@ def readable(path: Path) -> bool:
 def convert(source: Path, disk: Path, *, kind: str, options: list[str]) -> subprocess.CompletedProcess[str]:
     """Convert a clip onto a disk."""
     command = [sys.executable, "-m", "lanhdr_cli", "convert", str(source), "-o", f"{disk}/{ENDINGS[kind]}"]
-    command += ["--exposures", "1,8", "--size", "lite", "--threads", "2", "--no-progress", *options]
+    command += ["--exposures", "1,8", "--no-slips", "--no-deflicker", "--response", "gamma2.2"]  # no look at the clip
+    command += ["--size", "lite", "--threads", "2", "--no-progress", *options]
     command += ["--codec", kind] if kind != "exr" else []
     return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
 

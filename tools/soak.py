@@ -20,6 +20,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
+from lanhdr_cli.camera import CameraOptions
 from lanhdr_cli.console import keep_freed_memory
 from lanhdr_cli.conversion import ConvertJob, ReadyNetwork, load_network_for, run
 from lanhdr_cli.options import ExposureOptions
@@ -135,8 +136,15 @@ def soak(folder: Path, *, frames: int, every: int, threads: int | None) -> dict[
         watched.append(Watched(ready, every=every))
         return replace(ready, reconstructor=watched[-1])
 
-    exposures = ExposureOptions(cycle=ExposureCycle((1.0, RATIO)))
-    job = ConvertJob(source=source, output=str(result), exposures=exposures, size="lite", threads=threads)
+    exposures = ExposureOptions(cycle=ExposureCycle((1.0, RATIO)), slips=False, deflicker=False)
+    job = ConvertJob(
+        source=source,
+        output=str(result),
+        exposures=exposures,
+        camera=CameraOptions(response="gamma2.2"),  # what is watched is the conversion, not the look before it
+        size="lite",
+        threads=threads,
+    )
     summary = run(job, load=load)
     pairs = list(zip_longest(picture_times(source), picture_times(result)))
     return {
