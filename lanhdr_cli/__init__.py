@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from lanhdr_cli.conversion import Summary
+    from lanhdr_cli.summary import Summary
 
 __all__ = ["convert"]
 

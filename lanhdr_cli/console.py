@@ -7,11 +7,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import click
 
+from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.paths import printable
 
 LOGGERS = ("lanhdr_cli", "model", "train")
@@ -21,6 +22,8 @@ FRAME = "frame"  # what progress counts
 LINE_EVERY_S = 5.0
 WORDS = "lanhdr.words"  # in a context's `meta`: what the program was called with
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+
+FORECAST = {"forecast": True}  # marks a warning of what may come: nothing is off yet
 
 Advance = Callable[[], None]
 
@@ -37,20 +40,26 @@ class StderrHandler(logging.Handler):
         prefix = "Warning: " if record.levelno >= logging.WARNING else ""
         line = prefix + one_line(record.getMessage())
         if not (line in self._told and record.name.startswith(MEDIA_LOGGER)):
-            click.echo(line, err=True)
+            say(line)
         self._told.add(line)
 
 
 class Remarks(logging.Handler):
-    """Keeps all warnings, each once: what was guessed, repaired or left out, whether it is printed or not."""
+    """Keeps all warnings, each once: what was guessed, repaired or left out, whether it is printed or not.
+
+    Attributes:
+        off: Whether anything was; warnings of what may come do not count.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.messages: list[str] = []
+        self.off = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one record."""
         line = one_line(record.getMessage())
+        self.off = self.off or not hasattr(record, "forecast")
         if line not in self.messages:
             self.messages.append(line)
 
@@ -69,6 +78,36 @@ def set_verbosity(*, quiet: bool, verbose: bool) -> Remarks:
         logger.propagate = False
         logger.setLevel(min(printed.level, remarks.level))
     return remarks
+
+
+def say(line: str) -> None:
+    """Print a line on stderr; one that can't be printed, to a closed pipe or a full disk, must not end the work."""
+    with suppress(OSError):
+        click.echo(line, err=True)
+
+
+def printed(text: str) -> None:
+    """Print a result on stdout.
+
+    Raises:
+        MediaError: If nobody reads it any more, or its disk is full.
+    """
+    try:
+        click.echo(text)
+    except OSError as error:
+        with suppress(OSError, ValueError):  # what is left is flushed when the interpreter ends, and must go somewhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        reason = error.strerror or type(error).__name__
+        raise MediaError(f"can't print to standard output ({reason}): send it to another place") from error
+
+
+def size_text(count: float) -> str:
+    """Write a number of bytes, e.g. `512.0 MiB` or `2.4 GiB`."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
 
 
 def one_line(message: str) -> str:
@@ -174,7 +213,7 @@ class _Lines:
     def _tell(self) -> None:
         self._told, self._told_at = self._done, time.monotonic()
         elapsed_s = self._told_at - self._begin
-        click.echo(progress_line(self._done, self._total, elapsed_s=elapsed_s, label=self._label), err=True)
+        say(progress_line(self._done, self._total, elapsed_s=elapsed_s, label=self._label))
 
 
 def progress_line(done: int, total: int | None, *, elapsed_s: float, label: str = FRAME) -> str:

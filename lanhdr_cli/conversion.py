@@ -2,14 +2,12 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from fractions import Fraction
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import torch
 
@@ -19,33 +17,36 @@ from lanhdr_cli.camera import CameraOptions, encoded_for_network
 from lanhdr_cli.claim import Findings, claim
 from lanhdr_cli.console import Advance, frame_progress
 from lanhdr_cli.destination import Destination, ExrFrames, HdrWriter, clip_origin, plan_destination
+from lanhdr_cli.events import Events
 from lanhdr_cli.exposures import keep_three
-from lanhdr_cli.frame_ranges import Dropped, Share, decoded_range, result_frames
+from lanhdr_cli.frame_ranges import Share, decoded_range
 from lanhdr_cli.interruption import Interruption
 from lanhdr_cli.media.background import StageTimes
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import refuse_other_clips
-from lanhdr_cli.media.faults import Faults
-from lanhdr_cli.media.image_sequence import describe_numbers
 from lanhdr_cli.media.paths import (
     check_landmark,
     check_output,
     check_preview,
+    is_video,
     prepare_folder,
     refuse_existing,
     refuse_sources,
 )
-from lanhdr_cli.media.segments import Part
 from lanhdr_cli.media.source import Reading, Source, open_source
+from lanhdr_cli.media.video_reader import VideoInfo
 from lanhdr_cli.media.video_writer import VideoOptions
+from lanhdr_cli.memory import fitting_tiles, warn_of_memory
 from lanhdr_cli.options import ExposureOptions, FrameRange
 from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, ResultFrame, reconstructed
 from lanhdr_cli.preview import PicturePreview, VideoPreview, open_preview
-from lanhdr_cli.profile import Profile, ProfileClock
+from lanhdr_cli.profile import ProfileClock
 from lanhdr_cli.ranks import Ranks, run_on_ranks
-from lanhdr_cli.resume import Kept
+from lanhdr_cli.run_options import SafetyOptions
 from lanhdr_cli.settings import clip_record
 from lanhdr_cli.sharing import job_of_rank, refuse_sharing
+from lanhdr_cli.space import check_space, sampled_frame
+from lanhdr_cli.summary import Made, Summary, Tally
 from model.device import resolve_device
 from model.errors import DeviceError, ExposureError, LanHdrError, WeightsError
 from model.exposure import FrameExposures
@@ -53,6 +54,7 @@ from model.network import NetworkConfig
 from model.pretrained import Size, bundled_path, check_size, load_network
 from model.reconstruct import Reconstructor
 from train.acceleration import Precision, compute_dtype
+from train.environment import lanhdr_version
 
 DECODED_AHEAD = 2  # frames
 MOST_EXPOSURES = 3  # that weights are made for
@@ -75,6 +77,7 @@ class ConvertJob:
         devices: One for each process that shares the conversion on this machine; empty for one process on `device`.
         threads: Of each process; None for its share of the cores.
         again: How to go on after an interruption, for messages; nothing to leave it out.
+        events: Where events are told.
     """
 
     source: Path
@@ -100,6 +103,8 @@ class ConvertJob:
     show_progress: bool = False
     profile: bool = False
     again: str = ""
+    safety: SafetyOptions = field(default_factory=SafetyOptions)
+    events: Events = field(default_factory=Events)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,52 +120,6 @@ class ReadyNetwork:
     name: str
     margin: int
     identity: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """The outcome of a conversion.
-
-    Args:
-        frames: Number of frames of the result.
-        seconds: Time from the first frame's decoding to the last file.
-        outcome: The files made, in words.
-        exposures: Linear exposures of one cycle from the first frame on, the shortest 1.
-        response: Name of the camera response.
-        weights: Name of the weights.
-        doubled: Frames that show the frame before them again.
-        dropped: Number of these that were left out.
-        unmerged: Frames that were converted from themselves alone.
-        decoded: Number of frames read for the result.
-        concealed: Number of them that were damaged.
-        rate: Frames per second of the result.
-        profile: Where the time went, if the job asks for it.
-        kept: Number of frames that an interrupted run had finished.
-    """
-
-    frames: int
-    seconds: float
-    outcome: str
-    exposures: tuple[float, ...]
-    response: str
-    weights: str
-    doubled: tuple[int, ...] = ()
-    dropped: int = 0
-    unmerged: tuple[int, ...] = ()
-    decoded: int = 0
-    concealed: int = 0
-    rate: Fraction | None = None
-    profile: Profile | None = None
-    kept: int = 0
-
-    def record(self) -> dict[str, Any]:
-        """Return the whole outcome as values that JSON knows."""
-        return asdict(self) | {"rate": str(self.rate) if self.rate else None}
-
-    def __str__(self) -> str:
-        fps = (self.frames - self.kept) / max(self.seconds, 1e-9)
-        kept = f", {self.kept} of them kept," if self.kept else ""
-        return f"{self.frames} frames{kept} in {self.seconds:.1f} s ({fps:.2f} fps): {self.outcome}"
 
 
 def load_network_for(job: ConvertJob, exposures: FrameExposures) -> ReadyNetwork:
@@ -228,11 +187,13 @@ def _run(job: ConvertJob, ranks: Ranks, *, load: Load) -> Summary:
         findings, network = None, None
         if ranks.leads:
             logger.debug("%s: %s", job.source, clip.info.description)
-            destination = _plan(job, clip)
+            destination, replaced = _plan(job, clip)
             stack.callback(lambda: destination.tidy(ranks.pids))
             network, analysis = _look(job, clip, destination, load=load)
             findings = claim(job, clip, destination, network, analysis, ranks=ranks, stack=stack)
             destination = findings.destination
+            _check_space(job, clip, findings, replaced=replaced)
+            _tell_start(job, clip, findings, weights=network.name)
         findings = ranks.share(findings)
         if not ranks.leads:
             assert findings.mark is not None
@@ -242,6 +203,7 @@ def _run(job: ConvertJob, ranks: Ranks, *, load: Load) -> Summary:
                 raise MediaError(f"{job.source} is not the clip that rank 0 reads: name one that all machines share")
             clip.index = findings.analysis.index
         network = network or load(job, findings.analysis.exposures)
+        _keep_within_memory(job, network, clip.info, ranks=ranks)
         try:
             return ranks.share(_convert(job, clip, network, findings, ranks=ranks))
         except torch.cuda.OutOfMemoryError as error:
@@ -277,7 +239,8 @@ def _prepared(job: ConvertJob, destination: Destination, exposures: FrameExposur
     return network
 
 
-def _plan(job: ConvertJob, clip: Source) -> Destination:
+def _plan(job: ConvertJob, clip: Source) -> tuple[Destination, list[Path]]:
+    """Plan where results go; return existing files that they replace as well."""
     first, last = job.frames.first, job.frames.last
     promised = clip.faults.promised
     if promised is not None and first >= promised:
@@ -302,7 +265,49 @@ def _plan(job: ConvertJob, clip: Source) -> Destination:
         refuse_other_clips(results, clip.id)
     if not (job.overwrite or job.resume):
         refuse_existing(there, resumable=isinstance(destination, ExrFrames) and bool(results))
-    return destination
+    return destination, results
+
+
+def _check_space(job: ConvertJob, clip: Source, findings: Findings, *, replaced: list[Path]) -> None:
+    """Refuse a result that can't fit on the disk."""
+    analysis = findings.analysis
+    scale = job.scale or max(analysis.exposures.cycle.ratios)
+    check_space(
+        findings.destination,
+        clip.info,
+        frames=findings.frames and findings.frames - findings.kept.part.frames,
+        sampled=partial(sampled_frame, clip, analysis, first=job.frames.first, scale=scale),
+        replaced=[] if job.resume else replaced,
+        sound=clip.video if job.video.sound else None,
+        force=job.safety.force,
+    )
+
+
+def _tell_start(job: ConvertJob, clip: Source, findings: Findings, *, weights: str) -> None:
+    info = clip.info
+    values: dict[str, object] = {"version": lanhdr_version(), "source": str(job.source), "output": job.output}
+    values |= {
+        "frames": findings.frames,
+        "width": info.width,
+        "height": info.height,
+        "rate": str(info.rate) if info.rate else None,
+    }
+    exposures, camera = findings.analysis.exposures, findings.analysis.camera
+    values |= {"exposures": exposures.ratios, "response": camera.curve.name, "weights": weights}
+    job.events.tell("start", values)
+
+
+def _keep_within_memory(job: ConvertJob, network: ReadyNetwork, info: VideoInfo, *, ranks: Ranks) -> None:
+    """Compute in tiles where whole frames exceed the budget of memory; without a budget, warn where memory is short."""
+    reconstructor = network.reconstructor
+    if not isinstance(reconstructor, Reconstructor) or reconstructor.device.type != "cpu":
+        return  # where a GPU's memory runs out, tiles are taken up by then
+    config, encoding = reconstructor.network.config, job.video.encoding if is_video(Path(job.output)) else None
+    if job.safety.max_memory is not None:
+        budget = job.safety.max_memory // ranks.local_size
+        reconstructor.divide(fitting_tiles(config, info, budget=budget, encoding=encoding, told=ranks.leads))
+    elif ranks.leads:
+        warn_of_memory(config, info, processes=ranks.local_size, encoding=encoding)
 
 
 def _convert(
@@ -313,50 +318,50 @@ def _convert(
     total, kept = findings.frames, findings.kept
     share = Share.of(job.frames, ranks, total=total, dropped=dropped, step=findings.destination.step, kept=kept.numbers)
     if not (share.runs or ranks.leads):
-        ranks.gather(_Made())
+        ranks.gather(Made())
         return None
     clock, decoding = ProfileClock(), StageTimes(depth=DECODED_AHEAD)
     info = dropped.retimed(clip.info)
     record = clip_record(job, clip, info, findings.analysis, weights=network.name, settings=findings.settings)
     origin = replace(clip_origin(clip, sound=job.video.sound, cut=job.frames.last is not None), info=info)
     writer = findings.destination.writer(
-        record, origin, position=share.position, begin=dropped.moved_index(job.frames.first), joins=ranks.leads
+        record,
+        origin,
+        position=share.position,
+        begin=dropped.moved_index(job.frames.first),
+        joins=ranks.leads,
+        verify=job.safety.verify,
     )
-    tally = _Tally(dropped=dropped)
+    tally, count = Tally(dropped=dropped), total and total - kept.part.frames
     preview_path = findings.preview if share.shows else None
     try:
-        with frame_progress(total and total - kept.part.frames, show=job.show_progress) as advance, writer:
+        with frame_progress(count, show=job.show_progress) as show, writer:
+            advance = ranks.counting(job.events.counting(show, count))
             with open_preview(preview_path, origin, target=share.shown, threads=job.threads) as preview:
-                write = partial(_write, tally=tally, writer=writer, preview=preview, advance=ranks.counting(advance))
+                write = partial(_write, tally=tally, writer=writer, preview=preview, advance=advance)
                 for run in share.runs:
                     with _results(run, clip, network, findings.analysis, decoding=decoding) as results:
                         write(results, run=run, interruption=Interruption(ranks))
                 clock.last_frame()
-            made = ranks.gather(_Made.of(tally, writer.finish(), clip.faults))
+            made = ranks.gather(Made.of(tally, writer.finish(), clip.faults))
             if not ranks.leads:
                 return None
-            whole = _Made.together(made, faults=findings.faults if ranks.size > 1 or kept.steps else None)
+            whole = Made.together(made, faults=findings.faults if ranks.size > 1 or kept.steps else None)
             whole = whole.beside(kept, wanted=job.frames, total=total, dropped=dropped)
             writer.take(whole.part)
     except (KeyboardInterrupt, LanHdrError) as error:
         _note_remains(error, writer.left_behind(kept.part.frames, shared=ranks.size > 1), job)
         raise
-    _warn(job, whole)
+    whole.warn(job.source.name, job.frames)
     sinks = {"write": writer.times} | ({"preview": preview.times} if isinstance(preview, VideoPreview) else {})
     profile = clock.profile(made[0].part.frames, decoding=decoding, sinks=sinks) if job.profile else None
-    return Summary(
-        frames=writer.written,
+    return Summary.of(
+        whole,
+        exposures,
+        wanted=job.frames,
+        writer=writer,
+        record=record,
         seconds=clock.seconds,
-        outcome=writer.outcome,
-        exposures=exposures.ratios,
-        response=record.response,
-        weights=record.weights,
-        doubled=tuple(index for index in sorted(exposures.doubled) if job.frames.holds(index)),
-        dropped=whole.left_out,
-        unmerged=whole.unmerged,
-        decoded=whole.faults.decoded,
-        concealed=whole.faults.corrupt,
-        rate=info.rate,
         profile=profile,
         kept=kept.part.frames,
     )
@@ -392,58 +397,11 @@ def _results(
             yield results
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Made:
-    """What one process has made, and what has become of the frames that it read; nothing by default."""
-
-    part: Part = field(default_factory=Part)
-    left_out: int = 0
-    unmerged: tuple[int, ...] = ()
-    faults: Faults = field(default_factory=Faults)
-
-    @classmethod
-    def of(cls, tally: "_Tally", part: Part, faults: Faults) -> "_Made":
-        """Take stock of one process."""
-        return cls(part=part, left_out=tally.left_out, unmerged=tuple(tally.unmerged), faults=faults)
-
-    @classmethod
-    def together(cls, made: Sequence["_Made"], *, faults: Faults | None) -> "_Made":
-        """Sum up all processes; faults are those of a whole pass, or else of the process that came to the end."""
-        return cls(
-            part=Part.together([one.part for one in made]),
-            left_out=sum(one.left_out for one in made),
-            unmerged=tuple(index for one in made for index in one.unmerged),
-            faults=faults or ([one.faults for one in made if one.part.frames] or [Faults()])[-1],
-        )
-
-    def beside(self, kept: Kept, *, wanted: FrameRange, total: int | None, dropped: Dropped) -> "_Made":
-        """Add what an interrupted run has made of the frames wanted."""
-        if not kept.steps or total is None:
-            return self
-        frames, first = result_frames(wanted, total=total, dropped=dropped), dropped.moved_index(wanted.first)
-        alone = (frames[index - first] for index in kept.alone)
-        return replace(
-            self,
-            part=Part.together([self.part, kept.part]),
-            left_out=total - len(frames),
-            unmerged=tuple(sorted((*self.unmerged, *alone))),
-        )
-
-
-@dataclass(kw_only=True)
-class _Tally:
-    """Frames that are dropped, and what has become of all so far."""
-
-    dropped: Dropped
-    left_out: int = 0
-    unmerged: list[int] = field(default_factory=list)
-
-
 def _write(
     results: Iterable[ResultFrame],
     *,
     run: FrameRange,
-    tally: _Tally,
+    tally: Tally,
     writer: HdrWriter,
     preview: PicturePreview | VideoPreview | None,
     advance: Advance,
@@ -466,18 +424,3 @@ def _write(
             interruption.check(settle=writer.settle)
             if result.index == run.last:
                 return
-
-
-def _warn(job: ConvertJob, made: _Made) -> None:
-    for message in made.faults.messages():
-        logger.warning("%s: %s", job.source.name, message)
-    if made.part.nan_frames:
-        logger.warning("%d frames contained NaN, which is written as 0", made.part.nan_frames)
-    if made.left_out:
-        logger.warning("%d frames that show the frame before them again are left out", made.left_out)
-    if made.unmerged:
-        where = f"frame{'s' if len(made.unmerged) > 1 else ''} {describe_numbers(made.unmerged)}"
-        logger.warning("%s: converted alone, no frame of another exposure is near", where)
-    last = job.frames.first + made.part.frames + made.left_out - 1
-    if job.frames.last is not None and last < job.frames.last:
-        logger.warning("--frames asks for frames up to %d, the clip ends with %d", job.frames.last, last)

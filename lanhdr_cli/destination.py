@@ -74,10 +74,17 @@ class ExrFrames:
         return self
 
     def writer(
-        self, record: ClipRecord, origin: ClipOrigin, *, position: int | None = 0, begin: int = 0, joins: bool = True
+        self,
+        record: ClipRecord,
+        origin: ClipOrigin,
+        *,
+        position: int | None = 0,
+        begin: int = 0,
+        joins: bool = True,
+        verify: bool = False,
     ) -> ExrWriter:
         """Make the writer of the files; `position`, `begin` and `joins` are for video."""
-        return ExrWriter(self.names, record)
+        return ExrWriter(self.names, record, verify=verify)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +139,14 @@ class HdrVideo:
         return replace(self, segments=replace(self.segments, settings=settings))
 
     def writer(
-        self, record: ClipRecord, origin: ClipOrigin, *, position: int | None = 0, begin: int = 0, joins: bool = True
+        self,
+        record: ClipRecord,
+        origin: ClipOrigin,
+        *,
+        position: int | None = 0,
+        begin: int = 0,
+        joins: bool = True,
+        verify: bool = False,
     ) -> VideoWriter:
         """Make the writer of the file, or of a part of it.
 
@@ -140,10 +154,19 @@ class HdrVideo:
             position: Of the first frame that is made here in the video, a multiple of `step`; None if none is.
             begin: Position in the clip of the video's first frame.
             joins: Whether the file is made here, of the segments of all processes.
+            verify: Whether what is written is read again.
         """
         first = None if position is None else position // self.step
         segments = replace(self.segments, first=first, joins=joins)
-        return VideoWriter(self.path, self.options, scale=record.scale, origin=origin, segments=segments, begin=begin)
+        return VideoWriter(
+            self.path,
+            self.options,
+            scale=record.scale,
+            origin=origin,
+            segments=segments,
+            begin=begin,
+            verify=verify,
+        )
 
 
 Destination = ExrFrames | HdrVideo

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lanhdr_cli.console import INTERRUPTED, TERMINATED, WORDS, Terminated, one_line
+from lanhdr_cli.console import INTERRUPTED, TERMINATED, WORDS, Terminated, one_line, say
 from model.errors import LanHdrError
 from train.environment import lanhdr_version
 
@@ -45,12 +45,12 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except LanHdrError as error:
-            click.echo(one_line(f"Error: {'; '.join([str(error), *_notes(error)])}"), err=True)
+            say(one_line(f"Error: {'; '.join([str(error), *_notes(error)])}"))
             ctx.exit(error.exit_code)
         except KeyboardInterrupt as interrupt:
             terminated = isinstance(interrupt, Terminated)
             notes = "; ".join(_notes(interrupt))
-            click.echo(one_line(("Terminated" if terminated else "Interrupted") + (notes and f": {notes}")), err=True)
+            say(one_line(("Terminated" if terminated else "Interrupted") + (notes and f": {notes}")))
             ctx.exit(TERMINATED if terminated else INTERRUPTED)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

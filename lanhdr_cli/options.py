@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LARGEST_STOP = 24.0
 HIGHEST_RATE = 100_000
 _RANGE = re.compile(r"(?P<first>\d+)(?:(?P<dash>-)(?P<last>\d+)?)?")
+_SIZE = re.compile(r"(?P<number>\d{1,15}(\.\d{1,9})?)\s*(?P<unit>[kmgt])(i?b)?", re.IGNORECASE)
 CODECS = ("hevc", "av1", "prores-4444", "prores-422hq", "ffv1", "hevc_nvenc", "av1_nvenc")
 BAYER_PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
 SIZES = ("lite", "small", "base")
@@ -140,6 +141,15 @@ def read_rate(text: str) -> Fraction:
     return slowed if rate.denominator > 1 and abs(rate - slowed) < Fraction(1, 200) else rate
 
 
+def read_size(text: str) -> int:
+    """Read a number of bytes: `8G`, `512M`, `1.5GiB`; units are powers of 1024."""
+    match = _SIZE.fullmatch(text.strip())
+    size = float(match["number"]) * 1024 ** ("kmgt".index(match["unit"].lower()) + 1) if match else 0.0
+    if not 1 <= size < 2**63:
+        raise ValueError(f"{text!r} is no size; pass e.g. 512M or 8G")
+    return round(size)
+
+
 def read_black(text: str) -> tuple[float, float, float]:
     """Read one number from 0 to below 1, or three for R, G and B."""
     try:
@@ -179,6 +189,7 @@ RATE = TextParam("FPS", read_rate)
 UNIT = TextParam("FLOAT", read_unit)
 BLACK = TextParam("CODE|R,G,B", read_black)
 PARAMETER = TextParam("KEY=VAL", read_parameter)
+BYTES = TextParam("SIZE", read_size)
 POSITIVE = TextParam("FLOAT", read_positive)
 DEVICE = TextParam("DEVICE", read_device)
 DEVICES = TextParam("LIST", read_devices)

@@ -187,10 +187,17 @@ class FrameExposures:
         return FrameExposures(self.cycle, tuple(phase % self.period for phase in phases))
 
     @property
+    def breaks(self) -> tuple[int, ...]:
+        """Frames that do not follow in the cycle on the frame before them, doubled frames left out."""
+        places = [(index, phase) for index, phase in enumerate(self.phases) if index not in self.doubled]
+        return tuple(
+            index for (_, before), (index, after) in pairwise(places) if (after - before - 1) % self.period != 0
+        )
+
+    @property
     def regular(self) -> bool:
         """Whether the cycle runs through the clip without a break, but for doubled frames."""
-        places = (phase for index, phase in enumerate(self.phases) if index not in self.doubled)
-        return all((after - before - 1) % self.period == 0 for before, after in pairwise(places))
+        return not self.breaks
 
     def __getitem__(self, index: int) -> float:
         """Exposure of frame `index`, counted from the first frame of the clip."""

@@ -94,6 +94,10 @@ class Reconstructor:
         self.network = network.to(self.device).eval()
         self._tiled: TiledNetwork | None = None
 
+    def divide(self, tiling: Tiling) -> None:
+        """Compute frames in these tiles from now on, for a budget of memory that is known before the start."""
+        self._tiled = TiledNetwork(self.network, tiling) if len(tiling) > 1 else None
+
     def reconstruct(
         self, frames: Iterable[LdrFrame], *, period: int, cycle: ExposureCycle | None = None
     ) -> Iterator[HdrFrame]:

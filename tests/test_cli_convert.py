@@ -28,7 +28,9 @@ def test_the_real_network_through_the_command_line(tmp_path: Path, tiny_weights:
         *("--preview", preview, "--device", "cpu", "--frames", "1-4", "--threads", 1),
     )
     assert outcome.exit_code == 0, outcome.output
-    assert re.search(r"^4 frames in .* fps\): .*out/a.0002.exr to a.0005.exr$", outcome.stdout.strip())
+    files, account = outcome.stdout.splitlines()
+    assert re.search(r"^4 frames in .* fps\): .*out/a.0002.exr to a.0005.exr$", files)
+    assert re.match(r"\d frames read, 4 written: 0 concealed, ", account)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         f"a.000{number}.exr" for number in range(2, 6)
     ]

@@ -17,12 +17,13 @@ from support.killing import packets
 from test_ranks import noise, plain_job
 
 from lanhdr_cli import conversion, pipeline
-from lanhdr_cli.conversion import ConvertJob, Summary, run
+from lanhdr_cli.conversion import ConvertJob, run
 from lanhdr_cli.media import exr, segments
 from lanhdr_cli.media.encoder import EncoderOptions
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import ExposureOptions, FrameRange
+from lanhdr_cli.summary import Summary
 
 FRAMES = 30
 QUICK = VideoOptions(encoding=EncoderOptions(preset="ultrafast"))

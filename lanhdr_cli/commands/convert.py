@@ -1,6 +1,7 @@
 """`lanhdr convert`: a clip in, HDR video or frames out."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,14 +27,16 @@ from lanhdr_cli.options import (
     reading_options,
     video_options,
 )
+from lanhdr_cli.run_options import STANDARD_OUTPUT, ReportOptions, SafetyOptions, report_options, safety_options
 from model.errors import OFF, LanHdrError
 
 if TYPE_CHECKING:
     from lanhdr_cli.camera import CameraOptions
     from lanhdr_cli.console import Remarks
-    from lanhdr_cli.conversion import ConvertJob, Summary
+    from lanhdr_cli.conversion import ConvertJob
     from lanhdr_cli.media.source import Reading
     from lanhdr_cli.media.video_writer import VideoOptions
+    from lanhdr_cli.summary import Summary
     from model.pretrained import Size
     from train.acceleration import Precision
 
@@ -83,6 +86,7 @@ headers say what clip they are of."""
     option("--start-number", type=click.IntRange(min=0), help="Number of the first file."),
 )
 @video_options
+@safety_options
 @option_group(
     "Network and run",
     option("--weights", type=FILE, metavar="FILE", help="Weights: .safetensors or a published ckpt.pt."),
@@ -101,12 +105,8 @@ headers say what clip they are of."""
         help="Number format of the convolutions.  [default: bf16 for lite and small where the processor has it]",
     ),
     THREADS,
-    option("--progress/--no-progress", default=True, help="Report progress.  [default: progress]"),
-    option("--profile", is_flag=True, help="Print where the time went, and which stage waited for which."),
-    option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
-    option("-q", "--quiet", is_flag=True, help="Print errors only."),
-    option("-v", "--verbose", is_flag=True, help="Print what is used."),
 )
+@report_options
 def convert(
     *,
     source: Path,
@@ -123,17 +123,14 @@ def convert(
     scale: float | None,
     start_number: int | None,
     video: "VideoOptions",
+    safety: SafetyOptions,
     weights: Path | None,
     size: "Size | None",
     device: str,
     devices: tuple[str, ...],
     precision: "Precision",
     threads: int | None,
-    progress: bool,
-    profile: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
+    report: ReportOptions,
 ) -> None:
     """Turn INPUT, a clip with alternating exposures, into HDR10 video or scene-linear OpenEXR frames.
 
@@ -145,7 +142,7 @@ def convert(
 
     if devices and device != "auto":
         raise click.UsageError("--device and --devices both say what computes: pass one of them")
-    remarks = set_verbosity(quiet=quiet, verbose=verbose)
+    remarks = set_verbosity(quiet=report.quiet, verbose=report.verbose)
     job = ConvertJob(
         source=source,
         output=output,
@@ -154,6 +151,7 @@ def convert(
         exposures=exposures,
         camera=camera,
         video=video,
+        safety=safety,
         overwrite=overwrite,
         resume=resume,
         frames=frames,
@@ -167,38 +165,44 @@ def convert(
         devices=devices if len(devices) > 1 else (),
         precision=precision,
         threads=threads,
-        show_progress=progress and not quiet,
-        profile=profile,
+        show_progress=report.progress,
+        profile=report.profile,
     )
-    _convert(job, as_json=as_json, quiet=quiet, remarks=remarks)
+    _convert(job, report, remarks=remarks)
 
 
-def _convert(job: "ConvertJob", *, as_json: bool, quiet: bool, remarks: "Remarks") -> None:
-    """Run a conversion and print its outcome."""
-    from lanhdr_cli.console import WORDS, one_line
+def _convert(job: "ConvertJob", report: ReportOptions, *, remarks: "Remarks") -> None:
+    """Run a conversion, and print its outcome and events."""
+    from lanhdr_cli.console import WORDS, one_line, printed
     from lanhdr_cli.conversion import run
+    from lanhdr_cli.events import open_events
     from lanhdr_cli.interruption import resume_command
+    from lanhdr_cli.media.errors import MediaError
     from train.distributed import leads
 
     context = click.get_current_context()
-    try:
-        summary = run(replace(job, again=resume_command(context.meta[WORDS])))
-    except LanHdrError as error:
-        if as_json:
-            click.echo(json.dumps({"error": one_line(str(error)), "warnings": remarks.messages}, indent=1))
-        raise
+    with open_events(report.events if leads() else None) as events:
+        try:
+            summary = run(replace(job, events=events, again=resume_command(context.meta[WORDS])))
+        except LanHdrError as error:
+            if report.as_json:
+                with suppress(MediaError):  # the first error is the one to tell
+                    printed(json.dumps({"error": one_line(str(error)), "warnings": remarks.messages}, indent=1))
+            raise
+        code = OFF if job.reading.strict and remarks.off else 0
+        events.tell("finished", summary.record() | {"warnings": remarks.messages, "exit_code": code})
     if leads():
-        _tell(summary, remarks, as_json=as_json, quiet=quiet)
-    if job.reading.strict and remarks.messages:
-        context.exit(OFF)
+        _tell(summary, report, remarks=remarks)
+    if code:
+        context.exit(code)
 
 
-def _tell(summary: "Summary", remarks: "Remarks", *, as_json: bool, quiet: bool) -> None:
-    from lanhdr_cli.console import one_line
+def _tell(summary: "Summary", report: ReportOptions, *, remarks: "Remarks") -> None:
+    from lanhdr_cli.console import one_line, printed, say
 
     if summary.profile:
-        click.echo(str(summary.profile), err=True)
-    if as_json:
-        click.echo(json.dumps(summary.record() | {"warnings": remarks.messages}, indent=1))
-    elif not quiet:
-        click.echo(one_line(str(summary)))
+        say(str(summary.profile))
+    if report.as_json:
+        printed(json.dumps(summary.record() | {"warnings": remarks.messages}, indent=1))
+    elif not report.quiet and report.events != STANDARD_OUTPUT:
+        printed(f"{one_line(str(summary))}\n{summary.account}")

@@ -1,10 +1,9 @@
 """Encoders, their options, and encoding of frames to a file of one video stream."""
 
-import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from types import TracebackType
@@ -20,7 +19,7 @@ from av.video.stream import VideoStream
 
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
-from lanhdr_cli.media.paths import CONTAINERS, ffmpeg_name
+from lanhdr_cli.media.paths import CONTAINERS, DISK_FULL, DISK_GONE, ffmpeg_name, writing_advice
 from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
 from lanhdr_cli.media.yuv import FORMATS, HLG_TRANSFER, PQ_TRANSFER
 
@@ -36,7 +35,6 @@ RESERVED_PARAMETERS = {*X265_COLOR, *X265_LIGHT, *AV1_COLOR, "chroma-sample-posi
 # not depend on the cores of a machine.
 X265_FRAME_THREADS = 3
 X265_LEAST_POOL = 4
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NEEDS_NVIDIA = "it needs an NVIDIA GPU with an encoder and its driver: pass --codec {}"
 
 
@@ -260,13 +258,17 @@ class VideoEncoder:
 
     Args:
         measure: Called with every frame as a player will decode it.
+        folder: Named where the file can't be written; None for that of the file.
 
     Raises:
         MediaError: On entering, if the encoder does not start; later, if the disk is full.
     """
 
-    def __init__(self, path: Path, plan: StreamPlan, *, measure: Measure | None = None) -> None:
+    def __init__(
+        self, path: Path, plan: StreamPlan, *, measure: Measure | None = None, folder: Path | None = None
+    ) -> None:
         self._path = path
+        self._folder = folder or path.parent
         self._plan = plan
         self._measure = measure
 
@@ -274,7 +276,8 @@ class VideoEncoder:
         os.environ.setdefault("SVT_LOG", "1")  # errors only; SVT-AV1 prints a banner else
         # ProRes is the one stream here that mp4 does not take.
         container = "mov" if self._plan.encoder.library == "prores_ks" else "mp4"
-        self._container = av.open(ffmpeg_name(self._path), "w", format=container)
+        with writing(self._folder):
+            self._container = av.open(ffmpeg_name(self._path), "w", format=container)
         try:
             self._start()
         except BaseException:
@@ -285,11 +288,14 @@ class VideoEncoder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:  # the file goes away: that its end can't be written must not hide the error
+            with suppress(av.FFmpegError, OSError):
+                self._container.close()
+            return
         try:
-            if error is None:
-                self._store([*self._stream.encode(None), None])
+            self._store([*self._encoded(None), None])
         finally:
-            with writing(self._path):
+            with writing(self._folder):
                 self._container.close()
 
     def encode(self, frame: av.VideoFrame, pts: int) -> None:
@@ -302,7 +308,16 @@ class VideoEncoder:
         frame.pts, frame.time_base = pts, base
         frame.duration = max(1, round(1 / rate / base))
         frame.color_primaries, frame.color_trc = self._plan.primaries, self._plan.transfer
-        self._store(self._stream.encode(frame))
+        self._store(self._encoded(frame))
+
+    def _encoded(self, frame: av.VideoFrame | None) -> "list[Packet[VideoStream]]":
+        try:
+            return self._stream.encode(frame)
+        except av.FFmpegError as error:
+            name, reason = self._plan.encoder.library, error.strerror or type(error).__name__
+            raise MediaError(
+                f"the encoder {name} fails ({reason}): end other programs if memory is short, or pass another --codec"
+            ) from error
 
     def _start(self) -> None:
         plan, encoder = self._plan, self._plan.encoder
@@ -319,6 +334,9 @@ class VideoEncoder:
             except (av.FFmpegError, ValueError) as error:
                 failure = error
         texts = list(dict.fromkeys(message.strip().rstrip(".") for _, _, message in messages))
+        if failure and getattr(failure, "errno", None) in (*DISK_FULL, *DISK_GONE):
+            with writing(self._folder):
+                raise failure
         if failure:
             reason = "; ".join(texts) or getattr(failure, "strerror", None) or str(failure)
             raise MediaError(f"the encoder {encoder.library} does not start ({reason}): {encoder.advice}") from failure
@@ -357,19 +375,18 @@ class VideoEncoder:
                 for frame in self._decoder.decode(packet):
                     self._measure(frame)
             if packet is not None:
-                with writing(self._path):
+                with writing(self._folder):
                     self._container.mux(packet)
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
     """Name the folder in errors of writing a file, and what helps."""
     try:
         yield
     except (av.FFmpegError, OSError) as error:
         reason = error.strerror or type(error).__name__
-        advice = "free some space or choose another place" if error.errno in DISK_FULL else "choose another place"
-        raise MediaError(f"can't write to {path.parent} ({reason}): {advice}") from error
+        raise MediaError(f"can't write to {folder} ({reason}): {writing_advice(error.errno)}") from error
 
 
 @contextmanager

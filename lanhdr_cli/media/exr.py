@@ -18,6 +18,7 @@ from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.paths import FrameNames, complete_file, printable
 from lanhdr_cli.media.segments import Part
 from lanhdr_cli.media.timecode import TimeCode, advance, parse_timecode
+from lanhdr_cli.media.verification import WrittenPixels, verify_exr
 from model.color import ACES2065_1, ACESCG, REC709, REC2020, convert_primaries
 from model.device import OnHost, on_host
 from model.frames import HdrFrame
@@ -92,14 +93,20 @@ class ExrWriter(Background[_Item]):
         MediaError: From `write` or on leaving, if a file can't be written.
     """
 
-    def __init__(self, names: FrameNames, record: ClipRecord) -> None:
+    def __init__(self, names: FrameNames, record: ClipRecord, *, verify: bool = False) -> None:
         super().__init__(self._write, depth=QUEUE_DEPTH, name="exr", workers=WORKERS)
         self.written = 0  # finished frames
         self.nan_frames = 0  # finished frames that contained NaN
+        self.verified: int | None = None  # frames that were read again and found as written
+        self._pixels_of: dict[int, WrittenPixels] | None = {} if verify else None
         self._names = names
         self._record = record
         self._counting = Lock()
         self._indices: tuple[int, int] | None = None  # first and last
+
+    @property
+    def light(self) -> None:
+        """Scene-linear frames have no light levels."""
 
     @property
     def outcome(self) -> str:
@@ -139,11 +146,16 @@ class ExrWriter(Background[_Item]):
     def finish(self) -> Part:
         """Wait for what is under way, and return what has been made here."""
         self.wait()
-        return Part(frames=self.written, nan_frames=self.nan_frames, indices=self._indices)
+        if self._pixels_of is not None:
+            for index, pixels in self._pixels_of.items():
+                verify_exr(self._names.path(index), pixels)
+            self.verified = len(self._pixels_of)
+        return Part(frames=self.written, nan_frames=self.nan_frames, indices=self._indices, verified=self.verified)
 
     def take(self, whole: Part) -> None:
         """Take over what all processes have made together."""
         self.written, self.nan_frames, self._indices = whole.frames, whole.nan_frames, whole.indices
+        self.verified = whole.verified
 
     def _pixels(self, frame: HdrFrame) -> tuple[Tensor, ...]:
         """Convert a frame to what the file holds, on its device; return whether there was NaN as well."""
@@ -162,6 +174,8 @@ class ExrWriter(Background[_Item]):
         with self._counting:
             self.written += 1
             self.nan_frames += bool(nan)
+            if self._pixels_of is not None:
+                self._pixels_of[item.index] = WrittenPixels.of(pixels)
 
 
 def write_exr(path: Path, radiance: Tensor, scale: float, *, header: Mapping[str, object]) -> bool:
@@ -178,15 +192,20 @@ def write_exr(path: Path, radiance: Tensor, scale: float, *, header: Mapping[str
 
 
 def _write_pixels(path: Path, pixels: Tensor, header: Mapping[str, object]) -> None:
-    content = io.BytesIO()  # OpenEXR takes no names that are not UTF-8
+    content = _file_content(pixels, header)  # OpenEXR takes no names that are not UTF-8
+    with complete_file(path) as unfinished:
+        unfinished.write_bytes(content)
+
+
+def _file_content(pixels: Tensor, header: Mapping[str, object]) -> memoryview:
+    content = io.BytesIO()
     with OpenEXR.File(dict(header), {"RGB": pixels.numpy()}) as file:
         file.write(content)
-    with content.getbuffer() as whole:
-        if CHECKSUM in header:
-            place = _place_of_checksum(whole)
-            whole[place] = f"{zlib.crc32(whole):08x}".encode()
-        with complete_file(path) as unfinished:
-            unfinished.write_bytes(whole)
+    whole = content.getbuffer()
+    if CHECKSUM in header:
+        place = _place_of_checksum(whole)
+        whole[place] = f"{zlib.crc32(whole):08x}".encode()
+    return whole
 
 
 def _place_of_checksum(content: memoryview) -> slice:
@@ -244,6 +263,12 @@ def finished_frame(path: Path, settings: str, *, index: int, number: int) -> Fin
     if stored != f"{zlib.crc32(content):08x}".encode():
         return None
     return FinishedFrame(nan=NAN in header, alone=ALONE in header)
+
+
+def compressed_size(radiance: Tensor, scale: float) -> int:
+    """Bytes of the file of a frame, without the attributes of its header; linear radiance, (3, H, W)."""
+    pixels = half_pixels(radiance, scale)
+    return len(_file_content(pixels, {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}))
 
 
 def refuse_other_clips(paths: Iterable[Path], source_id: str) -> None:

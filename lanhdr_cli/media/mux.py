@@ -12,7 +12,7 @@ import av
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from lanhdr_cli.media.encoder import DISK_FULL, writing
+from lanhdr_cli.media.encoder import writing
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.hdr10_metadata import (
     StaticMetadata,
@@ -21,7 +21,7 @@ from lanhdr_cli.media.hdr10_metadata import (
     with_av1_metadata,
     with_hevc_metadata,
 )
-from lanhdr_cli.media.paths import ffmpeg_name
+from lanhdr_cli.media.paths import DISK_FULL, ffmpeg_name
 from lanhdr_cli.media.segments import Segment, joined_packets
 from lanhdr_cli.media.sound import ClipSound
 from lanhdr_cli.media.video_reader import FALLBACK_RATE, video_stream
@@ -75,7 +75,7 @@ def mux_video(
     """
     if metadata:
         add_light_boxes(segments[0].path, metadata)
-    with writing(target), ExitStack() as stack:
+    with writing(target.parent), ExitStack() as stack:
         encoded = stack.enter_context(av.open(ffmpeg_name(segments[0].path)))
         options = CONTAINER_OPTIONS[container]
         output = stack.enter_context(av.open(ffmpeg_name(target), "w", format=container, options=options))

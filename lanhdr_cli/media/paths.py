@@ -1,5 +1,6 @@
 """Names of numbered frames, paths in advice, and files that appear under their name only when complete."""
 
+import errno
 import hashlib
 import os
 import re
@@ -9,7 +10,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -28,6 +29,8 @@ CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # of video that
 DEFAULT_DIGITS = 4
 SEEN_S = 10  # after which a new file is seen on all machines of a network file system
 SAMPLE = 1 << 20  # bytes that tell a file from others
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_GONE = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT)
 PLACEHOLDER = re.compile(r"%0?(?P<width>\d*)d|(?P<hashes>#+)")
 _NUMBERED = re.compile(
     rf"(?P<prefix>.*\.)(?P<number>\d{{3,}})(?P<suffix>{re.escape(EXR_SUFFIX)})", re.IGNORECASE | re.DOTALL
@@ -284,9 +287,15 @@ def landmark(path: Path) -> Iterator[Path]:
     mark = hidden_name(path, purpose=f".{secrets.token_hex(4)}.landmark")
     try:
         mark.touch()
+    except OSError as error:
+        raise MediaError(
+            f"can't write to folder {path.parent} ({error.strerror}): {writing_advice(error.errno)}"
+        ) from error
+    try:
         yield mark
     finally:
-        mark.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is gone must not hide the error that ended the work
+            mark.unlink()
 
 
 def check_landmark(mark: Path) -> None:
@@ -313,5 +322,12 @@ def complete_file(path: Path, *, to_disk: bool = False) -> Iterator[Path]:
         with atomic_write(path, to_disk=to_disk) as unfinished:
             yield unfinished
     except OSError as error:
-        reason = f"can't write {path} ({error.strerror})"
-        raise MediaError(f"{reason}: choose another place or free some space") from error
+        reason = error.strerror or type(error).__name__
+        raise MediaError(f"can't write {path} ({reason}): {writing_advice(error.errno)}") from error
+
+
+def writing_advice(code: int | None) -> str:
+    """What helps where a file can't be written, by the system's error number."""
+    if code in DISK_FULL:
+        return "free some space or choose another place"
+    return "check that its disk or network is still there" if code in DISK_GONE else "choose another place"

@@ -29,6 +29,7 @@ def note_segment(segment: Segment) -> None:
         "max_fall_nits": segment.max_fall_nits,
         "nan_frames": segment.nan_frames,
         "alone": list(segment.alone),
+        "ticks": list(segment.ticks),
         "sha256": _sha256(segment.path),
     }
     path = _note_path(segment.path)
@@ -81,6 +82,7 @@ def _noted(path: Path) -> Segment | None:
             max_fall_nits=float(record["max_fall_nits"]),
             nan_frames=int(record["nan_frames"]),
             alone=tuple(map(int, record["alone"])),
+            ticks=tuple(map(int, record["ticks"])),
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError, ZeroDivisionError):
         return None

@@ -87,6 +87,7 @@ class Segment:
         max_fall_nits: Highest mean of one of them, likewise.
         nan_frames: Number of frames that contained NaN.
         alone: Frames that were converted from themselves alone, as positions in the clip.
+        ticks: Times of its frames from its begin on, in units of the stream.
     """
 
     path: Path
@@ -97,6 +98,7 @@ class Segment:
     max_fall_nits: float = 0.0
     nan_frames: int = 0
     alone: tuple[int, ...] = ()
+    ticks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,23 +110,27 @@ class Part:
         nan_frames: Number of those that contained NaN.
         indices: First and last EXR frame, as positions in the clip; None if there is none.
         segments: Segments of a video, in order.
+        verified: Number of frames that were read again and found as written; None if none were to be.
     """
 
     frames: int = 0
     nan_frames: int = 0
     indices: tuple[int, int] | None = None
     segments: tuple[Segment, ...] = ()
+    verified: int | None = None
 
     @classmethod
     def together(cls, parts: Sequence["Part"]) -> "Part":
         """Put parts together."""
         ranges = [part.indices for part in parts if part.indices]
         segments = [segment for part in parts for segment in part.segments]
+        verified = [part.verified for part in parts if part.verified is not None]
         return cls(
             frames=sum(part.frames for part in parts),
             nan_frames=sum(part.nan_frames for part in parts),
             indices=(min(first for first, _ in ranges), max(last for _, last in ranges)) if ranges else None,
             segments=tuple(sorted(segments, key=lambda segment: segment.begin)),
+            verified=sum(verified) if verified else None,
         )
 
 
@@ -200,7 +206,8 @@ class SegmentEncoder:
         self._alone: list[int] = []
         with ExitStack() as stack:
             unfinished = stack.enter_context(complete_file(self._path, to_disk=self._parts.lasts))
-            encoder = VideoEncoder(unfinished, self._plan, measure=self._meter.add if self._meter else None)
+            measure = self._meter.add if self._meter else None
+            encoder = VideoEncoder(unfinished, self._plan, measure=measure, folder=self._parts.folder.parent)
             self._encoder = stack.enter_context(encoder)
             self._files = stack.pop_all()
 
@@ -218,6 +225,7 @@ class SegmentEncoder:
             max_fall_nits=meter.max_fall_nits if meter else 0.0,
             nan_frames=self._nan_frames,
             alone=tuple(self._alone),
+            ticks=tuple(tick - self._ticks[0] for tick in self._ticks),
         )
         self._ticks = []
         self.segments.append(segment)

@@ -1,6 +1,7 @@
 """Decoding of a video file to encoded pictures with their exact times."""
 
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -336,7 +337,20 @@ class VideoReader:
                     continue
                 yield from frames
         except av.FFmpegError as error:
+            self._refuse_lost_disk()
             self.faults.broken_off = error.strerror or type(error).__name__
+
+    def _refuse_lost_disk(self) -> None:
+        """Tell a file that can't be reached any more from one that is cut short, which FFmpeg reports alike."""
+        try:
+            with self.video.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+                file.read(1)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise MediaError(
+                f"{self.path} can't be read any more ({reason}): check that its disk or network is still there"
+            ) from error
 
     def _note(self, frame: av.VideoFrame) -> Fraction:
         """Count a frame and its faults, and return its time."""

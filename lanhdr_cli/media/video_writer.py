@@ -16,13 +16,14 @@ from lanhdr_cli.media.background import Background, StageTimes
 from lanhdr_cli.media.encoder import Encoder, EncoderOptions, StreamPlan, ffmpeg_options, writing
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.grading import Grading
-from lanhdr_cli.media.hdr10_metadata import MasteringDisplay, StaticMetadata
+from lanhdr_cli.media.hdr10_metadata import LightLevel, MasteringDisplay, StaticMetadata
 from lanhdr_cli.media.mux import MuxPlan, mux_video
 from lanhdr_cli.media.paths import CONTAINERS, complete_file
 from lanhdr_cli.media.segment_notes import count_noted, note_segment
 from lanhdr_cli.media.segments import Part, Segment, SegmentEncoder, SegmentPlan, light_level
 from lanhdr_cli.media.sound import ClipSound
 from lanhdr_cli.media.timecode import advance, parse_timecode
+from lanhdr_cli.media.verification import WrittenVideo, verify_video
 from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
 from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSFER, as_frame, coded_planes
 from model.device import on_host
@@ -62,6 +63,7 @@ class VideoFile:
     Args:
         segments: What is made of it here, None for all of it.
         begin: Position in the clip of the video's first frame; None for the first that is put.
+        verify: Whether the file is read again before it gets its name.
 
     Raises:
         MediaError: On entering, if the encoder does not start; later, if the file can't be made.
@@ -75,7 +77,10 @@ class VideoFile:
         origin: ClipOrigin,
         segments: SegmentPlan | None = None,
         begin: int | None = None,
+        verify: bool = False,
     ) -> None:
+        self.verified: int | None = None  # frames that were read again and found as written
+        self._verify = verify
         self._path = path
         self._container = CONTAINERS[path.suffix.lower()]
         self._plan = plan
@@ -93,7 +98,7 @@ class VideoFile:
                 sound = ClipSound(self._origin.path, container=self._container, kept=self._origin.sound)
                 self._sound = outer.enter_context(sound)
             outer.callback(self._leave)
-            with writing(self._path):
+            with writing(self._path.parent):
                 self._parts.folder.mkdir(exist_ok=True)
             self._encoder = inner.enter_context(SegmentEncoder(self._plan, self._parts, done=self._note))
             self._work = inner.enter_context(Background(self._encode, depth=QUEUE_DEPTH, name="video"))
@@ -180,13 +185,27 @@ class VideoFile:
                 sound=self._sound,
                 metadata=self._metadata(),
             )
+            if self._verify:
+                written = self._written(begin=plan.begin)
+                verify_video(unfinished, written, container=self._container, shown=self._path)
+                self.verified = sum(segment.frames for segment in self.segments)
+
+    def _written(self, *, begin: Fraction) -> WrittenVideo:
+        base = self._plan.info.time_base
+        times = (segment.begin + tick * base - begin for segment in self.segments for tick in segment.ticks)
+        return WrittenVideo(
+            times=tuple(times),
+            primaries=self._plan.primaries,
+            transfer=self._plan.transfer,
+            metadata=self._metadata(),
+        )
 
     @contextmanager
     def _labeled(self, segments: tuple[Segment, ...]) -> Iterator[tuple[Segment, ...]]:
         """Put a copy in the place of the first one, which is changed: it must stay as it is for a later run."""
         copy = hidden_name(segments[0].path, purpose=".labeled")
         try:
-            with writing(self._path):
+            with writing(self._path.parent):
                 shutil.copyfile(segments[0].path, copy)
             yield (replace(segments[0], path=copy), *segments[1:])
         finally:
@@ -219,6 +238,7 @@ class VideoWriter(VideoFile):
         scale: Factor on radiance that makes 1.0 diffuse white.
         segments: What is made of it here, None for all of it.
         begin: Position in the clip of the video's first frame; None for the first that is written.
+        verify: Whether the file is read again before it gets its name.
 
     Raises:
         MediaError: If pictures are too narrow for the encoder.
@@ -233,6 +253,7 @@ class VideoWriter(VideoFile):
         origin: ClipOrigin,
         segments: SegmentPlan | None = None,
         begin: int | None = None,
+        verify: bool = False,
     ) -> None:
         encoding, info = options.encoding, origin.info
         encoder, pixel_format = encoding.encoder, encoding.pixel_format
@@ -259,15 +280,19 @@ class VideoWriter(VideoFile):
         self.nan_frames = 0
         self._grading = options.grading
         self._scale = scale
-        super().__init__(path, plan, origin=origin, segments=segments, begin=begin)
+        super().__init__(path, plan, origin=origin, segments=segments, begin=begin, verify=verify)
 
     @property
     def outcome(self) -> str:
         """The file made, in words."""
-        metadata = self._metadata()
-        if metadata is None:
+        if self.light is None:
             return f"{self._path} (HLG)"
-        return f"{self._path} (MaxCLL {metadata.light.max_cll}, MaxFALL {metadata.light.max_fall} cd/m2)"
+        return f"{self._path} (MaxCLL {self.light.max_cll}, MaxFALL {self.light.max_fall} cd/m2)"
+
+    @property
+    def light(self) -> LightLevel | None:
+        """Light of all frames, None if it is not measured."""
+        return None if self._grading.hlg else light_level(self.segments)
 
     def left_behind(self, kept: int, *, shared: bool) -> str:
         """State after an interruption, in words; none if nothing is finished.
@@ -313,11 +338,9 @@ class VideoWriter(VideoFile):
         return *coded_planes(signal, self.pixel_format), frame.radiance.isnan().any()
 
     def _metadata(self) -> StaticMetadata | None:
-        if self._grading.hlg:
+        if self.light is None:
             return None
-        return StaticMetadata(
-            display=MasteringDisplay(peak_nits=self._grading.peak_nits), light=light_level(self.segments)
-        )
+        return StaticMetadata(display=MasteringDisplay(peak_nits=self._grading.peak_nits), light=self.light)
 
 
 def sdr_video(path: Path, *, width: int, height: int, origin: ClipOrigin, threads: int | None = None) -> VideoFile:
