@@ -189,7 +189,7 @@ def test_segments_of_other_settings_are_refused_or_made_anew(
         run(other, load=identity)
     summary = run(replace(other, overwrite=True), load=identity)
     assert (summary.frames, summary.kept) == (FRAMES - 1, 0)
-    assert "2 finished segments of an interrupted run are of no use, all is made anew" in caplog.text
+    assert "2 finished segments of an interrupted run are removed, all is made anew" in caplog.text
     run(replace(other, output=str(tmp_path / "whole.mkv"), resume=False), load=identity)
     assert list(packets(tmp_path / "o.mkv", "video")) == list(packets(tmp_path / "whole.mkv", "video"))
     assert [path.name for path in tmp_path.glob(".*")] == []
