@@ -24,7 +24,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from lanhdr_cli.console import LOGGERS, MEDIA_LOGGER, Advance, Terminated, leave_on_termination, one_line
+from lanhdr_cli.console import LOGGERS, MEDIA_LOGGER, TERMINATED, Advance, Terminated, leave_on_termination, one_line
 from lanhdr_cli.rank_messages import Done, Failed, FrameDone, Hello, Interrupted, Said, Stop, Value
 from model.device import resolve_device
 from model.errors import REFUSED, LanHdrError
@@ -388,6 +388,8 @@ def _follow(work: Callable[[Ranks], object], connection: "Connection[Any, Any]",
     except LanHdrError as error:
         click.echo(f"Error: {one_line(str(error))}", err=True)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # behind its work, which would have told rank 0
+        sys.exit(TERMINATED)
 
 
 @contextmanager

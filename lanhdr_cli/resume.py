@@ -142,7 +142,8 @@ def _kept_segments(job: "ConvertJob", destination: HdrVideo, *, count: int) -> K
             raise MediaError(f"{reason}, made with other settings: pass the same options as then, or -y to start anew")
         raise MediaError(f"{reason}: pass --resume to go on with them, or -y to start anew")
     if others and not segments:
-        logger.warning("%d finished segments of an interrupted run are of no use, all is made anew", len(others))
+        level = logging.WARNING if job.resume else logging.INFO
+        logger.log(level, "%d finished segments of an interrupted run are removed, all is made anew", len(others))
         shutil.rmtree(plan.folder)
     if job.resume and path.exists() and not segments and not job.overwrite:
         raise MediaError(f"{path} exists already, and nothing unfinished beside it: pass -y to make it anew")

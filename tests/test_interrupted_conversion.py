@@ -11,13 +11,14 @@ from typing import Any
 
 import OpenEXR
 import pytest
-from support.clips import clip_with_sound
+from support.clips import alternating_clip, clip_with_sound
 from support.converting import TWO, identity, invoke, save_lite
 from support.killing import packets
+from test_exposures import doubled_clip
 from test_ranks import noise, plain_job
 
 from lanhdr_cli import conversion, pipeline
-from lanhdr_cli.conversion import ConvertJob, run
+from lanhdr_cli.conversion import ConvertJob, Load, load_network_for, run
 from lanhdr_cli.media import exr, segments
 from lanhdr_cli.media.encoder import EncoderOptions
 from lanhdr_cli.media.errors import MediaError
@@ -59,12 +60,12 @@ def stopped_at(index: int) -> Callable[[Any], Iterator[Any]]:
     return reconstructed
 
 
-def interrupt(job: ConvertJob, index: int) -> KeyboardInterrupt:
+def interrupt(job: ConvertJob, index: int, *, load: Load = identity) -> KeyboardInterrupt:
     """Interrupt a conversion while a frame is computed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conversion, "reconstructed", stopped_at(index))
         with pytest.raises(KeyboardInterrupt) as caught:
-            run(job, load=identity)
+            run(job, load=load)
     return caught.value
 
 
@@ -189,7 +190,7 @@ def test_segments_of_other_settings_are_refused_or_made_anew(
         run(other, load=identity)
     summary = run(replace(other, overwrite=True), load=identity)
     assert (summary.frames, summary.kept) == (FRAMES - 1, 0)
-    assert "2 finished segments of an interrupted run are of no use, all is made anew" in caplog.text
+    assert "2 finished segments of an interrupted run are removed, all is made anew" in caplog.text
     run(replace(other, output=str(tmp_path / "whole.mkv"), resume=False), load=identity)
     assert list(packets(tmp_path / "o.mkv", "video")) == list(packets(tmp_path / "whole.mkv", "video"))
     assert [path.name for path in tmp_path.glob(".*")] == []
@@ -250,3 +251,35 @@ def test_checksums_find_every_changed_byte(tmp_path: Path) -> None:
     for length in range(0, len(content), 1999):
         path.write_bytes(content[:length])
         assert exr.finished_frame(path, settings, index=0, number=1) is None, length
+
+
+@pytest.mark.parametrize("output", ["exr/", "o.mkv"])
+def test_dropped_frames_stay_left_out(tmp_path: Path, small_segments: None, output: str) -> None:
+    source, _ = doubled_clip(tmp_path / "a.mkv")
+    options = ExposureOptions(doubled="drop")
+    job = ConvertJob(source=source, output=f"{tmp_path}/one-{output}", exposures=options, frames=FrameRange(1))
+    first = run(job, load=identity)
+    job = replace(job, output=f"{tmp_path}/two-{output}")
+    interrupt(job, 11)
+    second = run(replace(job, resume=True), load=identity)
+    assert second.kept == (9 if output == "exr/" else 8)
+    assert whole(second) == whole(first)
+    one, two = (tmp_path / f"{name}-{output}" for name in ("one", "two"))
+    if output == "exr/":
+        assert contents(two) == contents(one)
+    else:
+        assert list(packets(two, "video")) == list(packets(one, "video"))
+
+
+@pytest.mark.parametrize("output", ["exr/", "o.mkv"])
+def test_what_is_said_of_frames_is_said_again(tmp_path: Path, small_segments: None, output: str) -> None:
+    """Frames that are kept count among those converted alone."""
+    source, weights = (
+        alternating_clip(tmp_path / "a.mkv", [8.0] * 12 + [1.0, 8.0] * 6),
+        save_lite(tmp_path / "l.safetensors"),
+    )
+    job = ConvertJob(source=source, output=f"{tmp_path}/{output}", weights=weights, device="cpu")
+    interrupt(job, 14, load=load_network_for)
+    summary = run(replace(job, resume=True))
+    assert summary.kept >= 8
+    assert summary.unmerged == tuple(range(8))
