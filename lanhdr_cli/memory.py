@@ -36,8 +36,9 @@ MEASURED = {
     ("small", 2): PixelBytes(frame=760, tile=260),
     ("small", 3): PixelBytes(frame=970, tile=260),
 }
-# Bytes per pixel that encoders of video hold, by the library's name: pictures that they look ahead at.
-LOOKAHEAD = {"libx265": 300, "libsvtav1": 300}
+# Bytes per pixel that encoders of video hold, by the library's name: pictures that they look ahead at. Extrapolated
+# from 12 frames to the 30 and more that they hold.
+LOOKAHEAD = {"libx265": 300, "libsvtav1": 600}
 
 logger = logging.getLogger(__name__)
 
