@@ -12,6 +12,7 @@ class Faults:
         promised: Number of frames that the file's header names and shows, None if it names none.
         interlaced: Number of frames that are flagged as interlaced.
         combed: Number of those whose fields differ.
+        cut_off: How it shows that the end of the file is missing, empty if it does not.
     """
 
     promised: int | None = None
@@ -24,6 +25,7 @@ class Faults:
     first_gap: int = 0
     last_time: Fraction | None = None
     broken_off: str = ""
+    cut_off: str = ""
     finished: bool = False
 
     def messages(self) -> list[str]:
@@ -37,6 +39,8 @@ class Faults:
         if self.gaps:
             where = f"the first before frame {self.first_gap}"
             messages.append(f"{self.gaps} gaps in time, {where}; frames may be missing there")
+        if self.cut_off:
+            messages.append(f"{self.cut_off}: it was cut off, and frames at its end are missing")
         if self.broken_off:
             messages.append(f"the file breaks off after frame {self.decoded - 1} ({self.broken_off})")
         elif self.finished and self.promised and self.decoded < self.promised:

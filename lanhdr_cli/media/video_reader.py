@@ -19,6 +19,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
 
+from lanhdr_cli.media.completeness import missing_end
 from lanhdr_cli.media.containers import bound_pictures, open_container
 from lanhdr_cli.media.details import video_details
 from lanhdr_cli.media.errors import DamageError, MediaError
@@ -146,6 +147,10 @@ class VideoReader:
     def paths(self) -> tuple[Path, ...]:
         """The file."""
         return (self.video,)
+
+    @cached_property
+    def _cut_off(self) -> str:
+        return missing_end(self.video)
 
     @cached_property
     def id(self) -> str:
@@ -288,7 +293,7 @@ class VideoReader:
         self, packets: "Iterable[Packet[VideoStream]]", *, since: int | None = None
     ) -> Iterator[av.VideoFrame]:
         """Decode packets, and count those before the time `since` as on the way only."""
-        self.faults = Faults(promised=_promised_frames(self._container, self._stream))
+        self.faults = Faults(promised=_promised_frames(self._container, self._stream), cut_off=self._cut_off)
         self._builder = builder = IndexBuilder()
         try:
             for packet in packets:

@@ -82,9 +82,12 @@ def write_clip(path: Path, codec: str, layout: str, options: dict[str, str]) -> 
         stream = container.add_stream(codec, rate=24, options=options)
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = (*size, layout)
+        context = stream.codec_context
+        context.colorspace, context.color_range = 1, 2 if layout.startswith("yuvj") else 1  # else there is a warning
         for number, codes in enumerate(scenes()):
             frame = av.VideoFrame.from_ndarray(codes, format="rgb24").reformat(*size, format=layout)
             frame.pts, frame.time_base = number, Fraction(1, 24)
+            frame.colorspace, frame.color_range = context.colorspace, context.color_range
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
