@@ -22,8 +22,7 @@ from lanhdr_cli.frame_ranges import Dropped, Share, decoded_range
 from lanhdr_cli.media.background import StageTimes
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord, refuse_other_clips
-from lanhdr_cli.media.faults import Faults
-from lanhdr_cli.media.image_sequence import describe_numbers
+from lanhdr_cli.media.faults import Faults, describe_numbers
 from lanhdr_cli.media.paths import (
     check_landmark,
     check_output,
@@ -422,11 +421,14 @@ class _Made:
     @classmethod
     def together(cls, made: Sequence["_Made"], *, faults: Faults | None) -> "_Made":
         """Sum up all processes; faults are those of a whole pass, or else of the process that came to the end."""
+        some = [one.faults for one in made if one.part.frames or one.left_out]
+        if not some:
+            raise MediaError(f"the clip has only {made[0].faults.decoded} frames, all before those of --frames")
         return cls(
             part=Part.together([one.part for one in made]),
             left_out=sum(one.left_out for one in made),
             unmerged=tuple(index for one in made for index in one.unmerged),
-            faults=faults or [one.faults for one in made if one.part.frames][-1],
+            faults=faults or some[-1],
         )
 
 

@@ -88,7 +88,9 @@ def read_exposures(path: Path) -> FrameExposures:
             return FrameExposures(ExposureCycle.from_stops(stops))
         return follow_list([2.0**stop for stop in stops])
     except (ValueError, OverflowError, ZeroDivisionError, IndexError, csv.Error) as error:
-        raise MediaError(f"{path} can't be understood ({str(error)[:LONGEST_REASON]}): it should hold {FORMS}") from error
+        raise MediaError(
+            f"{path} can't be understood ({str(error)[:LONGEST_REASON]}): it should hold {FORMS}"
+        ) from error
     except ExposureError as error:
         raise MediaError(f"{path}: {error}") from error
 

@@ -38,7 +38,7 @@ def missing_end(path: Path) -> str:
 
 
 def _number(data: bytes, place: int) -> tuple[int, int]:
-    """Read a number of variable length of EBML, and where it ends; its length is marked by the first bit that is set."""
+    """Read a number of EBML, and where it ends; the first bit that is set says how long it is."""
     length = 9 - data[place].bit_length()
     return int.from_bytes(data[place : place + length], "big") - (1 << 7 * length), place + length
 

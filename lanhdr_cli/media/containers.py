@@ -1,4 +1,4 @@
-"""Containers of video, opened for reading: from files alone, whatever they refer to, and with pictures of bounded size."""
+"""Containers, opened for reading: nothing that they refer to is opened, and pictures have a bounded size."""
 
 import logging
 from functools import cache
@@ -67,10 +67,11 @@ def open_media(file: Path | BinaryIO, *, decoder: HWAccel | None = None) -> Inpu
     """Open a file, or bytes, by FFmpeg; nothing that it names is opened, and no picture may be larger than allowed."""
     return av.open(
         ffmpeg_name(file) if isinstance(file, Path) else file,
+        "r",
         metadata_errors="replace",
         hwaccel=decoder,
         container_options={"protocol_whitelist": "file", "format_whitelist": _formats()},
-        stream_options=[{"max_pixels": str(LARGEST_PICTURE)}] * MOST_STREAMS,
+        stream_options=[{"max_pixels": str(LARGEST_PICTURE)}] * MOST_STREAMS,  # type: ignore[list-item]  # so PyAV says
     )
 
 

@@ -22,6 +22,7 @@ from model.device import OnHost, on_host
 from model.frames import HdrFrame
 
 HALF_MAX = 65504.0
+LARGEST_COUNT = 2**31 - 1  # that an attribute can hold
 WORKERS = 2  # OpenEXR releases the interpreter lock: two threads write almost twice as fast as one
 QUEUE_DEPTH = 3  # frames that are being written or wait for a worker
 # Names of the color interop forum for what OpenEXR's colorInteropID may say.
@@ -210,7 +211,7 @@ def frame_header(record: ClipRecord, time: Fraction, *, index: int, number: int,
         "lanhdr/version": record.version,
         SOURCE: printable(record.source),
         SOURCE_ID: record.source_id,
-        "imageCounter": number,
+        "imageCounter": min(max(number, -LARGEST_COUNT), LARGEST_COUNT),
         "lanhdr/sourceFrame": index,
         "lanhdr/sourceExposure": float(exposure),
         "lanhdr/sourceTime": str(time),

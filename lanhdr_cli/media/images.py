@@ -136,6 +136,7 @@ class Picture:
         bits: Bits of a code; half floats count as 16 bits, others too.
         is_float: Whether it holds linear light, not codes.
         share_above_one: Share of floats above 1.0, which are clipped here.
+        no_numbers: Number of floats that are NaN or infinite.
         transparent: Whether it has an alpha that is not opaque, which is left out.
     """
 
@@ -144,6 +145,7 @@ class Picture:
     bits: int = 8
     is_float: bool = False
     share_above_one: float = 0.0
+    no_numbers: int = 0
     transparent: bool = False
 
 
@@ -218,11 +220,14 @@ def _decoded(data: BinaryIO, page: TiffPage | None, *, reformatter: VideoReforma
 
 
 def _of_floats(linear: Tensor, name: str) -> Picture:
-    """Clip floats, (3, H, W), to 0..1; NaN becomes 0."""
+    """Clip floats, (3, H, W), to 0..1; NaN becomes 0, as negative infinity does."""
+    no_numbers = int(linear.isfinite().logical_not_().sum())
     linear = linear.nan_to_num(nan=0.0)
     above = float((linear > 1).float().mean())
     image = linear.clamp(0, 1).contiguous()
-    return Picture(image=image, format=name, bits=FLOAT_BITS, is_float=True, share_above_one=above)
+    return Picture(
+        image=image, format=name, bits=FLOAT_BITS, is_float=True, share_above_one=above, no_numbers=no_numbers
+    )
 
 
 def _read_exr(path: Path, data: bytes) -> Picture:

@@ -163,6 +163,7 @@ class VideoReader:
             self._first = next(self._decoding, None)
             if self._first is None:
                 raise MediaError(f"{self.path}: not one frame can be decoded: check that the file is complete")
+            self._layout = self._first.format.name
             self._tell_other_streams()
             self.info = _describe(self._container, self._stream, self._first, of_sensor=self._bayer is not None)
             self.details = video_details(self._container, self._stream, self._first)
@@ -320,8 +321,9 @@ class VideoReader:
             faults.gaps += 1
             faults.first_gap = faults.first_gap or faults.decoded
         faults.last_time = time
+        if frame.is_corrupt:
+            faults.note_corrupt(faults.decoded)
         faults.decoded += 1
-        faults.corrupt += frame.is_corrupt
         if frame.interlaced_frame and self._field_order == "auto":
             self._compare_fields(frame)
         self._refuse_faults()
@@ -353,6 +355,8 @@ class VideoReader:
             raise DamageError(f"{self.path}: {messages[0]}; leave out --strict to go on")
 
     def _image(self, frame: av.VideoFrame, index: int) -> Tensor:
+        if frame.format.name != self._layout:
+            self._warn_once(f"samples change from {self._layout} to {frame.format.name} with frame {index}")
         coding = coding_of(frame)
         if coding.guessed:
             name = "BT.709" if coding.matrix == BT709 else "BT.601"

@@ -4,12 +4,10 @@ import contextlib
 import os
 import re
 import resource
-import shutil
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -155,7 +153,6 @@ def load_program() -> None:
     import PIL.JpegImagePlugin
     import PIL.PngImagePlugin
     import PIL.TiffImagePlugin  # noqa: F401
-    import scipy.io
     import torch
 
     import lanhdr_cli.commands.convert
@@ -166,5 +163,3 @@ def load_program() -> None:
     import lanhdr_cli.inspection_report  # noqa: F401
 
     torch.set_num_threads(1)
-
-

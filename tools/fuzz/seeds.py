@@ -46,7 +46,9 @@ class Seed:
 def scene(exposure: float, place: int) -> NDArray[np.uint8]:
     """A picture of a ramp with a moving square, R, G, B, (H, W, 3)."""
     width, height = SIZE
-    light = np.exp2(np.linspace(-7, 0, width))[None, :, None] * np.linspace(0.6, 1, 3)[None, None] * np.ones((height, 1, 1))
+    light = (
+        np.exp2(np.linspace(-7, 0, width))[None, :, None] * np.linspace(0.6, 1, 3)[None, None] * np.ones((height, 1, 1))
+    )
     light[10:26, 4 + 3 * place : 20 + 3 * place] = (0.02, 0.05, 0.12)
     codes: NDArray[np.uint8] = ((light * exposure).clip(0, 1) ** (1 / 2.2) * 255).round().astype(np.uint8)
     return codes
@@ -293,7 +295,9 @@ def all_seeds(folder: Path, inspected: Callable[[Path], bytes]) -> list[Seed]:
         _pictures("tiff", "tif", lambda codes: encoded_picture(codes, "tiff", "rgb48le")),
         _pictures("bmp", "bmp", lambda codes: encoded_picture(codes, "bmp", "bgr24")),
         _pictures("exr", "exr", lambda codes: _exr(codes, folder)),
-        _pictures("float.tiff", "tif", lambda codes: tiff_of_pages([((codes / 255.0) ** 2.2).astype(np.float32)], big=False)),
+        _pictures(
+            "float.tiff", "tif", lambda codes: tiff_of_pages([((codes / 255.0) ** 2.2).astype(np.float32)], big=False)
+        ),
         _pages("pages.tiff", scenes(), big=False),
         _pages("bigtiff", floats, big=True),
         *_files_beside(folder, lossless, analysis),
