@@ -57,7 +57,9 @@ def test_a_live_recording_of_unknown_length_misses_nothing(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["mkv", "ts"])
 def test_frames_lost_at_the_end_are_told_of_and_strict_stops(tmp_path: Path, name: str) -> None:
     clip = counting_clip(tmp_path / f"a.{name}", count=8, codec=CODECS[name])
-    clip.write_bytes(clip.read_bytes()[: int(clip.stat().st_size * 0.8) // 188 * 188 + 100])  # within a packet of MPEG-TS
+    clip.write_bytes(
+        clip.read_bytes()[: int(clip.stat().st_size * 0.8) // 188 * 188 + 100]
+    )  # within a packet of MPEG-TS
     with open_source(clip) as source:
         assert 0 < len(list(source.frames())) < 8
         assert any("it was cut off, and frames at its end are missing" in text for text in source.faults.messages())

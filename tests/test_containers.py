@@ -42,9 +42,7 @@ def test_a_list_of_other_files_is_refused(tmp_path: Path, name: str, text: str, 
         ("lavfi:testsrc", "no such file"),
     ],
 )
-def test_an_address_is_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, message: str
-) -> None:
+def test_an_address_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, message: str) -> None:
     counting_clip(tmp_path / "a.mp4", count=4)
     counting_clip(tmp_path / "b.mp4", count=4)
     monkeypatch.chdir(tmp_path)

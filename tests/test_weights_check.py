@@ -93,7 +93,7 @@ def test_a_pickle_that_is_too_long_is_refused(tmp_path: Path) -> None:
 def test_keys_that_grow_when_they_are_written_out_are_refused(tmp_path: Path, levels: int) -> None:
     doubled = b"h\0h\0\x86q\0"  # a pair of the last pair
     nested = b"\x80\x02}X\x01\0\0\0g}" + b"N\x85q\0" + doubled * levels + b"Nss."
-    with pytest.raises(WeightsError, match="holds no LAN-HDR weights|it holds lists in lists"):
+    with pytest.raises(WeightsError, match=r"holds no LAN-HDR weights|it holds lists in lists"):
         load_network(of_pickle(tmp_path / "ckpt.pt", nested))
 
 

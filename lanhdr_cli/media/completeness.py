@@ -31,7 +31,7 @@ def missing_end(path: Path) -> str:
             elif head[4:8] in FIRST_BOXES:
                 stated = max(_ends_of_boxes(file, size))
             else:
-                return "the file ends within a packet of MPEG-TS" if _breaks_ts(head, size) else ""
+                return "the file ends within a packet of MPEG-TS" if _breaks_ts(file, head, size) else ""
     except (OSError, IndexError, ValueError):
         return ""
     return f"the file has {size} bytes, {stated} are stated" if stated > size else ""
@@ -77,8 +77,11 @@ def _ends_of_boxes(file: BinaryIO, size: int) -> Iterator[int]:
             return
 
 
-def _breaks_ts(head: bytes, size: int) -> bool:
+def _breaks_ts(file: BinaryIO, head: bytes, size: int) -> bool:
+    """Whether a transport stream ends with something else than a whole packet."""
+    sync = bytes([SYNC])
     for length, offset in TS_PACKETS:
-        if all(head[offset + length * n : offset + length * n + 1] == bytes([SYNC]) for n in range(SYNCS_SEEN)):
-            return size % length != 0
+        if all(head[offset + length * n : offset + length * n + 1] == sync for n in range(SYNCS_SEEN)):
+            file.seek(size - length + offset)
+            return size % length != 0 or file.read(1) != sync
     return False

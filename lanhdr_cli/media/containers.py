@@ -3,7 +3,7 @@
 import logging
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 from av.codec.hwaccel import HWAccel, hwdevices_available
@@ -65,13 +65,14 @@ def open_container(path: Path, *, hwaccel: str | None = None, shown: Path | None
 
 def open_media(file: Path | BinaryIO, *, decoder: HWAccel | None = None) -> InputContainer:
     """Open a file, or bytes, by FFmpeg; nothing that it names is opened, and no picture may be larger than allowed."""
+    options: Any = [{"max_pixels": str(LARGEST_PICTURE)}] * MOST_STREAMS  # PyAV names another type
     return av.open(
         ffmpeg_name(file) if isinstance(file, Path) else file,
         "r",
         metadata_errors="replace",
         hwaccel=decoder,
         container_options={"protocol_whitelist": "file", "format_whitelist": _formats()},
-        stream_options=[{"max_pixels": str(LARGEST_PICTURE)}] * MOST_STREAMS,  # type: ignore[list-item]  # so PyAV says
+        stream_options=options,
     )
 
 

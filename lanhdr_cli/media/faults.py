@@ -41,6 +41,7 @@ class Faults:
     interlaced: int = 0
     combed: int = 0
     undecodable: int = 0
+    corrupt_packets: int = 0
     gaps: int = 0
     first_gap: int = 0
     last_time: Fraction | None = None
@@ -63,6 +64,8 @@ class Faults:
             messages.append(f"{frames} of {self.decoded} are damaged; the decoder filled in what it could ({places})")
         if self.undecodable:
             messages.append(f"{self.undecodable} packets could not be decoded; frames are missing there")
+        if self.corrupt_packets:
+            messages.append(f"{self.corrupt_packets} packets are incomplete, or others before them are lost")
         if self.gaps:
             where = f"the first before frame {self.first_gap}"
             messages.append(f"{self.gaps} gaps in time, {where}; frames may be missing there")

@@ -300,6 +300,7 @@ class VideoReader:
             for packet in packets:
                 self._beginning = self._beginning or _identity(packet)
                 builder.note(packet)
+                self.faults.corrupt_packets += packet.is_corrupt
                 try:
                     frames = packet.decode()
                 except av.FFmpegError:

@@ -1,11 +1,13 @@
 """`python -m tools.fuzz`: damaged inputs by the thousand, and a table of what they did."""
 
 import argparse
+import math
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,7 +52,8 @@ def run_cases(
         place.mkdir()
         try:
             arguments, how = case.prepare(place, [other for other in seeds if other.kind == seed.kind])
-            outcome = run_case(arguments, place, frames=seed.frames)
+            stand_in = not {"checkpoint", "safetensors"} & {seed.kind} and case.number % 8 > 0
+            outcome = run_case(arguments, place, frames=seed.frames, stand_in=stand_in)
             yield case, arguments, how, outcome
         finally:
             shutil.rmtree(place)
@@ -61,6 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=300)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="time after which no case begins")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", help="name of an intact input, or several between commas")
     parser.add_argument("--keep", type=Path, help="folder for inputs with findings")
@@ -73,7 +77,10 @@ def main() -> None:
         if options.only:
             seeds = [seed for seed in seeds if seed.name in options.only.split(",")]
         cases = run_cases(seeds, folder, inputs=options.inputs, random_seed=options.seed, first=options.first)
+        begin = time.monotonic()
         for case, arguments, how, outcome in cases:
+            if time.monotonic() - begin > options.seconds:
+                break
             count = counts.setdefault(case.seed.name, Counter())
             count["inputs"] += 1
             count[f"exit {outcome.code}"] += 1

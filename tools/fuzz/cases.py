@@ -8,12 +8,19 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
+from model.exposure import ExposureCycle, FrameExposures, to_radiance
+from model.frames import HdrFrame, LdrFrame, exposure_windows, sliding_windows
 from tools.fuzz.mutations import damaged
 from tools.fuzz.seeds import Seed
+
+if TYPE_CHECKING:
+    from lanhdr_cli.conversion import ConvertJob, ReadyNetwork
 
 LONGEST_S = 60.0
 MOST_MEMORY = 1 << 30  # bytes beyond what an idle process has
@@ -68,17 +75,18 @@ class Outcome:
     written: int
 
 
-def run_case(arguments: tuple[str, ...], folder: Path, *, frames: int | None) -> Outcome:
+def run_case(arguments: tuple[str, ...], folder: Path, *, frames: int | None, stand_in: bool = False) -> Outcome:
     """Run `lanhdr` in a forked process and judge what it does.
 
     Args:
+        stand_in: Whether the network is replaced by a method that takes no time.
         frames: Number of frames that an intact input becomes, None if that is not to be judged.
     """
     told, idle = folder / "stderr", _resident()
     begin = time.monotonic()
     child = os.fork()
     if child == 0:
-        _become_lanhdr(arguments, told)
+        _become_lanhdr(arguments, told, stand_in=stand_in)
     code, peak, late = _waited(child)
     seconds = time.monotonic() - begin
     text = told.read_text(errors="replace") if told.exists() else ""
@@ -98,7 +106,29 @@ def run_case(arguments: tuple[str, ...], folder: Path, *, frames: int | None) ->
     return Outcome(finding=finding, code=code, told=text, seconds=seconds, memory=peak - idle, written=written)
 
 
-def _become_lanhdr(arguments: tuple[str, ...], told: Path) -> None:
+class _Linearized:
+    """A method that makes each frame radiance by itself, through real windows; it takes no time."""
+
+    def reconstruct(
+        self, frames: Iterable[LdrFrame], *, period: int, cycle: ExposureCycle | None = None
+    ) -> Iterator[HdrFrame]:
+        length = 5
+        if cycle:
+            windows = exposure_windows(frames, length=length, cycle=cycle)
+        else:
+            windows = sliding_windows(frames, length=length, period=period)
+        for window in windows:
+            center = window[length // 2]
+            yield HdrFrame(to_radiance(center.image, center.exposure), center.time)
+
+
+def _no_network(job: "ConvertJob", exposures: FrameExposures) -> "ReadyNetwork":
+    from lanhdr_cli.conversion import ReadyNetwork
+
+    return ReadyNetwork(reconstructor=_Linearized(), name="none", margin=2 * exposures.period)
+
+
+def _become_lanhdr(arguments: tuple[str, ...], told: Path, *, stand_in: bool) -> None:
     """Never returns."""
     code = 70
     try:
@@ -109,8 +139,11 @@ def _become_lanhdr(arguments: tuple[str, ...], told: Path) -> None:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for old, new in ((nowhere, 0), (nowhere, 1), (target, 2)):
             os.dup2(old, new)
+        from lanhdr_cli import conversion
         from lanhdr_cli.main import cli
 
+        if stand_in:
+            conversion.run.__kwdefaults__ = {"load": _no_network}
         try:
             cli(list(arguments), prog_name="lanhdr")
         except SystemExit as end:

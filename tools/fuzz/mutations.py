@@ -157,10 +157,13 @@ def inside_zip(data: bytes, random: Random, other: bytes) -> bytes:
             entries = {name: archive.read(name) for name in archive.namelist()}
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, zlib.error):
         return flip(data, random, other)
+    entries = {name: content for name, content in entries.items() if name.strip("/")}
+    if not entries:
+        return flip(data, random, other)
     pickles = [name for name in entries if name.endswith("data.pkl")]
-    name = random.choice(pickles if pickles and random.random() < 0.8 else sorted(entries) or [""])
+    name = random.choice(pickles if pickles and random.random() < 0.8 else sorted(entries))
     way = random.choice((flip, lose, repeat, blank, number_anywhere, number_anywhere, other_opcode, other_opcode, cut))
-    entries[name] = way(entries.get(name, b""), random, other)
+    entries[name] = way(entries[name], random, other)
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", random.choice((zipfile.ZIP_STORED,) * 4 + (zipfile.ZIP_DEFLATED,))) as archive:
         for entry, content in entries.items():
