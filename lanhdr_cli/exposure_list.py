@@ -13,6 +13,7 @@ from model.exposure import ExposureCycle, FrameExposures
 
 LONGEST_CYCLE = 6  # numbers; a longer list is one per frame
 LARGEST_FILE = 1 << 23  # letters: half a million frames with four columns
+MOST_FRAMES = 1 << 18  # three hours
 LONGEST_REASON = 200  # letters; files may hold words of any length
 NAMES = ("{}.exposures.txt", "{}.exposures.csv", "Exposures.txt", "exposures.csv")
 FORMS = (
@@ -80,10 +81,16 @@ def read_exposures(path: Path) -> FrameExposures:
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if not lines:
         raise MediaError(f"{path} holds no exposures: it should hold {FORMS}")
+    if len(lines) > MOST_FRAMES:
+        raise MediaError(
+            f"{path} lists {len(lines)} exposures, at most {MOST_FRAMES} are read: convert the clip in parts"
+        )
     try:
         if any(letter.isalpha() for letter in lines[0].lower().replace("e", "")):
             return follow_list(_columns(lines))
         stops = [float(word) for line in lines for word in line.replace(",", " ").replace(";", " ").split()]
+        if len(stops) > MOST_FRAMES:
+            raise ValueError(f"{len(stops)} numbers, at most {MOST_FRAMES} are read")
         if len(stops) <= LONGEST_CYCLE:
             return FrameExposures(ExposureCycle.from_stops(stops))
         return follow_list([2.0**stop for stop in stops])

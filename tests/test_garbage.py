@@ -19,7 +19,6 @@ from lanhdr_cli.media.image_sequence import ImageSequence, find_pictures
 from lanhdr_cli.media.images import read_header, read_picture
 from lanhdr_cli.media.source import open_source
 from model.errors import LanHdrError
-from model.exposure import FrameExposures
 from tools.fuzz.seeds import tiff_of_pages
 from train.data.response_curve import LARGEST_FILE as LARGEST_CURVE
 from train.data.response_curve import read_curve
@@ -142,14 +141,17 @@ def test_frames_of_numbers_beyond_32_bits_are_written(tmp_path: Path) -> None:
         ("1 2\n" * (LARGEST_FILE // 4 + 1), "has more than 8 Mi letters"),
         ("frame,exposure\n1," + "9" * 200_000, r"can't be understood \(field larger than field limit"),
         ("frame,exposure\n1," + "x" * 100_000, "can't be understood"),
-        ("9" * 100_000, "can't be understood|must be positive numbers"),
-        ("0 nan", "must be positive numbers"),
+        ("9" * 100_000, "needs two values or more"),
+        ("0, " + "9" * 100_000, "can't be understood|must be positive numbers"),
+        ("0 nan", "can't be understood"),
+        ("0 1\n" * (1 << 17) + "0", "can't be understood .*262145 numbers, at most 262144 are read"),
+        ("0\n1\n" * (1 << 17) + "0", "lists 262145 exposures, at most 262144 are read"),
         ("0 1e999", "can't be understood|must be positive numbers"),
         ("\0\0\0", "can't be understood"),
         ("", "holds no exposures"),
         ("\n\n#\n", "holds no exposures"),
         ("exposure\n1/0\n2\n", "can't be understood"),
-        ("exposure\n1\n,\n", "can't be understood"),
+        ("exposure\n1\n,\n", "needs two values or more"),
     ],
 )
 def test_lists_of_exposures_that_are_none(tmp_path: Path, quick: None, content: str, message: str) -> None:
@@ -159,13 +161,8 @@ def test_lists_of_exposures_that_are_none(tmp_path: Path, quick: None, content: 
     assert len(str(refusal.value)) < 800 + len(str(tmp_path))
 
 
-def test_a_long_list_of_many_levels_is_read_quickly(tmp_path: Path, quick: None) -> None:
-    stops = np.random.default_rng(0).uniform(0, 0.001, 200_000) + np.tile([0, 3], 100_000)
-    (tmp_path / "a.txt").write_text("\n".join(f"{stop:.6f}" for stop in stops))
-    found = read_exposures(tmp_path / "a.txt")
-    assert isinstance(found, FrameExposures)
-    assert found.period == 2
-    spread = np.random.default_rng(0).uniform(0, 20, 50_000)
+def test_a_list_of_many_levels_is_refused_quickly(tmp_path: Path, quick: None) -> None:
+    spread = np.random.default_rng(0).uniform(0, 20, 10_000)
     (tmp_path / "b.txt").write_text("\n".join(f"{stop:.6f}" for stop in spread))
     with pytest.raises(LanHdrError, match="repeat in no cycle"):
         read_exposures(tmp_path / "b.txt")

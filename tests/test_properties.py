@@ -42,7 +42,7 @@ from model.exposure import ExposureCycle, FrameExposures, to_ldr, to_radiance
 from model.frames import HdrFrame, exposure_windows, sliding_windows
 
 # No deadline: machines that are busy with other things take their time.
-quick = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 KINDS = st.sampled_from([(2, 5), (3, 7), (3, 5), (4, 7), (2, 3)])  # period, length
 RATIOS = st.lists(st.sampled_from([1.0, 2.0, 4.0, 8.0, 16.0]), min_size=2, max_size=4).filter(lambda r: len(set(r)) > 1)
 
@@ -212,7 +212,7 @@ def test_named_ranges_hold_all_numbers(numbers: set[int]) -> None:
 PICTURE = arrays.arrays(np.float32, (3, 5, 4), elements=st.floats(width=32))  # NaN and infinity among them
 
 
-@settings(quick, max_examples=15)
+@settings(quick, max_examples=8)
 @given(PICTURE, st.floats(0.01, 100), st.fractions(0, 10**6, max_denominator=10**6), st.integers(-5, 2**40))
 def test_a_frame_is_read_as_it_was_written(
     picture: NDArray[np.float32], scale: float, time: Fraction, start: int
