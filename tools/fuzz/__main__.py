@@ -56,7 +56,7 @@ def run_cases(
             outcome = run_case(arguments, place, frames=seed.frames, stand_in=stand_in)
             yield case, arguments, how, outcome
         finally:
-            shutil.rmtree(place)
+            shutil.rmtree(place, ignore_errors=True)  # gone, if the run ends early
 
 
 def main() -> None:
