@@ -32,6 +32,7 @@ from train.distributed import is_distributed, local_device, restart_count
 
 JOIN_S = 600  # in which all ranks have to come
 LEAVE_S = 20  # in which ranks that are told to stop have to go
+LAUNCHER_S = 1  # in which a rank notices that its launcher is gone
 KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # a machine that is gone shows in 25 s
 
 T = TypeVar("T")
@@ -405,6 +406,7 @@ def _joined() -> Iterator[Ranks]:
     store = distributed.PrefixStore(f"convert{restart_count()}", store)  # type: ignore[attr-defined]
     local_rank, local_size = (int(os.environ.get(name, "0")) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
     ranks = Ranks(rank, size, local_rank=local_rank, local_size=local_size or 1)
+    Thread(target=_leave_with, args=(os.getppid(),), name="launcher", daemon=True).start()
     if ranks.leads:
         key = secrets.token_bytes(32)
         with Listener(("", 0), backlog=size, authkey=key) as listener:
@@ -422,6 +424,13 @@ def _joined() -> Iterator[Ranks]:
     ranks.connect(0, connection, "rank 0")
     with ranks.at_work():
         yield ranks
+
+
+def _leave_with(launcher: int) -> None:
+    """Have this process terminated when the one that has started it is killed: nobody would stop it then."""
+    while os.getppid() == launcher:
+        time.sleep(LAUNCHER_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _welcome(ranks: Ranks, listener: Listener) -> None:

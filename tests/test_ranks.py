@@ -146,7 +146,35 @@ def ranks_of(process: subprocess.Popen[str]) -> list[int]:
     return [pid for pid in map(int, children) if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
+def is_running(pid: str) -> bool:
+    """Whether a process is there, and more than its exit code, which waits for a parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 BY_PROC = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the processes by /proc")
+
+
+@BY_PROC
+def test_ranks_leave_with_a_launcher_that_is_killed(tmp_path: Path, weights: Path, repository: Path) -> None:
+    source, out = noise(tmp_path / "a.mkv", 400), tmp_path / "out"
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "lanhdr_cli", "convert")
+    words = (source, *AS_GIVEN, "--weights", weights, "--device", "cpu", "-o", f"{out}/", "--no-progress")
+    command = [sys.executable, *launcher, *map(str, words)]
+    running = subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for("*.exr", out, running)
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    assert len(children) >= 2
+    running.kill()
+    running.communicate()
+    until = time.monotonic() + 60
+    while any(is_running(pid) for pid in children):
+        assert time.monotonic() < until, "ranks go on without their launcher"
+        time.sleep(0.2)
+    assert len(list(out.glob("*.exr"))) < 400
+    assert not [path for path in out.iterdir() if path.suffix != ".exr"]
 
 
 @BY_PROC
