@@ -348,6 +348,7 @@ def _convert(
                 return None
             whole = Made.together(made, faults=findings.faults if ranks.size > 1 or kept.steps else None)
             whole = whole.beside(kept, wanted=job.frames, total=total, dropped=dropped)
+            whole.refuse_none()
             writer.take(whole.part)
     except (KeyboardInterrupt, LanHdrError) as error:
         _note_remains(error, writer.left_behind(kept.part.frames, shared=ranks.size > 1), job)

@@ -12,7 +12,9 @@ from model.errors import ExposureError
 from model.exposure import ExposureCycle, FrameExposures
 
 LONGEST_CYCLE = 6  # numbers; a longer list is one per frame
-LARGEST_FILE = 1 << 24
+LARGEST_FILE = 1 << 23  # letters: half a million frames with four columns
+MOST_FRAMES = 1 << 18  # three hours
+LONGEST_REASON = 200  # letters; files may hold words of any length
 NAMES = ("{}.exposures.txt", "{}.exposures.csv", "Exposures.txt", "exposures.csv")
 FORMS = (
     "stops of one cycle, e.g. 0 3, or a CSV with columns of exposure, stops, time (also time_us, time_ms), iso, gain, "
@@ -71,21 +73,31 @@ def read_exposures(path: Path) -> FrameExposures:
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
-            text = file.read(LARGEST_FILE)
+            text = file.read(LARGEST_FILE + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise MediaError(f"{path} can't be read as text ({error}): pass a list of exposures") from error
+    if len(text) > LARGEST_FILE:
+        raise MediaError(f"{path} has more than {LARGEST_FILE >> 20} Mi letters: that is no list of exposures")
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if not lines:
         raise MediaError(f"{path} holds no exposures: it should hold {FORMS}")
+    if len(lines) > MOST_FRAMES:
+        raise MediaError(
+            f"{path} lists {len(lines)} exposures, at most {MOST_FRAMES} are read: convert the clip in parts"
+        )
     try:
         if any(letter.isalpha() for letter in lines[0].lower().replace("e", "")):
             return follow_list(_columns(lines))
         stops = [float(word) for line in lines for word in line.replace(",", " ").replace(";", " ").split()]
+        if len(stops) > MOST_FRAMES:
+            raise ValueError(f"{len(stops)} numbers, at most {MOST_FRAMES} are read")
         if len(stops) <= LONGEST_CYCLE:
             return FrameExposures(ExposureCycle.from_stops(stops))
         return follow_list([2.0**stop for stop in stops])
-    except (ValueError, OverflowError, ZeroDivisionError, IndexError) as error:
-        raise MediaError(f"{path} can't be understood ({error}): it should hold {FORMS}") from error
+    except (ValueError, OverflowError, ZeroDivisionError, IndexError, csv.Error) as error:
+        raise MediaError(
+            f"{path} can't be understood ({str(error)[:LONGEST_REASON]}): it should hold {FORMS}"
+        ) from error
     except ExposureError as error:
         raise MediaError(f"{path}: {error}") from error
 

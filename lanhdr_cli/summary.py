@@ -8,9 +8,9 @@ from typing import Any
 
 from lanhdr_cli.destination import HdrWriter
 from lanhdr_cli.frame_ranges import Dropped, result_frames
+from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.exr import ClipRecord
-from lanhdr_cli.media.faults import Faults
-from lanhdr_cli.media.image_sequence import describe_numbers
+from lanhdr_cli.media.faults import Faults, describe_numbers
 from lanhdr_cli.media.segments import Part
 from lanhdr_cli.options import FrameRange
 from lanhdr_cli.profile import Profile
@@ -164,7 +164,7 @@ class Made:
             part=Part.together([one.part for one in made]),
             left_out=sum(one.left_out for one in made),
             unmerged=tuple(index for one in made for index in one.unmerged),
-            faults=faults or ([one.faults for one in made if one.part.frames] or [Faults()])[-1],
+            faults=faults or ([one.faults for one in made if one.part.frames or one.left_out] or [made[0].faults])[-1],
         )
 
     def beside(self, kept: Kept, *, wanted: FrameRange, total: int | None, dropped: Dropped) -> "Made":
@@ -179,6 +179,15 @@ class Made:
             left_out=total - len(frames),
             unmerged=tuple(sorted((*self.unmerged, *alone))),
         )
+
+    def refuse_none(self) -> None:
+        """Refuse a conversion that came upon no frame.
+
+        Raises:
+            MediaError: If the clip is shorter than its header says, and ends before the frames that are wanted.
+        """
+        if not (self.part.frames or self.left_out):
+            raise MediaError(f"the clip has only {self.faults.decoded} frames, all before those of --frames")
 
     def warn(self, name: str, wanted: FrameRange) -> None:
         """Say what was off.

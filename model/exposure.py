@@ -126,7 +126,8 @@ class ExposureCycle:
         if len(ratios) < 2:
             raise ExposureError(f"an exposure cycle needs two values or more, found {len(ratios)}: pass e.g. 1,8")
         if not all(0 < ratio < float("inf") for ratio in ratios):
-            raise ExposureError(f"exposures must be positive numbers, found {list(ratios)}: pass e.g. 1,8")
+            wrong = next(ratio for ratio in ratios if not 0 < ratio < float("inf"))
+            raise ExposureError(f"exposures must be positive numbers, found {wrong:g}: pass e.g. 1,8")
         if min(ratios) == max(ratios):
             raise ExposureError(f"all exposures are {ratios[0]:g}: the clip must alternate, pass e.g. 1,8")
         return cls(tuple(ratio / min(ratios) for ratio in ratios))

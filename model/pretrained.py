@@ -18,6 +18,7 @@ from model.guided import GuidedLanHdr, SmallLanHdr
 from model.lite import LiteNet
 from model.network import LanHdr, NetworkConfig
 from model.reconstruct import Reconstructor
+from model.weights_check import check_checkpoint, check_safetensors
 
 Network = LanHdr | GuidedLanHdr | LiteNet
 DESIGNS: dict[tuple[str, str], type[Network]] = {
@@ -28,7 +29,9 @@ DESIGNS: dict[tuple[str, str], type[Network]] = {
 }
 NUMBER_WORDS = {2: "two", 3: "three"}
 NAMES_SHOWN = 4
+LONGEST_NAME = 80  # of a tensor in messages
 LARGEST_WIDTH = 1024
+FARTHEST_STEP = 1 << 62
 
 # From the published state dict to ours, applied in this order to each key: first the box, then what is inside it.
 PUBLISHED_PREFIXES = (
@@ -124,15 +127,23 @@ def load_network(path: Path | str, *, nexps: int | None = None) -> Pretrained:
             start = file.read(9)
     except OSError as error:
         raise WeightsError(f"can't read weights {path}: {error.strerror}") from error
-    own = start[8:] == b"{"  # of safetensors, 8 bytes hold the header's length, then its JSON begins
-    config, tensors, record = _read_own(path) if own else _read_published(path)
+    if start[8:] == b"{":  # of safetensors, 8 bytes hold the header's length, then its JSON begins
+        check_safetensors(path, start)
+        config, tensors, record = _read_own(path)
+    else:
+        check_checkpoint(path)
+        config, tensors, record = _read_published(path)
     if nexps not in (None, config.nexps):
         raise WeightsError(
             f"these weights are for {exposures_in_words(config.nexps)}, the clip has {exposures_in_words(nexps)}: "
             "pass other --weights or check --exposures"
         )
+    _check_fit(config, tensors, path=path)
     network = build_network(config)
-    _fill(network, tensors, path=path)
+    own = network.state_dict()
+    network.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})
+    if not all(bool(tensor.isfinite().all()) for tensor in own.values()):
+        raise WeightsError(f"{path} holds NaN or infinity: fetch it again, or export it anew")
     return Pretrained(name=record.get("name", path.stem), network=network.eval(), record=record)
 
 
@@ -196,14 +207,18 @@ def _read_own(path: Path) -> tuple[NetworkConfig, dict[str, Tensor], dict[str, s
 
 def _read_published(path: Path) -> tuple[NetworkConfig, dict[str, Tensor], dict[str, str]]:
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped, tensors can't reach beyond the file, whatever size the pickle says they have.
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # errors of a damaged or hostile pickle have no common type
         raise WeightsError(f"{path} is no file of weights, nothing was run: pass .safetensors or ckpt.pt") from error
     state = checkpoint.get("g") if isinstance(checkpoint, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
         raise WeightsError(f"{path} holds no LAN-HDR weights (no state dict `g`): pass a published ckpt.pt")
-    tensors = {published_to_own(str(key)): value for key, value in state.items()}
-    record = {key: str(checkpoint[key]) for key in ("iter", "epoch") if isinstance(checkpoint.get(key), int)}
+    tensors = {published_to_own(key): value for key, value in state.items()}
+    steps = {key: checkpoint.get(key) for key in ("iter", "epoch")}
+    record = {key: str(step) for key, step in steps.items() if isinstance(step, int) and 0 <= step < FARTHEST_STEP}
     return _infer_config(tensors, path=path), tensors, {"source": "published checkpoint", **record}
 
 
@@ -220,20 +235,25 @@ def _infer_config(tensors: Mapping[str, Tensor], *, path: Path) -> NetworkConfig
     return NetworkConfig(frames_to_nexps[frames], channels=channels, pyramid_channels=width)
 
 
-def _fill(network: Network, tensors: Mapping[str, Tensor], *, path: Path) -> None:
-    own = network.state_dict()
+def _check_fit(config: NetworkConfig, tensors: Mapping[str, Tensor], *, path: Path) -> None:
+    """Compare names, shapes and kinds with those of the network, before memory is taken for it."""
+    try:
+        with torch.device("meta"):
+            own = build_network(config).state_dict()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path} has a configuration of which no network can be made: fetch it again") from error
     differences = {
         "missing": [name for name in own if name not in tensors],
         "unexpected": [name for name in tensors if name not in own],
         "of another shape": [name for name in own if name in tensors and own[name].shape != tensors[name].shape],
+        "of another kind": [name for name in own if name in tensors and tensors[name].is_complex()],
     }
     listed = []
     for kind, names in differences.items():
         more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-        listed += [f"{kind}: {', '.join(names[:NAMES_SHOWN])}{more}"] if names else []
+        listed += [f"{kind}: {', '.join(name[:LONGEST_NAME] for name in names[:NAMES_SHOWN])}{more}"] if names else []
     if listed:
         raise WeightsError(f"{path} does not fit its network ({'; '.join(listed)}): pass weights of this version")
-    network.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})
 
 
 def bundled_files() -> list[Path]:

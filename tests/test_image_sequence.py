@@ -10,7 +10,8 @@ from support.clips import counting_clip
 from support.pictures import add_exif, exif, write_flat, write_linear
 
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.image_sequence import OnMissing, SequenceFiles, describe_numbers, find_pictures, names_sequence
+from lanhdr_cli.media.faults import describe_numbers
+from lanhdr_cli.media.image_sequence import OnMissing, SequenceFiles, find_pictures, names_sequence
 from lanhdr_cli.media.source import Reading, Source, open_source
 from lanhdr_cli.media.video_reader import DecodedFrame
 
@@ -156,7 +157,7 @@ def test_two_comes_before_ten(tmp_path: Path, pattern: str) -> None:
     found = find_pictures(tmp_path / pattern)
     assert names(found) == ["a1.png", "a2.png", "a10.png"]
     assert found.numbers == (1, 2, 10)
-    assert found.missing == [3, 4, 5, 6, 7, 8, 9]
+    assert found.missing == [range(3, 10)]
     assert (found.name, found.folder) == ("a", tmp_path / "f")
 
 

@@ -24,6 +24,7 @@ from model.device import OnHost, on_host
 from model.frames import HdrFrame
 
 HALF_MAX = 65504.0
+LARGEST_COUNT = 2**31 - 1  # that an attribute can hold
 WORKERS = 2  # OpenEXR releases the interpreter lock: two threads write almost twice as fast as one
 QUEUE_DEPTH = 3  # frames that are being written or wait for a worker
 # Names of the color interop forum for what OpenEXR's colorInteropID may say.
@@ -249,7 +250,7 @@ def finished_frame(path: Path, settings: str, *, index: int, number: int) -> Fin
         return None
     if header.get(SETTINGS) != settings or (header.get("lanhdr/sourceFrame"), header.get("imageCounter")) != (
         index,
-        number,
+        _image_counter(number),
     ):
         raise MediaError(
             f"{path} was made with other settings, or by another version of lanhdr: pass the same options as then, "
@@ -269,6 +270,11 @@ def compressed_size(radiance: Tensor, scale: float) -> int:
     """Bytes of the file of a frame, without the attributes of its header; linear radiance, (3, H, W)."""
     pixels = half_pixels(radiance, scale)
     return len(_file_content(pixels, {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}))
+
+
+def _image_counter(number: int) -> int:
+    """A file's number, as far as the header can hold it."""
+    return min(max(number, -LARGEST_COUNT), LARGEST_COUNT)
 
 
 def refuse_other_clips(paths: Iterable[Path], source_id: str) -> None:
@@ -327,7 +333,7 @@ def frame_header(record: ClipRecord, time: Fraction, *, index: int, number: int,
         SOURCE_ID: record.source_id,
         SETTINGS: record.settings,
         CHECKSUM: NO_CHECKSUM,
-        "imageCounter": number,
+        "imageCounter": _image_counter(number),
         "lanhdr/sourceFrame": index,
         "lanhdr/sourceExposure": float(exposure),
         "lanhdr/sourceTime": str(time),

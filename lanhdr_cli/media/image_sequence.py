@@ -18,7 +18,7 @@ from lanhdr_cli.media.advice import converted, missing_file
 from lanhdr_cli.media.code_bits import CONTAINER_BITS, CodeBits, find_code_bits
 from lanhdr_cli.media.details import sequence_details
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.faults import Faults
+from lanhdr_cli.media.faults import Faults, describe_ranges
 from lanhdr_cli.media.frame_index import FrameIndex
 from lanhdr_cli.media.images import Picture, PictureHeader, read_header, read_picture
 from lanhdr_cli.media.mosaic import Pattern, demosaiced
@@ -32,7 +32,7 @@ _WILDCARD = re.compile(r"[*?\[]")
 _SEPARATORS = "._- "
 LOOKS, LOOK_LENGTH = 10, 3  # runs of pictures that are looked at for the bits of their codes; they hold every exposure
 SENSOR_BITS = range(9, CONTAINER_BITS)
-MOST_NAMED = 5  # ranges of missing numbers that an error lists
+MOST_REPEATED = 100_000  # pictures for numbers that are missing
 OnMissing = Literal["error", "skip", "repeat"]
 DEFAULT_FPS = Fraction(24)
 
@@ -54,11 +54,9 @@ class SequenceFiles:
     numbers: tuple[int, ...] | None
 
     @property
-    def missing(self) -> list[int]:
-        """Numbers that are left out between the first and the last."""
-        if self.numbers is None:
-            return []
-        return sorted(set(range(self.numbers[0], self.numbers[-1] + 1)) - set(self.numbers))
+    def missing(self) -> list[range]:
+        """Numbers that are left out between the first and the last, in ranges: there may be thousands of millions."""
+        return [range(a + 1, b) for a, b in pairwise(self.numbers or ()) if b > a + 1]
 
 
 def names_sequence(source: Path) -> bool:
@@ -116,14 +114,6 @@ def interleaved(sequences: Sequence[SequenceFiles]) -> SequenceFiles:
     if len(set(paths)) < len(paths):
         raise MediaError(f"--interleave: {first.paths[0]} is in two of the sequences: pass different ones")
     return SequenceFiles(name=first.name, folder=first.folder, paths=paths, numbers=None)
-
-
-def describe_numbers(numbers: Sequence[int]) -> str:
-    """Name numbers in ranges, e.g. `1003, 1007-1010`."""
-    runs = [list(run) for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
-    named = [f"{run[0][1]}-{run[-1][1]}" if len(run) > 1 else str(run[0][1]) for run in runs]
-    more = len(named) - MOST_NAMED
-    return ", ".join(named[:MOST_NAMED]) + (f" and {more} more ranges" if more > 0 else "")
 
 
 def _has_wildcard(source: Path) -> bool:
@@ -277,6 +267,7 @@ class ImageSequence:
         self._on_missing = on_missing
         self._reformatter = VideoReformatter()
         self._above_one: set[Path] = set()
+        self._no_numbers: set[Path] = set()
 
     @cached_property
     def id(self) -> str:
@@ -334,6 +325,11 @@ class ImageSequence:
             count = f"{len(self._above_one)} pictures hold" if len(self._above_one) > 1 else "1 picture holds"
             logger.warning("%s: %s linear values above 1.0, which is taken as the clip level", self.path, count)
             self._above_one.clear()
+        if self._no_numbers:
+            count = f"{len(self._no_numbers)} pictures hold" if len(self._no_numbers) > 1 else "1 picture holds"
+            first = min(self._no_numbers).name
+            logger.warning("%s: %s NaN or infinity (%s): taken as black, or as clipped", self.path, count, first)
+            self._no_numbers.clear()
 
     def frames(self, *, start: int = 0, stop: int | None = None) -> Iterator[DecodedFrame]:
         """Decode the pictures in order.
@@ -358,6 +354,8 @@ class ImageSequence:
                 raise MediaError(f"{path} is {width}x{height}, its header says otherwise: replace it")
             if picture.share_above_one > 0:
                 self._above_one.add(path)
+            if picture.no_numbers:
+                self._no_numbers.add(path)
             try:
                 image = self._code_bits.scaled(picture.image)
             except MediaError as error:
@@ -411,7 +409,8 @@ class ImageSequence:
         """File and number of each frame, as numbers that are missing are treated; files of pages number no frames."""
         if files.numbers is None or not files.missing:
             return files.paths, None if in_pages else files.numbers
-        named = f"{self.path}: {len(files.missing)} of its numbers missing ({describe_numbers(files.missing)})"
+        count = sum(gap.stop - gap.start for gap in files.missing)  # more than len() can say
+        named = f"{self.path}: {count} of its numbers missing ({describe_ranges(files.missing)})"
         if self._on_missing == "error":
             raise MediaError(f"{named}: find them, or pass --on-missing skip or repeat")
         if self._on_missing == "skip":
@@ -419,6 +418,8 @@ class ImageSequence:
             return files.paths, None if in_pages else files.numbers
         if in_pages:
             raise MediaError(f"{named}, and each holds several frames: find them, or pass --on-missing skip")
+        if count > MOST_REPEATED:
+            raise MediaError(f"{named}, at most {MOST_REPEATED} are repeated: find them, or pass --on-missing skip")
         logger.warning("%s, the picture before is repeated", named)
         by_number = dict(zip(files.numbers, files.paths, strict=True))
         numbers = tuple(range(files.numbers[0], files.numbers[-1] + 1))

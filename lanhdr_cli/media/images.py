@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lanhdr_cli.media.advice import PICTURE_KINDS
 from lanhdr_cli.media.camera_raw import WhiteBalance, read_raw, read_raw_header
+from lanhdr_cli.media.containers import LARGEST_PICTURE, open_media, too_large
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.paths import complete_file, is_camera_raw
 from lanhdr_cli.media.stated_colors import (
@@ -75,6 +76,8 @@ def read_header(path: Path) -> PictureHeader:
     except (OSError, SyntaxError, KeyError, ValueError, RuntimeError, struct.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "its header is damaged"
         raise MediaError(f"{path} can't be read as a picture ({reason}): replace or remove it") from error
+    if header and header.width * header.height > LARGEST_PICTURE:
+        raise MediaError(too_large(path, header.width, header.height))
     if header is None:
         reason = f"it is none of {PICTURE_KINDS}" if magic else "it is empty"
         raise MediaError(f"{path} can't be read as a picture ({reason}): replace or remove it")
@@ -133,6 +136,7 @@ class Picture:
         bits: Bits of a code; half floats count as 16 bits, others too.
         is_float: Whether it holds linear light, not codes.
         share_above_one: Share of floats above 1.0, which are clipped here.
+        no_numbers: Number of floats that are NaN or infinite.
         transparent: Whether it has an alpha that is not opaque, which is left out.
     """
 
@@ -141,6 +145,7 @@ class Picture:
     bits: int = 8
     is_float: bool = False
     share_above_one: float = 0.0
+    no_numbers: int = 0
     transparent: bool = False
 
 
@@ -188,11 +193,13 @@ def read_picture(
 
 def _decoded(data: BinaryIO, page: TiffPage | None, *, reformatter: VideoReformatter) -> Picture:
     # From memory: FFmpeg would read a % in a file's name as the number of a sequence.
-    with av.open(data, "r") as container:
+    with open_media(data) as container:
         stream = container.streams.video[0]
+        options = {"max_pixels": str(LARGEST_PICTURE)}
         if stream.codec_context.name == "mjpeg":
             # Without it the end of a JPEG that was cut off is filled in with gray, silently.
-            stream.codec_context.options = {"err_detect": "explode"}
+            options["err_detect"] = "explode"
+        stream.codec_context.options = options
         frame = next(container.decode(stream))
         name = stream.codec_context.name
     turns = round(frame.rotation / 90) % 4
@@ -213,11 +220,14 @@ def _decoded(data: BinaryIO, page: TiffPage | None, *, reformatter: VideoReforma
 
 
 def _of_floats(linear: Tensor, name: str) -> Picture:
-    """Clip floats, (3, H, W), to 0..1; NaN becomes 0."""
+    """Clip floats, (3, H, W), to 0..1; NaN becomes 0, as negative infinity does."""
+    no_numbers = int(linear.isfinite().logical_not_().sum())
     linear = linear.nan_to_num(nan=0.0)
     above = float((linear > 1).float().mean())
     image = linear.clamp(0, 1).contiguous()
-    return Picture(image=image, format=name, bits=FLOAT_BITS, is_float=True, share_above_one=above)
+    return Picture(
+        image=image, format=name, bits=FLOAT_BITS, is_float=True, share_above_one=above, no_numbers=no_numbers
+    )
 
 
 def _read_exr(path: Path, data: bytes) -> Picture:

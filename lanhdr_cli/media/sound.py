@@ -21,9 +21,9 @@ from av.packet import Packet
 from av.stream import Disposition
 from numpy.typing import NDArray
 
+from lanhdr_cli.media.containers import open_media
 from lanhdr_cli.media.details import channel_layout
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.paths import ffmpeg_name
 
 KEPT_TAGS = ("language", "title", "handler_name", "creation_time")
 BIT_RATE_PER_CHANNEL = 96_000
@@ -89,7 +89,7 @@ class ClipSound:
 
     def __enter__(self) -> Self:
         try:
-            self.file = av.open(ffmpeg_name(self.path), metadata_errors="replace")
+            self.file = open_media(self.path)
         except (av.FFmpegError, OSError) as error:
             again = "pass --no-audio, or convert it again"
             raise MediaError(f"{self.path} can't be read again for its sound: {again}") from error

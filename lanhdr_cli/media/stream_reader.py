@@ -11,8 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, Self
 
+from lanhdr_cli.media.containers import open_container
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.video_reader import VideoReader, open_container, video_stream
+from lanhdr_cli.media.video_reader import VideoReader, video_stream
 
 STANDARD_INPUT = Path("-")
 DEVICE_FOLDERS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))

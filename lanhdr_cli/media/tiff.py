@@ -1,5 +1,6 @@
 """Pages of TIFF files, BigTIFF among them, each as a small file of its own that FFmpeg reads."""
 
+import os
 import re
 import struct
 from collections.abc import Mapping
@@ -94,6 +95,8 @@ class TiffPage:
         offsets, lengths = self.values(STRIP_OFFSETS), self.values(STRIP_BYTES)
         if not offsets or len(offsets) != len(lengths):
             raise ValueError("no samples")
+        if sum(lengths) > os.fstat(file.fileno()).st_size:
+            raise ValueError("strips that overlap")
         strips = []
         for offset, length in zip(offsets, lengths, strict=True):
             file.seek(offset + self.shift)
@@ -219,7 +222,8 @@ def _stack_of_imagej(first: TiffPage, count: int) -> tuple[TiffPage, ...]:
 
 
 def _read(file: BinaryIO, length: int) -> bytes:
-    content = file.read(length)
+    """Read bytes; a length is held against the file's before memory is taken for it."""
+    content = file.read(length) if length <= os.fstat(file.fileno()).st_size else b""
     if len(content) < length:
         raise ValueError("the file ends early")
     return content

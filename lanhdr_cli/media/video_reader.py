@@ -13,7 +13,6 @@ from typing import Literal, Self
 
 import av
 import torch
-from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
@@ -21,14 +20,15 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from lanhdr_cli.media.advice import missing_file
+from lanhdr_cli.media.completeness import missing_end
+from lanhdr_cli.media.containers import bound_pictures, open_container
 from lanhdr_cli.media.details import video_details
 from lanhdr_cli.media.errors import DamageError, MediaError
 from lanhdr_cli.media.faults import Faults
 from lanhdr_cli.media.fields import is_combed
 from lanhdr_cli.media.frame_index import FrameIndex, IndexBuilder, packets_from_key
 from lanhdr_cli.media.mosaic import Pattern, demosaiced
-from lanhdr_cli.media.paths import content_id, ffmpeg_name, shell_word
+from lanhdr_cli.media.paths import content_id, shell_word
 from lanhdr_cli.media.stated_colors import NOT_STATED, StatedColors
 from lanhdr_cli.media.yuv import BT709, HLG_TRANSFER, PQ_TRANSFER, UNTAGGED, coding_of, to_rgb
 
@@ -45,40 +45,6 @@ FIELDS_LOOKED_AT = 12  # frames, before their fields are said to agree
 LOSSLESS_CODECS = frozenset(
     {"ffv1", "rawvideo", "v210", "v410", "r210", "huffyuv", "ffvhuff", "utvideo", "png", "tiff"}
 )
-
-
-def open_container(path: Path, *, hwaccel: str | None = None, shown: Path | None = None) -> InputContainer:
-    """Open a file for reading.
-
-    Args:
-        shown: Its name in messages, None for the path.
-        hwaccel: `auto` or FFmpeg's name of a kind of device; where it is not available, the CPU decodes.
-
-    Raises:
-        MediaError: If it is missing, can't be read as a video, or no such hardware decoder is known.
-    """
-    if not path.exists():
-        raise MediaError(missing_file(path))
-    if path.is_dir():
-        raise MediaError(f"{path} is a folder without pictures: pass a video file, or a folder of PNG, TIFF or JPEG")
-    kinds = hwdevices_available() if hwaccel else []
-    if hwaccel not in (None, "auto"):
-        if hwaccel not in kinds:
-            raise MediaError(f"--hwaccel {hwaccel} is not known here: pass {', '.join(['auto', *kinds])}")
-        kinds = [hwaccel]
-    for kind in kinds:
-        try:  # frames come back to the CPU's memory by themselves
-            decoder = HWAccel(kind, allow_software_fallback=True)
-            return av.open(ffmpeg_name(path), metadata_errors="replace", hwaccel=decoder)
-        except (av.FFmpegError, RuntimeError) as error:
-            logger.debug("no hardware decoder %s (%s): the CPU decodes", kind, error)
-    try:
-        return av.open(ffmpeg_name(path), metadata_errors="replace")
-    except av.FFmpegError as error:
-        reason = error.strerror or type(error).__name__
-        raise MediaError(
-            f"{shown or path} can't be read as video ({reason}): check that it is a complete video file"
-        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +150,10 @@ class VideoReader:
         return (self.video,)
 
     @cached_property
+    def _cut_off(self) -> str:
+        return missing_end(self.video)
+
+    @cached_property
     def id(self) -> str:
         """Tells the clip from others by its content."""
         return content_id(self.paths)
@@ -194,6 +164,7 @@ class VideoReader:
             self._first = next(self._decoding, None)
             if self._first is None:
                 raise MediaError(f"{self.path}: not one frame can be decoded: check that the file is complete")
+            self._layout = self._first.format.name
             self._tell_other_streams()
             self.info = _describe(self._container, self._stream, self._first, of_sensor=self._bayer is not None)
             self.details = video_details(self._container, self._stream, self._first)
@@ -290,6 +261,7 @@ class VideoReader:
         container = open_container(self.video, hwaccel=self._hwaccel, shown=self.path)
         try:
             self._stream = video_stream(container, self.path)
+            bound_pictures(self._stream, self.path)
         except MediaError:
             container.close()
             raise
@@ -323,12 +295,13 @@ class VideoReader:
         self, packets: "Iterable[Packet[VideoStream]]", *, since: int | None = None
     ) -> Iterator[av.VideoFrame]:
         """Decode packets, and count those before the time `since` as on the way only."""
-        self.faults = Faults(promised=_promised_frames(self._container, self._stream))
+        self.faults = Faults(promised=_promised_frames(self._container, self._stream), cut_off=self._cut_off)
         self._builder = builder = IndexBuilder()
         try:
             for packet in packets:
                 self._beginning = self._beginning or _identity(packet)
                 builder.note(packet)
+                self.faults.corrupt_packets += packet.is_corrupt
                 try:
                     frames = packet.decode()
                 except av.FFmpegError:
@@ -363,8 +336,9 @@ class VideoReader:
             faults.gaps += 1
             faults.first_gap = faults.first_gap or faults.decoded
         faults.last_time = time
+        if frame.is_corrupt:
+            faults.note_corrupt(faults.decoded)
         faults.decoded += 1
-        faults.corrupt += frame.is_corrupt
         if frame.interlaced_frame and self._field_order == "auto":
             self._compare_fields(frame)
         self._refuse_faults()
@@ -396,6 +370,8 @@ class VideoReader:
             raise DamageError(f"{self.path}: {messages[0]}; leave out --strict to go on")
 
     def _image(self, frame: av.VideoFrame, index: int) -> Tensor:
+        if frame.format.name != self._layout:
+            self._warn_once(f"samples change from {self._layout} to {frame.format.name} with frame {index}")
         coding = coding_of(frame)
         if coding.guessed:
             name = "BT.709" if coding.matrix == BT709 else "BT.601"

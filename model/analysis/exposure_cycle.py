@@ -1,6 +1,7 @@
 """Estimation of the exposure cycle of a clip, and of the place of each frame in it."""
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -320,7 +321,7 @@ def _leveled(exposures: Sequence[float]) -> list[float]:
     for exposure in sorted(set(exposures)):
         if not levels or exposure > SAME * levels[-1]:
             levels.append(exposure)
-    return [max(level for level in levels if level <= exposure) / levels[0] for exposure in exposures]
+    return [levels[bisect_right(levels, exposure) - 1] / levels[0] for exposure in exposures]
 
 
 def _repeats(values: list[float], period: int) -> bool:
