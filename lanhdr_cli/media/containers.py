@@ -65,15 +65,23 @@ def open_container(path: Path, *, hwaccel: str | None = None, shown: Path | None
 
 def open_media(file: Path | BinaryIO, *, decoder: HWAccel | None = None) -> InputContainer:
     """Open a file, or bytes, by FFmpeg; nothing that it names is opened, and no picture may be larger than allowed."""
-    options: Any = [{"max_pixels": str(LARGEST_PICTURE)}] * MOST_STREAMS  # PyAV names another type
-    return av.open(
-        ffmpeg_name(file) if isinstance(file, Path) else file,
-        "r",
-        metadata_errors="replace",
-        hwaccel=decoder,
-        container_options={"protocol_whitelist": "file", "format_whitelist": _formats()},
-        stream_options=options,
-    )
+    bounds: Any = [{"max_pixels": str(LARGEST_PICTURE)}] * MOST_STREAMS  # PyAV names another type
+    for options in (bounds, None):
+        try:
+            return av.open(
+                ffmpeg_name(file) if isinstance(file, Path) else file,
+                "r",
+                metadata_errors="replace",
+                hwaccel=decoder,
+                container_options={"protocol_whitelist": "file", "format_whitelist": _formats()},
+                stream_options=options,
+            )
+        except ValueError as error:  # formats without headers, as program streams, show their streams later
+            if options is None or "stream_options" not in str(error) or isinstance(error, av.FFmpegError):
+                raise
+            if not isinstance(file, Path):
+                file.seek(0)
+    raise AssertionError("the second way returns or raises")
 
 
 def bound_pictures(stream: VideoStream, path: Path) -> None:
