@@ -21,6 +21,7 @@ REFERRING = frozenset(
     | {"alsa", "fbdev", "jack", "kmsgrab", "openal", "oss", "pulse", "sndio", "v4l2", "video4linux2,v4l2", "x11grab"}
 )
 PLAYLISTS = (b"#EXTM3U", b"ffconcat version", b"<?xml", b"<MPD", b"v=0", b"[playlist]")
+PROGRAM_STREAM = b"\0\0\1\xba"  # shows its streams only when they come
 LARGEST_PICTURE = 1 << 27  # pixels: 16384x8192
 MOST_STREAMS = 64  # whose pictures are bounded while the file is probed
 
@@ -66,7 +67,7 @@ def open_container(path: Path, *, hwaccel: str | None = None, shown: Path | None
 def open_media(file: Path | BinaryIO, *, decoder: HWAccel | None = None) -> InputContainer:
     """Open a file, or bytes, by FFmpeg; nothing that it names is opened, and no picture may be larger than allowed."""
     bounds: Any = [{"max_pixels": str(LARGEST_PICTURE)}] * MOST_STREAMS  # PyAV names another type
-    for options in (bounds, None):
+    for options in (None,) if _starts_with(file, PROGRAM_STREAM) else (bounds, None):
         try:
             return av.open(
                 ffmpeg_name(file) if isinstance(file, Path) else file,
@@ -82,6 +83,13 @@ def open_media(file: Path | BinaryIO, *, decoder: HWAccel | None = None) -> Inpu
             if not isinstance(file, Path):
                 file.seek(0)
     raise AssertionError("the second way returns or raises")
+
+
+def _starts_with(file: Path | BinaryIO, mark: bytes) -> bool:
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return opened.read(len(mark)) == mark
+    return False
 
 
 def bound_pictures(stream: VideoStream, path: Path) -> None:
