@@ -167,7 +167,9 @@ def test_strict_ends_at_the_first_damage(tmp_path: Path) -> None:
     path = noisy_clip(tmp_path / "a.ts", count=12)
     read_strictly(path)
     damage(path, begin=0.5, length=600)
-    with pytest.raises(MediaError, match=r"(damaged|could not be decoded|gaps in time).*; leave out --strict to go on"):
+    with pytest.raises(
+        MediaError, match=r"(damaged|could not be decoded|incomplete|gaps in time).*; leave out --strict to go on"
+    ):
         read_strictly(path)
 
 

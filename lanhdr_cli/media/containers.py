@@ -21,6 +21,7 @@ REFERRING = frozenset(
     | {"alsa", "fbdev", "jack", "kmsgrab", "openal", "oss", "pulse", "sndio", "v4l2", "video4linux2,v4l2", "x11grab"}
 )
 PLAYLISTS = (b"#EXTM3U", b"ffconcat version", b"<?xml", b"<MPD", b"v=0", b"[playlist]")
+PROGRAM_STREAM = b"\0\0\1\xba"  # shows its streams only when they come
 LARGEST_PICTURE = 1 << 27  # pixels: 16384x8192
 MOST_STREAMS = 64  # whose pictures are bounded while the file is probed
 
@@ -65,15 +66,30 @@ def open_container(path: Path, *, hwaccel: str | None = None, shown: Path | None
 
 def open_media(file: Path | BinaryIO, *, decoder: HWAccel | None = None) -> InputContainer:
     """Open a file, or bytes, by FFmpeg; nothing that it names is opened, and no picture may be larger than allowed."""
-    options: Any = [{"max_pixels": str(LARGEST_PICTURE)}] * MOST_STREAMS  # PyAV names another type
-    return av.open(
-        ffmpeg_name(file) if isinstance(file, Path) else file,
-        "r",
-        metadata_errors="replace",
-        hwaccel=decoder,
-        container_options={"protocol_whitelist": "file", "format_whitelist": _formats()},
-        stream_options=options,
-    )
+    bounds: Any = [{"max_pixels": str(LARGEST_PICTURE)}] * MOST_STREAMS  # PyAV names another type
+    for options in (None,) if _starts_with(file, PROGRAM_STREAM) else (bounds, None):
+        try:
+            return av.open(
+                ffmpeg_name(file) if isinstance(file, Path) else file,
+                "r",
+                metadata_errors="replace",
+                hwaccel=decoder,
+                container_options={"protocol_whitelist": "file", "format_whitelist": _formats()},
+                stream_options=options,
+            )
+        except ValueError as error:  # formats without headers, as program streams, show their streams later
+            if options is None or "stream_options" not in str(error) or isinstance(error, av.FFmpegError):
+                raise
+            if not isinstance(file, Path):
+                file.seek(0)
+    raise AssertionError("the second way returns or raises")
+
+
+def _starts_with(file: Path | BinaryIO, mark: bytes) -> bool:
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return opened.read(len(mark)) == mark
+    return False
 
 
 def bound_pictures(stream: VideoStream, path: Path) -> None:
