@@ -211,7 +211,9 @@ def machine() -> str:
     """Say what computed: processor, versions, commit."""
     model = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
     parts = [model or platform.processor() or platform.machine(), f"{os.cpu_count()} cores"]
-    parts += [f"kernels of {kernels.vector_bits()} bits" if kernels.usable(torch.zeros(1)) else "no kernels"]
+    with torch.inference_mode():
+        built = kernels.usable(torch.zeros(1))
+    parts.append(f"kernels of {kernels.vector_bits()} bits" if built else "no kernels")
     if torch.cuda.is_available():
         parts.append(torch.cuda.get_device_name())
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]

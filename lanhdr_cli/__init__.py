@@ -22,6 +22,7 @@ def convert(
     frames: tuple[int, int | None] = (0, None),
     analysis: Path | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     preview: Path | None = None,
     colorspace: Literal["rec709", "rec2020", "acescg", "aces2065-1"] = "rec709",
     scale: float | None = None,
@@ -46,6 +47,7 @@ def convert(
         frames: First and last frame, from 0, both included; a last of None is the end of the clip.
         analysis: What `lanhdr inspect --json` printed of the clip; None to look at the clip.
         overwrite: Whether existing files may be replaced.
+        resume: Whether what an interrupted run of the same settings has finished is kept.
         preview: A .png or .mp4 file to preview the result in.
         colorspace: Primaries of EXR files.
         scale: File value of the shortest exposure's clip level; None is the ratio of the exposures.
@@ -71,6 +73,7 @@ def convert(
         camera=CameraOptions(response=response, gamut=gamut),
         frames=FrameRange(*frames),
         overwrite=overwrite,
+        resume=resume,
         preview=preview,
         colorspace=colorspace,
         scale=scale,

@@ -20,6 +20,7 @@ MEDIA_LOGGER = "lanhdr_cli.media"
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 FRAME = "frame"  # what progress counts
 LINE_EVERY_S = 5.0
+WORDS = "lanhdr.words"  # in a context's `meta`: what the program was called with
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 FORECAST = {"forecast": True}  # marks a warning of what may come: nothing is off yet
@@ -114,12 +115,16 @@ def one_line(message: str) -> str:
     return printable(message.rstrip())
 
 
+class Terminated(KeyboardInterrupt):
+    """The system asks the process to end; it behaves as at Ctrl-C."""
+
+
 def leave_on_termination() -> None:
     """Make SIGTERM unwind the stack, so that unfinished files are removed."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not end the tidying
-        sys.exit(TERMINATED)
+        raise Terminated
 
     signal.signal(signal.SIGTERM, leave)
 

@@ -1,8 +1,9 @@
 """Conversion of a clip to EXR frames or HDR video, with a preview."""
 
+import hashlib
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,27 +14,26 @@ import torch
 from lanhdr_cli.analysis import Analysis, first_findings
 from lanhdr_cli.analysis_file import Asked, read_analysis
 from lanhdr_cli.camera import CameraOptions, encoded_for_network
+from lanhdr_cli.claim import Findings, claim
 from lanhdr_cli.console import Advance, frame_progress
 from lanhdr_cli.destination import Destination, ExrFrames, HdrWriter, clip_origin, plan_destination
 from lanhdr_cli.events import Events
 from lanhdr_cli.exposures import keep_three
-from lanhdr_cli.frame_ranges import Dropped, Share, decoded_range
+from lanhdr_cli.frame_ranges import Share, decoded_range
+from lanhdr_cli.interruption import Interruption
 from lanhdr_cli.media.background import StageTimes
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.exr import ClipRecord, refuse_other_clips
-from lanhdr_cli.media.faults import Faults
+from lanhdr_cli.media.exr import refuse_other_clips
 from lanhdr_cli.media.paths import (
     check_landmark,
     check_output,
     check_preview,
     is_video,
-    landmark,
     prepare_folder,
     refuse_existing,
     refuse_sources,
 )
 from lanhdr_cli.media.source import Reading, Source, open_source
-from lanhdr_cli.media.stream_reader import names_stream
 from lanhdr_cli.media.video_reader import VideoInfo
 from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.memory import fitting_tiles, warn_of_memory
@@ -41,14 +41,15 @@ from lanhdr_cli.options import ExposureOptions, FrameRange
 from lanhdr_cli.pipeline import FrameReconstructor, Prefetch, ResultFrame, reconstructed
 from lanhdr_cli.preview import PicturePreview, VideoPreview, open_preview
 from lanhdr_cli.profile import ProfileClock
-from lanhdr_cli.ranks import Ranks, rank_device, run_on_ranks
+from lanhdr_cli.ranks import Ranks, run_on_ranks
 from lanhdr_cli.run_options import SafetyOptions
+from lanhdr_cli.settings import clip_record
+from lanhdr_cli.sharing import job_of_rank, refuse_sharing
 from lanhdr_cli.space import check_space, sampled_frame
 from lanhdr_cli.summary import Made, Summary, Tally
 from model.device import resolve_device
-from model.errors import DeviceError, ExposureError, WeightsError
+from model.errors import DeviceError, ExposureError, LanHdrError, WeightsError
 from model.exposure import FrameExposures
-from model.files import remove_unfinished
 from model.network import NetworkConfig
 from model.pretrained import Size, bundled_path, check_size, load_network
 from model.reconstruct import Reconstructor
@@ -70,11 +71,13 @@ class ConvertJob:
         output: A file, a pattern or a folder, as `-o` takes it.
         analysis: What `lanhdr inspect --json` has printed of the clip; None to look at the clip.
         scale: File value of radiance 1.0; None is the longest exposure.
+        resume: Whether what an interrupted run has finished with the same settings is kept.
         start_number: Number of the first file, None to count from the clip's start.
         colorspace: Primaries of EXR files.
         devices: One for each process that shares the conversion on this machine; empty for one process on `device`.
         threads: Of each process; None for its share of the cores.
         events: Where events are told.
+        again: How to go on after an interruption, for messages; nothing to leave it out.
     """
 
     source: Path
@@ -85,6 +88,7 @@ class ConvertJob:
     camera: CameraOptions = field(default_factory=CameraOptions)
     video: VideoOptions = field(default_factory=VideoOptions)
     overwrite: bool = False
+    resume: bool = False
     frames: FrameRange = field(default_factory=FrameRange)
     preview: Path | None = None
     colorspace: str = "rec709"
@@ -98,17 +102,24 @@ class ConvertJob:
     threads: int | None = None
     show_progress: bool = False
     profile: bool = False
+    again: str = ""
     safety: SafetyOptions = field(default_factory=SafetyOptions)
     events: Events = field(default_factory=Events)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadyNetwork:
-    """A loaded network; `margin` is the number of frames that its results depend on at either side of a range."""
+    """A loaded network.
+
+    Args:
+        margin: Number of frames that its results depend on at either side of a range.
+        identity: Tells it from all others by its numbers, and by those it computes with.
+    """
 
     reconstructor: FrameReconstructor
     name: str
     margin: int
+    identity: str = ""
 
 
 def load_network_for(job: ConvertJob, exposures: FrameExposures) -> ReadyNetwork:
@@ -130,7 +141,8 @@ def load_network_for(job: ConvertJob, exposures: FrameExposures) -> ReadyNetwork
     dtype = convolution_type(job.precision, pretrained.network.config, device)
     logger.debug("convolutions in %s", str(dtype).removeprefix("torch."))
     reconstructor = Reconstructor(pretrained.network, device=device, precision=dtype)
-    return ReadyNetwork(reconstructor=reconstructor, name=pretrained.name, margin=margin)
+    identity = f"{hashlib.sha256(path.read_bytes()).hexdigest()} in {dtype}"
+    return ReadyNetwork(reconstructor=reconstructor, name=pretrained.name, margin=margin, identity=identity)
 
 
 def convolution_type(precision: Precision, config: NetworkConfig, device: torch.device) -> torch.dtype:
@@ -155,16 +167,8 @@ def run(job: ConvertJob, *, load: Load = load_network_for) -> Summary:
         LanHdrError: If an option, the clip or a file does not fit; where there are several processes, in rank 0.
     """
     if job.devices:  # before processes are started
-        _refuse_sharing(job, len(job.devices))
+        refuse_sharing(job, len(job.devices))
     return run_on_ranks(partial(_run, job, load=load), job.devices)
-
-
-def _refuse_sharing(job: ConvertJob, processes: int) -> None:
-    """Refuse what several processes can't share."""
-    if names_stream(job.source):
-        raise MediaError(f"{job.source} comes once, {processes} processes can't read it: save it to a file first")
-    if job.preview and is_video(job.preview):
-        raise MediaError(f"--preview {job.preview} is made by one process, not by {processes}: pass a .png instead")
 
 
 def _run(job: ConvertJob, ranks: Ranks, *, load: Load) -> Summary:
@@ -176,25 +180,20 @@ def _run(job: ConvertJob, ranks: Ranks, *, load: Load) -> Summary:
     if job.size and not job.weights:
         check_size(job.size)
     if ranks.size > 1:
-        job = _job_of_rank(job, ranks)
+        job = job_of_rank(job, ranks)
     if job.threads:
         torch.set_num_threads(job.threads)
     with open_source(job.source, job.reading, threads=job.threads or 0) as clip, ExitStack() as stack:
         findings, network = None, None
         if ranks.leads:
             logger.debug("%s: %s", job.source, clip.info.description)
-            destination, replaced = _plan(job, clip)
-            stack.callback(remove_unfinished, destination.folder, ranks.pids)
+            destination = _plan(job, clip)
+            stack.callback(lambda: destination.tidy(ranks.pids))
             network, analysis = _look(job, clip, destination, load=load)
-            findings = _Findings(
-                destination=destination,
-                analysis=analysis,
-                faults=clip.faults if clip.faults.finished else None,
-                frames=job.frames.count(in_clip=clip.info.frames if ranks.size == 1 else _counted(job, clip)),
-                source_id=clip.id,
-                mark=stack.enter_context(landmark(destination.folder)) if ranks.size > 1 else None,
-            )
-            _check_space(job, clip, findings, replaced=replaced)
+            network = _kept_within_memory(job, network, clip.info, ranks=ranks)
+            findings = claim(job, clip, destination, network, analysis, ranks=ranks, stack=stack)
+            destination = findings.destination
+            _check_space(job, clip, findings)
             _tell_start(job, clip, findings, weights=network.name)
         findings = ranks.share(findings)
         if not ranks.leads:
@@ -204,31 +203,12 @@ def _run(job: ConvertJob, ranks: Ranks, *, load: Load) -> Summary:
             if clip.id != findings.source_id:
                 raise MediaError(f"{job.source} is not the clip that rank 0 reads: name one that all machines share")
             clip.index = findings.analysis.index
-        network = network or load(job, findings.analysis.exposures)
-        _keep_within_memory(job, network, clip.info, ranks=ranks)
+        if network is None:
+            network = _kept_within_memory(job, load(job, findings.analysis.exposures), clip.info, ranks=ranks)
         try:
             return ranks.share(_convert(job, clip, network, findings, ranks=ranks))
         except torch.cuda.OutOfMemoryError as error:
             raise DeviceError(f"{job.device} has too little memory: try --size lite or --device cpu") from error
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Findings:
-    """What rank 0 has found and planned, for all ranks.
-
-    Args:
-        frames: Number of frames to convert, None if unknown.
-        faults: Of a pass over the whole clip, None if there was none.
-        source_id: Of the clip.
-        mark: A file in the folder of the results, while they are made; None for one process.
-    """
-
-    destination: Destination
-    analysis: Analysis
-    frames: int | None
-    faults: Faults | None
-    source_id: str
-    mark: Path | None
 
 
 def _remove_on_error(
@@ -237,29 +217,6 @@ def _remove_on_error(
     """Remove what rank 0 would, if it is gone."""
     if error:
         path.unlink(missing_ok=True)
-
-
-def _job_of_rank(job: ConvertJob, ranks: Ranks) -> ConvertJob:
-    """Give a process its device, and its share of the cores.
-
-    Raises:
-        LanHdrError: If the job can't be shared, or there are too few devices.
-    """
-    _refuse_sharing(job, ranks.size)
-    device = rank_device(ranks, job.devices, default=job.device)
-    show_progress = job.show_progress and ranks.leads
-    return replace(job, device=device, threads=job.threads or ranks.threads, show_progress=show_progress)
-
-
-def _counted(job: ConvertJob, clip: Source) -> int | None:
-    """Count the frames of a clip: as its index, a pass or the header has it, else by reading them if that is needed."""
-    if clip.index:
-        return len(clip.index.times)
-    if clip.faults.finished:
-        return clip.faults.decoded
-    if clip.faults.promised or job.frames.last is not None:
-        return clip.faults.promised
-    return sum(1 for _ in clip.frames())
 
 
 def _look(job: ConvertJob, clip: Source, destination: Destination, *, load: Load) -> tuple[ReadyNetwork, Analysis]:
@@ -283,8 +240,7 @@ def _prepared(job: ConvertJob, destination: Destination, exposures: FrameExposur
     return network
 
 
-def _plan(job: ConvertJob, clip: Source) -> tuple[Destination, list[Path]]:
-    """Plan where results go; return existing files that they replace as well."""
+def _plan(job: ConvertJob, clip: Source) -> Destination:
     first, last = job.frames.first, job.frames.last
     promised = clip.faults.promised
     if promised is not None and first >= promised:
@@ -307,27 +263,28 @@ def _plan(job: ConvertJob, clip: Source) -> tuple[Destination, list[Path]]:
     refuse_sources(there, clip.paths)
     if isinstance(destination, ExrFrames):
         refuse_other_clips(results, clip.id)
-    if not job.overwrite:
-        refuse_existing(there)
-    return destination, results
+    if not (job.overwrite or job.resume):
+        refuse_existing(there, resumable=isinstance(destination, ExrFrames) and bool(results))
+    return destination
 
 
-def _check_space(job: ConvertJob, clip: Source, findings: _Findings, *, replaced: list[Path]) -> None:
-    """Refuse a result that can't fit on the disk."""
-    analysis = findings.analysis
+def _check_space(job: ConvertJob, clip: Source, findings: Findings) -> None:
+    """Refuse a result that can't fit on the disk, beside what is kept."""
+    analysis, frames = findings.analysis, findings.frames
+    existing = [] if job.resume else findings.destination.existing(job.frames.first, job.frames.last)
     scale = job.scale or max(analysis.exposures.cycle.ratios)
     check_space(
         findings.destination,
         clip.info,
-        frames=findings.frames,
+        frames=frames and max(0, frames - findings.kept.part.frames),
         sampled=partial(sampled_frame, clip, analysis, first=job.frames.first, scale=scale),
-        replaced=replaced,
+        replaced=existing,
         sound=clip.video if job.video.sound else None,
         force=job.safety.force,
     )
 
 
-def _tell_start(job: ConvertJob, clip: Source, findings: _Findings, *, weights: str) -> None:
+def _tell_start(job: ConvertJob, clip: Source, findings: Findings, *, weights: str) -> None:
     info = clip.info
     values: dict[str, object] = {"version": lanhdr_version(), "source": str(job.source), "output": job.output}
     values |= {
@@ -341,106 +298,135 @@ def _tell_start(job: ConvertJob, clip: Source, findings: _Findings, *, weights: 
     job.events.tell("start", values)
 
 
-def _keep_within_memory(job: ConvertJob, network: ReadyNetwork, info: VideoInfo, *, ranks: Ranks) -> None:
+def _kept_within_memory(job: ConvertJob, network: ReadyNetwork, info: VideoInfo, *, ranks: Ranks) -> ReadyNetwork:
     """Compute in tiles where whole frames exceed the budget of memory; without a budget, warn where memory is short."""
     reconstructor = network.reconstructor
     if not isinstance(reconstructor, Reconstructor) or reconstructor.device.type != "cpu":
-        return  # where a GPU's memory runs out, tiles are taken up by then
+        return network  # where a GPU's memory runs out, tiles are taken up by then
     config, encoding = reconstructor.network.config, job.video.encoding if is_video(Path(job.output)) else None
-    if job.safety.max_memory is not None:
-        budget = job.safety.max_memory // ranks.local_size
-        reconstructor.divide(fitting_tiles(config, info, budget=budget, encoding=encoding, told=ranks.leads))
-    elif ranks.leads:
-        warn_of_memory(config, info, processes=ranks.local_size, encoding=encoding)
+    if job.safety.max_memory is None:
+        if ranks.leads:
+            warn_of_memory(config, info, processes=ranks.local_size, encoding=encoding)
+        return network
+    budget = job.safety.max_memory // ranks.local_size
+    tiling = fitting_tiles(config, info, budget=budget, encoding=encoding, told=ranks.leads)
+    reconstructor.divide(tiling)
+    # Tiles change results a little: frames of another division are not theirs.
+    return replace(network, identity=f"{network.identity} in {len(tiling)} tiles")
 
 
 def _convert(
-    job: ConvertJob, clip: Source, network: ReadyNetwork, findings: _Findings, *, ranks: Ranks
+    job: ConvertJob, clip: Source, network: ReadyNetwork, findings: Findings, *, ranks: Ranks
 ) -> Summary | None:
     """Convert what falls to this process; rank 0 completes the result and sums it up."""
-    camera, exposures, total = findings.analysis.camera, findings.analysis.exposures, findings.frames
-    dropped = Dropped.of(exposures, clip.info) if job.exposures.doubled == "drop" else Dropped()
-    share = Share.of(job.frames, ranks, total=total, dropped=dropped, step=findings.destination.step)
-    if share is None:
+    exposures, dropped = findings.analysis.exposures, findings.dropped
+    total, kept = findings.frames, findings.kept
+    share = Share.of(job.frames, ranks, total=total, dropped=dropped, step=findings.destination.step, kept=kept.numbers)
+    if not (share.runs or ranks.leads):
         ranks.gather(Made())
         return None
-    start, stop = decoded_range(share.frames, exposures, margin=network.margin)
     clock, decoding = ProfileClock(), StageTimes(depth=DECODED_AHEAD)
-    decoded = encoded_for_network(decoding.timed(clip.frames(start=start, stop=stop), "read"), camera.curve)
-    precision = camera.curve.precision(bits=clip.info.bits, lossy=clip.info.lossy)
-    in_order = partial(reconstructed, exposures=exposures, precision=precision, primaries=camera.gamut)
     info = dropped.retimed(clip.info)
-    record = _clip_record(job, clip, info, exposures=exposures, weights=network.name, response=camera.curve.name)
+    record = clip_record(job, clip, info, findings.analysis, weights=network.name, settings=findings.settings)
     origin = replace(clip_origin(clip, sound=job.video.sound, cut=job.frames.last is not None), info=info)
     writer = findings.destination.writer(
-        record, origin, position=share.position, joins=ranks.leads, verify=job.safety.verify
+        record,
+        origin,
+        position=share.position,
+        begin=dropped.moved_index(job.frames.first),
+        joins=ranks.leads,
+        verify=job.safety.verify,
     )
-    tally = Tally(wanted=share.frames, dropped=dropped)
-    preview_path = job.preview if share.shows else None
+    tally = Tally(dropped=dropped)
+    preview_path = findings.preview if share.shows else None
     try:
-        with frame_progress(total, show=job.show_progress) as show, writer:
-            advance = ranks.counting(job.events.counting(show, total))
-            with (
-                Prefetch(decoded, depth=DECODED_AHEAD, times=decoding) as frames,
-                open_preview(preview_path, origin, target=share.shown, threads=job.threads) as preview,
-                closing(in_order(frames, network.reconstructor)) as results,
-            ):
-                _write(results, tally, writer=writer, preview=preview, advance=advance)
+        to_make = total and total - kept.part.frames
+        with frame_progress(to_make, show=job.show_progress) as show, writer:
+            advance = ranks.counting(job.events.counting(show, to_make))
+            with open_preview(preview_path, origin, target=share.shown, threads=job.threads) as preview:
+                write = partial(_write, tally=tally, writer=writer, preview=preview, advance=advance)
+                for run in share.runs:
+                    with _results(run, clip, network, findings.analysis, decoding=decoding) as results:
+                        write(results, run=run, interruption=Interruption(ranks))
                 clock.last_frame()
             made = ranks.gather(Made.of(tally, writer.finish(), clip.faults))
             if not ranks.leads:
                 return None
-            whole = Made.together(made, faults=findings.faults if ranks.size > 1 else None)
+            whole = Made.together(made, faults=findings.faults if ranks.size > 1 or kept.steps else None)
+            whole = whole.beside(kept, wanted=job.frames, total=total, dropped=dropped)
             writer.take(whole.part)
-    except KeyboardInterrupt as interrupt:
-        interrupt.add_note(writer.left_behind)
+    except (KeyboardInterrupt, LanHdrError) as error:
+        _note_remains(error, writer.left_behind(kept.part.frames, shared=ranks.size > 1), job)
         raise
     whole.warn(job.source.name, job.frames)
     sinks = {"write": writer.times} | ({"preview": preview.times} if isinstance(preview, VideoPreview) else {})
     profile = clock.profile(made[0].part.frames, decoding=decoding, sinks=sinks) if job.profile else None
     return Summary.of(
-        whole, exposures, wanted=job.frames, writer=writer, record=record, seconds=clock.seconds, profile=profile
+        whole,
+        exposures,
+        wanted=job.frames,
+        writer=writer,
+        record=record,
+        seconds=clock.seconds,
+        profile=profile,
+        kept=kept.part.frames,
     )
+
+
+def _note_remains(error: BaseException, remains: str, job: ConvertJob) -> None:
+    """Say with an error what is finished, if anything is, and how to go on."""
+    if remains:
+        error.add_note(remains)
+        if job.again:
+            error.add_note(job.again)
+    elif isinstance(error, KeyboardInterrupt):
+        error.add_note(f"nothing was written to {job.output}")
+
+
+@contextmanager
+def _results(
+    run: FrameRange, clip: Source, network: ReadyNetwork, analysis: Analysis, *, decoding: StageTimes
+) -> Iterator[Iterator[ResultFrame]]:
+    """Decode and reconstruct a range of frames, and those beside it that it depends on."""
+    camera, exposures = analysis.camera, analysis.exposures
+    start, stop = decoded_range(run, exposures, margin=network.margin)
+    decoded = encoded_for_network(decoding.timed(clip.frames(start=start, stop=stop), "read"), camera.curve)
+    with Prefetch(decoded, depth=DECODED_AHEAD, times=decoding) as frames:
+        results = reconstructed(
+            frames,
+            network.reconstructor,
+            exposures=exposures,
+            precision=camera.curve.precision(bits=clip.info.bits, lossy=clip.info.lossy),
+            primaries=camera.gamut,
+        )
+        with closing(results):
+            yield results
 
 
 def _write(
     results: Iterable[ResultFrame],
-    tally: Tally,
     *,
+    run: FrameRange,
+    tally: Tally,
     writer: HdrWriter,
     preview: PicturePreview | VideoPreview | None,
     advance: Advance,
+    interruption: Interruption,
 ) -> None:
-    """Write the frames that are wanted, and go no farther."""
-    for result in results:
-        if tally.wanted.holds(result.index):
-            advance()
-            if result.index in tally.dropped.frames:
-                tally.left_out += 1
-            else:
-                kept = tally.dropped.moved(result)
-                writer.write(kept.hdr, index=kept.index, exposure=kept.ldr.exposure)
-                if not kept.hdr.merged:
-                    tally.unmerged.append(result.index)
-                if preview:
-                    preview.consider(kept)
-        if result.index == tally.wanted.last:
-            return
-
-
-def _clip_record(
-    job: ConvertJob, clip: Source, info: VideoInfo, *, exposures: FrameExposures, weights: str, response: str
-) -> ClipRecord:
-    return ClipRecord(
-        rate=info.rate,
-        timecode=info.timecode,
-        pixel_aspect=info.pixel_aspect,
-        scale=job.scale or max(exposures.cycle.ratios),
-        exposures=exposures.cycle.ratios,
-        weights=weights,
-        version=lanhdr_version(),
-        colorspace=job.colorspace,
-        response=response,
-        source=clip.paths[0].name,
-        source_id=clip.id,
-    )
+    """Write the frames of a run, and go no farther."""
+    with interruption.between_frames():
+        for result in results:
+            if run.holds(result.index):
+                advance()
+                if result.index in tally.dropped.frames:
+                    tally.left_out += 1
+                else:
+                    kept = tally.dropped.moved(result)
+                    writer.write(kept.hdr, index=kept.index, exposure=kept.ldr.exposure)
+                    if not kept.hdr.merged:
+                        tally.unmerged.append(result.index)
+                    if preview:
+                        preview.consider(kept)
+            interruption.check(settle=writer.settle)
+            if result.index == run.last:
+                return

@@ -1,6 +1,7 @@
 """Ranges of frames: those to decode around others, those that are left out, and those that fall to one process."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -78,37 +79,79 @@ class Share:
     """What falls to one process.
 
     Args:
-        frames: Frames of the clip.
-        position: Of the first of them in the result.
+        runs: Consecutive frames of the clip, one range after the other; none if there is nothing to do.
+        position: Of the first of them in the result; None if there is none.
         shown: Frame that a preview shows, as it is numbered in the result.
         shows: Whether it is one of these.
     """
 
-    frames: FrameRange
-    position: int
+    runs: tuple[FrameRange, ...]
+    position: int | None
     shown: int
     shows: bool
 
     @classmethod
-    def of(cls, wanted: FrameRange, ranks: Ranks, *, total: int | None, dropped: Dropped, step: int) -> "Share | None":
-        """Choose whole steps of the result, as many for each process as for the others; None if none is left.
+    def of(
+        cls,
+        wanted: FrameRange,
+        ranks: Ranks,
+        *,
+        total: int | None,
+        dropped: Dropped,
+        step: int,
+        kept: frozenset[int] = frozenset(),
+    ) -> "Share":
+        """Choose whole steps of the result that are still to be made, as many for each process as for the others.
 
         Args:
-            total: Number of frames wanted; it may be unknown where there is one process.
+            total: Number of frames wanted; it may be unknown where there is one process and nothing is kept.
             dropped: Those of them that are not in the result.
             step: Number of frames of the result that one process has to make.
+            kept: Numbers of the steps that are there already.
         """
         total = total or 1
         shown = wanted.first + (total - 1) // 2
-        if ranks.size == 1:
-            return cls(frames=wanted, position=0, shown=shown, shows=True)
-        kept = [index for index in range(wanted.first, wanted.first + total) if index not in dropped.frames]
-        positions = ranks.positions(len(kept), step=step)
-        if not positions:
-            return None
-        ends = positions.stop == len(kept)
-        first = kept[positions.start] if positions.start else wanted.first
-        last = wanted.last if ends else kept[positions.stop] - 1
-        shown_position = min(shown - dropped.moved_index(wanted.first), len(kept) - 1)
-        shows = shown_position in positions
-        return cls(frames=FrameRange(first, last), position=positions.start, shown=shown, shows=shows)
+        if ranks.size == 1 and not kept:
+            return cls(runs=(wanted,), position=0, shown=shown, shows=True)
+        frames = result_frames(wanted, total=total, dropped=dropped)
+        place = shown_place(wanted, total=total, dropped=dropped)
+        missing = [number for number in range(-(-len(frames) // step)) if number not in kept]
+        places = ranks.positions(len(missing), step=1)
+        steps = missing[places.start : places.stop]
+        runs = []
+        for begin, end in _consecutive(steps):
+            first = frames[begin * step] if begin else wanted.first
+            last = wanted.last if end * step >= len(frames) else frames[end * step] - 1
+            runs.append(FrameRange(first, last))
+        return cls(
+            runs=tuple(runs),
+            position=steps[0] * step if steps else None,
+            shown=shown,
+            shows=place // step in steps,
+        )
+
+
+def result_frames(wanted: FrameRange, *, total: int, dropped: Dropped) -> list[int]:
+    """List the frames of the clip that are in the result, in order.
+
+    Args:
+        total: Number of frames wanted, as far as the clip has them.
+    """
+    return [index for index in range(wanted.first, wanted.first + total) if index not in dropped.frames]
+
+
+def shown_place(wanted: FrameRange, *, total: int, dropped: Dropped) -> int:
+    """Choose the place in the result of the frame that a picture for a preview shows."""
+    count = len(result_frames(wanted, total=total, dropped=dropped))
+    return min(wanted.first + (total - 1) // 2 - dropped.moved_index(wanted.first), count - 1)
+
+
+def _consecutive(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Group rising numbers to ranges: the first of each, and the one behind its last."""
+    ranges: list[tuple[int, int]] = []
+    for number in numbers:
+        if ranges and ranges[-1][1] == number:
+            ranges[-1] = (ranges[-1][0], number + 1)
+        else:
+            ranges.append((number, number + 1))
+    return ranges

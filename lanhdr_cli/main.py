@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lanhdr_cli.console import INTERRUPTED, one_line, say
+from lanhdr_cli.console import INTERRUPTED, TERMINATED, WORDS, Terminated, one_line, say
 from model.errors import LanHdrError
 from train.environment import lanhdr_version
 
@@ -45,12 +45,22 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except LanHdrError as error:
-            say(f"Error: {one_line(str(error))}")
+            say(one_line(f"Error: {'; '.join([str(error), *_notes(error)])}"))
             ctx.exit(error.exit_code)
         except KeyboardInterrupt as interrupt:
-            notes = getattr(interrupt, "__notes__", [])
-            click.echo(one_line(": ".join(["Interrupted", *notes])), err=True)
-            ctx.exit(INTERRUPTED)
+            terminated = isinstance(interrupt, Terminated)
+            notes = "; ".join(_notes(interrupt))
+            click.echo(one_line(("Terminated" if terminated else "Interrupted") + (notes and f": {notes}")), err=True)
+            ctx.exit(TERMINATED if terminated else INTERRUPTED)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words as they were typed, for advice how to go on."""
+        ctx.meta[WORDS] = list(args)
+        return super().parse_args(ctx, args)
+
+
+def _notes(error: BaseException) -> list[str]:
+    return list(getattr(error, "__notes__", []))
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

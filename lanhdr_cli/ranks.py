@@ -17,21 +17,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Client, Connection, Listener
 from multiprocessing.process import BaseProcess
 from threading import Condition, Lock, Thread, current_thread, main_thread
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import click
 
-from lanhdr_cli.console import LOGGERS, MEDIA_LOGGER, TERMINATED, Advance, leave_on_termination, one_line
+from lanhdr_cli.console import LOGGERS, MEDIA_LOGGER, TERMINATED, Advance, Terminated, leave_on_termination, one_line
+from lanhdr_cli.rank_messages import Done, Failed, FrameDone, Hello, Interrupted, Said, Stop, Value
 from model.device import resolve_device
 from model.errors import REFUSED, LanHdrError
 from train.distributed import is_distributed, local_device, restart_count
 
 JOIN_S = 600  # in which all ranks have to come
 LEAVE_S = 20  # in which ranks that are told to stop have to go
+LAUNCHER_S = 1  # in which a rank notices that its launcher is gone
 KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # a machine that is gone shows in 25 s
 
 T = TypeVar("T")
@@ -40,49 +41,6 @@ R = TypeVar("R")
 
 class RankError(LanHdrError):
     """A process that shares the conversion has failed or is gone."""
-
-
-@dataclass(frozen=True)
-class _Hello:
-    rank: int
-    name: str
-
-
-@dataclass(frozen=True)
-class _Value(Generic[T]):
-    value: T
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """One more is done."""
-
-
-@dataclass(frozen=True)
-class _Warning:
-    logger: str
-    message: str
-
-
-@dataclass(frozen=True)
-class _Failed:
-    message: str
-    exit_code: int
-
-
-@dataclass(frozen=True)
-class _Interrupted:
-    """By the user."""
-
-
-@dataclass(frozen=True)
-class _Stop:
-    """Another one has failed."""
-
-
-@dataclass(frozen=True)
-class _Done:
-    """All is well, and nothing follows."""
 
 
 class _Peer:
@@ -133,6 +91,8 @@ class Ranks:
         self._changed = Condition()
         self._failure: BaseException | None = None
         self._at_work = True
+        self._patient = False  # whether the work looks for a failure after each frame by itself
+        self.leaving = False  # whether this process is about to end the work itself
         self._advance: Advance | None = None
         self._ahead = 0  # frames that others have done before progress is shown
 
@@ -140,6 +100,33 @@ class Ranks:
     def leads(self) -> bool:
         """Whether this process looks at the clip and talks."""
         return self.rank == 0
+
+    @property
+    def follows(self) -> bool:
+        """Whether another process has started this one, and kills it where it has to."""
+        return not self.leads and not is_distributed()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the work is over because another rank has failed."""
+        return isinstance(self._failure, RankError)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the work is over because another rank was interrupted or says so."""
+        return self._failure is not None and not self.failed
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Make a context in which the work calls `check` often, so that frames in hand may be finished first."""
+        with self._changed:
+            self._patient = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._patient = False
+        self.check()
 
     @property
     def pids(self) -> list[int]:
@@ -164,18 +151,18 @@ class Ranks:
             return cast(T, self._received(0))
         self._wait_for(lambda: len(self._peers) == self.size - 1, "not all ranks have come: are all of them started?")
         for peer in self._peers.values():
-            peer.send(_Value(value))
+            peer.send(Value(value))
         return cast(T, value)
 
     def gather(self, value: T) -> list[T]:
         """Return to rank 0 the values of all ranks, in order; to the others their own."""
         if not self.leads:
-            self._peers[0].send(_Value(value))
+            self._peers[0].send(Value(value))
             return [value]
         return [value, *(cast(T, self._received(rank)) for rank in range(1, self.size))]
 
     def counting(self, advance: Advance) -> Advance:
-        """Make a function to call after each frame: it counts those of all ranks, and ends the work if one fails."""
+        """Make a function to call after each frame: it counts those of all ranks."""
         with self._changed:
             self._advance = advance
             for _ in range(self._ahead):
@@ -186,8 +173,7 @@ class Ranks:
                 with self._changed:
                     advance()
             else:
-                self._peers[0].send(_Frame())
-            self.check()
+                self._peers[0].send(FrameDone())
 
         return count if self.size > 1 else advance
 
@@ -198,7 +184,7 @@ class Ranks:
 
     def warn(self, logger: str, message: str) -> None:
         """Have rank 0 say something."""
-        self._peers[0].send(_Warning(logger, message))
+        self._peers[0].send(Said(logger, message))
 
     def connect(
         self, rank: int, connection: "Connection[Any, Any]", name: str, *, process: BaseProcess | None = None
@@ -223,8 +209,10 @@ class Ranks:
             if failure is None and not self.leads:
                 self._peers[0].send(_failed(error))
             for peer in self._peers.values() if self.leads else ():
-                peer.send(_Stop())
+                peer.send(Stop())
             if failure is not None:
+                for note in getattr(error, "__notes__", []) if failure is not error else ():
+                    failure.add_note(note)
                 raise failure from None
             if not self.leads and isinstance(error, LanHdrError | KeyboardInterrupt):
                 raise SystemExit(getattr(error, "exit_code", REFUSED)) from None  # rank 0 says it
@@ -232,7 +220,7 @@ class Ranks:
         with self._changed:
             self._at_work = False
         for peer in self._peers.values():
-            peer.send(_Done())
+            peer.send(Done())
 
     def _received(self, rank: int) -> object:
         self._wait_for(lambda: rank in self._peers and bool(self._peers[rank].values))
@@ -251,7 +239,7 @@ class Ranks:
         try:
             while True:
                 message = pickle.loads(peer.connection.recv_bytes())
-                if isinstance(message, _Done):
+                if isinstance(message, Done):
                     return
                 self._take(message, rank, peer)
         except (EOFError, OSError):
@@ -259,50 +247,49 @@ class Ranks:
 
     def _take(self, message: object, rank: int, peer: _Peer) -> None:
         match message:
-            case _Value(value):
+            case Value(value):
                 with self._changed:
                     peer.values.append(value)
                     self._changed.notify_all()
-            case _Frame():
+            case FrameDone():
                 with self._changed:
                     if self._advance is None:
                         self._ahead += 1
                     else:
                         self._advance()
-            case _Warning(logger, text):
+            case Said(logger, text):
                 logging.getLogger(logger).warning("%s", text)
-            case _Failed(text, exit_code):
+            case Failed(text, exit_code):
                 error = RankError(f"{peer.name}: {text}")
                 error.exit_code = exit_code
                 self._fail(error)
-            case _Interrupted():
-                self._fail(KeyboardInterrupt())
-            case _Stop():
+            case Interrupted(terminated):
+                self._fail(Terminated() if terminated else KeyboardInterrupt())
+            case Stop():
                 self._fail(SystemExit(REFUSED))
 
     def _loss(self, rank: int, peer: _Peer) -> BaseException:
         """Make the error for a rank that is gone; if it is rank 0, rank 1 says it."""
         if self.rank > 1:
             return SystemExit(REFUSED)
-        return RankError(f"{peer.fate()}, all others stop: run it again, with -y if files exist")
+        return RankError(f"{peer.fate()}, all others stop")
 
     def _fail(self, error: BaseException) -> None:
         with self._changed:
-            if self._failure is None and self._at_work:
-                # What waits, or is between two operations of the network, ends at once; `check` is for the rest.
-                _thread.interrupt_main(signal.SIGINT if self.leads else signal.SIGTERM)
+            if self._failure is None and self._at_work and not self.leaving:
                 self._failure = error
+                # What waits, or is between two operations of the network, ends at once; `check` is for the rest.
+                if self.failed or not self._patient:
+                    _thread.interrupt_main(signal.SIGINT if self.leads else signal.SIGTERM)
             self._changed.notify_all()
 
 
-def _failed(error: BaseException) -> _Failed | _Interrupted:
+def _failed(error: BaseException) -> Failed | Interrupted:
     if isinstance(error, KeyboardInterrupt):
-        return _Interrupted()
+        return Interrupted(isinstance(error, Terminated))
     if isinstance(error, LanHdrError):
-        return _Failed(str(error), error.exit_code)
-    if isinstance(error, SystemExit):
-        return _Failed("it was terminated", TERMINATED)
-    return _Failed(f"it failed by a {type(error).__name__}, which is a bug in lanhdr: {error}", REFUSED)
+        return Failed(str(error), error.exit_code)
+    return Failed(f"it failed by a {type(error).__name__}, which is a bug in lanhdr: {error}", REFUSED)
 
 
 def run_on_ranks(work: Callable[[Ranks], R], devices: Sequence[str] = ()) -> R:
@@ -362,9 +349,17 @@ def _started(work: Callable[[Ranks], object], devices: Sequence[str]) -> Iterato
             process.terminate()
         raise
     finally:
-        until = time.monotonic() + LEAVE_S
+        _end(processes)
+
+
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """Wait for processes that are told to go; a signal in the meantime ends them at once."""
+    until = time.monotonic() + LEAVE_S
+    try:
         for process in processes:
             process.join(max(0.0, until - time.monotonic()))
+    finally:
+        for process in processes:
             process.kill()
 
 
@@ -393,6 +388,8 @@ def _follow(work: Callable[[Ranks], object], connection: "Connection[Any, Any]",
     except LanHdrError as error:
         click.echo(f"Error: {one_line(str(error))}", err=True)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # behind its work, which would have told rank 0
+        sys.exit(TERMINATED)
 
 
 @contextmanager
@@ -405,6 +402,7 @@ def _joined() -> Iterator[Ranks]:
     store = distributed.PrefixStore(f"convert{restart_count()}", store)  # type: ignore[attr-defined]
     local_rank, local_size = (int(os.environ.get(name, "0")) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
     ranks = Ranks(rank, size, local_rank=local_rank, local_size=local_size or 1)
+    Thread(target=_leave_with, args=(os.getppid(),), name="launcher", daemon=True).start()
     if ranks.leads:
         key = secrets.token_bytes(32)
         with Listener(("", 0), backlog=size, authkey=key) as listener:
@@ -417,11 +415,18 @@ def _joined() -> Iterator[Ranks]:
     told_port, told_key = store.get("leader").decode().split()
     connection = Client((os.environ["MASTER_ADDR"], int(told_port)), authkey=bytes.fromhex(told_key))
     _keep_alive(connection)
-    connection.send_bytes(pickle.dumps(_Hello(rank, f"rank {rank} ({socket.gethostname()})")))
+    connection.send_bytes(pickle.dumps(Hello(rank, f"rank {rank} ({socket.gethostname()})")))
     _speak_through(ranks)
     ranks.connect(0, connection, "rank 0")
     with ranks.at_work():
         yield ranks
+
+
+def _leave_with(launcher: int) -> None:
+    """Have this process terminated when the one that has started it is killed: nobody would stop it then."""
+    while os.getppid() == launcher:
+        time.sleep(LAUNCHER_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _welcome(ranks: Ranks, listener: Listener) -> None:

@@ -2,18 +2,19 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
 from lanhdr_cli.destination import HdrWriter
-from lanhdr_cli.frame_ranges import Dropped
+from lanhdr_cli.frame_ranges import Dropped, result_frames
 from lanhdr_cli.media.exr import ClipRecord
 from lanhdr_cli.media.faults import Faults
 from lanhdr_cli.media.image_sequence import describe_numbers
 from lanhdr_cli.media.segments import Part
 from lanhdr_cli.options import FrameRange
 from lanhdr_cli.profile import Profile
+from lanhdr_cli.resume import Kept
 from model.exposure import FrameExposures
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ class Summary:
     """The outcome of a conversion.
 
     Args:
-        frames: Number of frames written.
+        frames: Number of frames of the result.
         seconds: Time from the first frame's decoding to the last file.
         outcome: The files made, in words.
         exposures: Linear exposures of one cycle from the first frame on, the shortest 1.
@@ -44,6 +45,7 @@ class Summary:
         verified: Number of frames that were read again and found as written; None if the job does not ask for it.
         rate: Frames per second of the result.
         profile: Where the time went, if the job asks for it.
+        kept: Number of frames that an interrupted run had finished.
     """
 
     frames: int
@@ -66,6 +68,7 @@ class Summary:
     verified: int | None = None
     rate: Fraction | None = None
     profile: Profile | None = None
+    kept: int = 0
 
     @classmethod
     def of(
@@ -78,6 +81,7 @@ class Summary:
         record: ClipRecord,
         seconds: float,
         profile: Profile | None,
+        kept: int,
     ) -> "Summary":
         """Sum up what all processes have made."""
         light = writer.light
@@ -102,6 +106,7 @@ class Summary:
             verified=writer.verified,
             rate=record.rate,
             profile=profile,
+            kept=kept,
         )
 
     def record(self) -> dict[str, Any]:
@@ -121,18 +126,19 @@ class Summary:
         }
         listed = ", ".join(f"{count} {name}" for name, count in counts.items())
         checked = "" if self.verified is None else f"; {self.verified} read again and found as written"
-        return f"{self.decoded} frames read, {self.frames} written: {listed}{checked}"
+        kept = f", {self.kept} kept" if self.kept else ""
+        return f"{self.decoded} frames read, {self.frames - self.kept} written{kept}: {listed}{checked}"
 
     def __str__(self) -> str:
-        fps = self.frames / max(self.seconds, 1e-9)
-        return f"{self.frames} frames in {self.seconds:.1f} s ({fps:.2f} fps): {self.outcome}"
+        fps = (self.frames - self.kept) / max(self.seconds, 1e-9)
+        kept = f", {self.kept} of them kept," if self.kept else ""
+        return f"{self.frames} frames{kept} in {self.seconds:.1f} s ({fps:.2f} fps): {self.outcome}"
 
 
 @dataclass(kw_only=True)
 class Tally:
-    """Frames that are wanted, those of them that are dropped, and what has become of all so far."""
+    """Frames that are dropped, and what has become of all so far."""
 
-    wanted: FrameRange
     dropped: Dropped
     left_out: int = 0
     unmerged: list[int] = field(default_factory=list)
@@ -159,7 +165,20 @@ class Made:
             part=Part.together([one.part for one in made]),
             left_out=sum(one.left_out for one in made),
             unmerged=tuple(index for one in made for index in one.unmerged),
-            faults=faults or [one.faults for one in made if one.part.frames][-1],
+            faults=faults or ([one.faults for one in made if one.part.frames] or [Faults()])[-1],
+        )
+
+    def beside(self, kept: Kept, *, wanted: FrameRange, total: int | None, dropped: Dropped) -> "Made":
+        """Add what an interrupted run has made of the frames wanted."""
+        if not kept.steps or total is None:
+            return self
+        frames, first = result_frames(wanted, total=total, dropped=dropped), dropped.moved_index(wanted.first)
+        alone = (frames[index - first] for index in kept.alone)
+        return replace(
+            self,
+            part=Part.together([self.part, kept.part]),
+            left_out=total - len(frames),
+            unmerged=tuple(sorted((*self.unmerged, *alone))),
         )
 
     def warn(self, name: str, wanted: FrameRange) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, ClassVar, Protocol
 from weakref import WeakSet
 
@@ -41,7 +42,8 @@ class CudaRecorder:
                     compute(*inputs)
             torch.cuda.current_stream().wait_stream(beside)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            # Other threads wait for their copies, and may allocate, in the meantime.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 output = compute(*inputs)
         return output, graph.replay
 
@@ -70,18 +72,26 @@ class Recorded:
         self._recorder: Recorder | None = recorder or CudaRecorder()
         self._device_type = device_type
         self._recordings: OrderedDict[Any, _Recording] = OrderedDict()
+        self._lock = Lock()
         self._all.add(self)
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         """Compute from tensors of one device."""
         device = tensors[0].device
-        if device.type != self._device_type or not torch.is_inference_mode_enabled() or self._recorder is None:
+        if device.type != self._device_type or not torch.is_inference_mode_enabled():
+            return self._compute(*tensors)
+        with self._lock:  # a recording serves one caller at a time
+            return self._replayed(tensors)
+
+    def _replayed(self, tensors: tuple[Tensor, ...]) -> Tensor:
+        device, recorder = tensors[0].device, self._recorder
+        if recorder is None:
             return self._compute(*tensors)
         types = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)
         key = device, types, tuple((tensor.shape, tensor.dtype) for tensor in tensors)
         if key not in self._recordings:
             try:
-                self._recordings[key] = self._record(self._recorder, tensors)
+                self._recordings[key] = self._record(recorder, tensors)
             except RuntimeError as error:
                 if is_out_of_memory(error):
                     raise

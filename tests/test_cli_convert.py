@@ -53,7 +53,8 @@ def test_existing_files_stay_without_y(tmp_path: Path, tiny_weights: Path) -> No
     (tmp_path / "o.0002.exr").write_text("precious")
     outcome = invoke(*arguments)
     assert outcome.exit_code == 1
-    assert re.fullmatch(r"Error: .*o.0002.exr exists already: pass -y to overwrite, or another name\n", outcome.stderr)
+    told = r"Error: .*o.0002.exr exists already: pass --resume to keep what is finished, -y to overwrite, or .*\n"
+    assert re.fullmatch(told, outcome.stderr)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "o.0002.exr"]
     assert (tmp_path / "o.0002.exr").read_text() == "precious"
     assert invoke(*arguments, "-y").exit_code == 0
@@ -119,5 +120,7 @@ def test_an_interrupted_run_leaves_whole_files(
     assert [path.name for path in files] == [f"a.{index + 1:04d}.exr" for index in range(len(files))]
     assert read_exr(files[-1])[0].shape == (240, 320, 3)
     assert output == ""
-    if number == signal.SIGINT:
-        assert errors == f"Interrupted: {len(files)} finished frames stay in {folder}\n"
+    word = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated"}[number]
+    told = f"{word}: {len(files)} finished frames stay in {folder}; go on with: lanhdr convert {source} -o "
+    assert errors.startswith(told)
+    assert errors.endswith(" --resume\n")

@@ -1,6 +1,7 @@
 """Several processes make what one makes, say what one says, and end together."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -146,7 +147,35 @@ def ranks_of(process: subprocess.Popen[str]) -> list[int]:
     return [pid for pid in map(int, children) if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
+def is_running(pid: str) -> bool:
+    """Whether a process is there, and more than its exit code, which waits for a parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 BY_PROC = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the processes by /proc")
+
+
+@BY_PROC
+def test_ranks_leave_with_a_launcher_that_is_killed(tmp_path: Path, weights: Path, repository: Path) -> None:
+    source, out = noise(tmp_path / "a.mkv", 400), tmp_path / "out"
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "lanhdr_cli", "convert")
+    words = (source, *AS_GIVEN, "--weights", weights, "--device", "cpu", "-o", f"{out}/", "--no-progress")
+    command = [sys.executable, *launcher, *map(str, words)]
+    running = subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for("*.exr", out, running)
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    assert len(children) >= 2
+    running.kill()
+    running.communicate()
+    until = time.monotonic() + 60
+    while any(is_running(pid) for pid in children):
+        assert time.monotonic() < until, "ranks go on without their launcher"
+        time.sleep(0.2)
+    assert len(list(out.glob("*.exr"))) < 400
+    assert not [path for path in out.iterdir() if path.suffix != ".exr"]
 
 
 @BY_PROC
@@ -159,14 +188,17 @@ def test_a_killed_rank_stops_the_others_and_another_run_completes(tmp_path: Path
     begin = time.monotonic()
     output, errors = running.communicate(timeout=60)
     assert time.monotonic() - begin < 20  # a second on a quiet machine
-    told = "Error: rank 1 (cpu) was killed by SIGKILL, all others stop: run it again, with -y if files exist\n"
-    assert (running.returncode, output, errors) == (1, "", told)
+    told = f"Error: rank 1 (cpu) was killed by SIGKILL, all others stop; finished frames stay in {out}; go on with: "
+    assert (running.returncode, output) == (1, "")
+    assert errors.startswith(told + f"lanhdr convert {source} -o {out}/ ")
+    assert errors.endswith(" --resume\n")
     assert list(out.glob(".*")) == []
     assert 0 < len(list(out.iterdir())) < 60
-    again = start(source, f"{out}/", weights, "-y")
+    again = start(source, f"{out}/", weights, "--resume")
     output, errors = again.communicate(timeout=120)
-    assert (again.returncode, errors) == (0, "")
-    assert output.startswith("60 frames in ")
+    assert again.returncode == 0, errors
+    assert re.fullmatch(r"\d+ of 60 frames are there already\n", errors)
+    assert re.match(r"60 frames, \d+ of them kept, in ", output)
     assert sorted(path.name for path in out.iterdir()) == [f"a.{number:04d}.exr" for number in range(1, 61)]
 
 
@@ -175,7 +207,7 @@ def test_an_interruption_stops_all_ranks(tmp_path: Path, weights: Path) -> None:
     source, out = noise(tmp_path / "a.mkv", 400), tmp_path / "out"
     out.mkdir()
     running = start(source, out / "o.mp4", weights, "--preset=ultrafast")
-    wait_for(".o.mp4.*.segments.tmp/.000001.*", out, running)
+    wait_for(".o.mp4.segments/.000001.*", out, running)
     (rank1,) = ranks_of(running)
     running.send_signal(signal.SIGINT)
     output, errors = running.communicate(timeout=60)

@@ -61,6 +61,7 @@ headers say what clip they are of."""
         "-o", "--output", required=True, metavar="NAME", help="out.mp4, out.mov, out.mkv; or EXR frames: out.exr, dir/."
     ),
     OVERWRITE,
+    option("--resume", is_flag=True, help="Keep what an interrupted run of the same settings has finished."),
     option("--frames", type=FRAMES, default=FrameRange(), help="Frames to convert, from 0, both included: 0-47, 48-."),
     option(
         "--analysis",
@@ -114,6 +115,7 @@ def convert(
     camera: "CameraOptions",
     output: str,
     overwrite: bool,
+    resume: bool,
     frames: FrameRange,
     analysis: Path | None,
     preview: Path | None,
@@ -151,6 +153,7 @@ def convert(
         video=video,
         safety=safety,
         overwrite=overwrite,
+        resume=resume,
         frames=frames,
         preview=preview,
         colorspace=colorspace,
@@ -166,21 +169,21 @@ def convert(
         profile=report.profile,
     )
     _convert(job, report, remarks=remarks)
-    if reading.strict and remarks.off:
-        click.get_current_context().exit(OFF)
 
 
 def _convert(job: "ConvertJob", report: ReportOptions, *, remarks: "Remarks") -> None:
     """Run a conversion, and print its outcome and events."""
-    from lanhdr_cli.console import one_line, printed
+    from lanhdr_cli.console import WORDS, one_line, printed
     from lanhdr_cli.conversion import run
     from lanhdr_cli.events import open_events
+    from lanhdr_cli.interruption import resume_command
     from lanhdr_cli.media.errors import MediaError
     from train.distributed import leads
 
+    context = click.get_current_context()
     with open_events(report.events if leads() else None) as events:
         try:
-            summary = run(replace(job, events=events))
+            summary = run(replace(job, events=events, again=resume_command(context.meta[WORDS])))
         except LanHdrError as error:
             if report.as_json:
                 with suppress(MediaError):  # the first error is the one to tell
@@ -190,6 +193,8 @@ def _convert(job: "ConvertJob", report: ReportOptions, *, remarks: "Remarks") ->
         events.tell("finished", summary.record() | {"warnings": remarks.messages, "exit_code": code})
     if leads():
         _tell(summary, report, remarks=remarks)
+    if code:
+        context.exit(code)
 
 
 def _tell(summary: "Summary", report: ReportOptions, *, remarks: "Remarks") -> None:

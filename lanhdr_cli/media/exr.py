@@ -2,6 +2,7 @@
 
 import io
 import logging
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,6 +34,10 @@ COLORSPACES = {
     "aces2065-1": (ACES2065_1, "lin_ap0_scene"),
 }
 SOURCE, SOURCE_ID = "lanhdr/source", "lanhdr/sourceId"
+SETTINGS, CHECKSUM = "lanhdr/settings", "lanhdr/checksum"
+NAN, ALONE = "lanhdr/nan", "lanhdr/alone"
+NO_CHECKSUM = "00000000"  # stands in its place while it is computed
+FARTHEST_CHECKSUM = 1 << 16  # bytes from the start of a file
 TIMECODE_FRAMES = 30  # ST 12-1 counts so far; faster video numbers pairs of frames
 
 logger = logging.getLogger(__name__)
@@ -51,6 +56,7 @@ class ClipRecord:
         colorspace: Colorspace of the pixels, a key of `COLORSPACES`.
         source: Name of the file that the clip is read from, of a sequence the first.
         source_id: What tells it from other clips, by its content.
+        settings: Hash of all that decides what is in the files, see `settings`; nothing for none.
     """
 
     rate: Fraction | None = None
@@ -64,9 +70,21 @@ class ClipRecord:
     response: str = "gamma2.2"
     source: str = ""
     source_id: str = ""
+    settings: str = ""
 
 
-class ExrWriter(Background[tuple[int, Fraction, float, OnHost]]):
+@dataclass(frozen=True, kw_only=True)
+class _Item:
+    """A frame on its way to a file."""
+
+    index: int
+    time: Fraction
+    exposure: float
+    alone: bool
+    pixels: OnHost
+
+
+class ExrWriter(Background[_Item]):
     """Writes frames in the background; use it in a `with`.
 
     Leaving it waits for what is under way. On an error frames that have not begun are dropped; finished ones stay.
@@ -98,10 +116,16 @@ class ExrWriter(Background[tuple[int, Fraction, float, OnHost]]):
         first, last = self._names.path(self._indices[0]), self._names.path(self._indices[1])
         return str(first) if first == last else f"{first} to {last.name}"
 
-    @property
-    def left_behind(self) -> str:
-        """State after an interruption, in words."""
-        return f"{self.written} finished frames stay in {self._names.folder}"
+    def left_behind(self, kept: int, *, shared: bool) -> str:
+        """State after an interruption, in words; none if nothing is finished.
+
+        Args:
+            kept: Number of frames that were there before.
+            shared: Whether other processes have made some too.
+        """
+        count = self.written + kept
+        frames = "finished frames stay" if shared else f"{count} finished frame{'s stay' if count > 1 else ' stays'}"
+        return f"{frames} in {self._names.folder}" if count else ""
 
     def write(self, frame: HdrFrame, *, index: int, exposure: float) -> None:
         """Queue one frame; waits while too many are queued.
@@ -113,7 +137,11 @@ class ExrWriter(Background[tuple[int, Fraction, float, OnHost]]):
         """
         self._indices = (index if self._indices is None else self._indices[0], index)
         pixels = on_host(lambda: self._pixels(frame), frame.radiance.device)
-        self.put((index, frame.time, exposure, pixels))
+        self.put(_Item(index=index, time=frame.time, exposure=exposure, alone=not frame.merged, pixels=pixels))
+
+    def settle(self) -> None:
+        """Wait for the frames under way before an interruption."""
+        self.wait()
 
     def finish(self) -> Part:
         """Wait for what is under way, and return what has been made here."""
@@ -135,18 +163,19 @@ class ExrWriter(Background[tuple[int, Fraction, float, OnHost]]):
         radiance = convert_primaries(frame.radiance, frame.primaries, target=primaries)
         return half_pixels(radiance, self._record.scale), radiance.isnan().any()
 
-    def _write(self, item: tuple[int, Fraction, float, OnHost]) -> None:
-        index, time, exposure, on_host = item
+    def _write(self, item: _Item) -> None:
         with self.times.busy("color"):
-            pixels, nan = on_host()
-        header = frame_header(self._record, time, index=index, number=self._names.number(index), exposure=exposure)
+            pixels, nan = item.pixels()
+        number = self._names.number(item.index)
+        header = frame_header(self._record, item.time, index=item.index, number=number, exposure=item.exposure)
+        header |= {name: 1 for name, found in ((NAN, bool(nan)), (ALONE, item.alone)) if found}
         with self.times.busy("compress"):
-            _write_pixels(self._names.path(index), pixels, header)
+            _write_pixels(self._names.path(item.index), pixels, header)
         with self._counting:
             self.written += 1
             self.nan_frames += bool(nan)
             if self._pixels_of is not None:
-                self._pixels_of[index] = WrittenPixels.of(pixels)
+                self._pixels_of[item.index] = WrittenPixels.of(pixels)
 
 
 def write_exr(path: Path, radiance: Tensor, scale: float, *, header: Mapping[str, object]) -> bool:
@@ -172,13 +201,74 @@ def _file_content(pixels: Tensor, header: Mapping[str, object]) -> memoryview:
     content = io.BytesIO()
     with OpenEXR.File(dict(header), {"RGB": pixels.numpy()}) as file:
         file.write(content)
-    return content.getbuffer()
+    whole = content.getbuffer()
+    if CHECKSUM in header:
+        place = _place_of_checksum(whole)
+        whole[place] = f"{zlib.crc32(whole):08x}".encode()
+    return whole
 
 
 def compressed_size(radiance: Tensor, scale: float) -> int:
     """Bytes of the file of a frame, without the attributes of its header; linear radiance, (3, H, W)."""
     pixels = half_pixels(radiance, scale)
     return len(_file_content(pixels, {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}))
+
+
+def _place_of_checksum(content: memoryview) -> slice:
+    """Find the eight digits of the checksum in a file.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    name = f"{CHECKSUM}\0string\0".encode() + len(NO_CHECKSUM).to_bytes(4, "little")
+    begin = bytes(content[:FARTHEST_CHECKSUM]).index(name) + len(name)
+    return slice(begin, begin + len(NO_CHECKSUM))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedFrame:
+    """A whole file of a frame: whether it contained NaN, and whether it was converted from itself alone."""
+
+    nan: bool
+    alone: bool
+
+
+def finished_frame(path: Path, settings: str, *, index: int, number: int) -> FinishedFrame | None:
+    """Read what a finished file says, if each of its bytes is as it was written.
+
+    Args:
+        settings: Hash that its header has to hold.
+        index: Position in the clip, from 0, that it has to hold.
+        number: Number in the file's name.
+
+    Returns:
+        None if the file is not there, breaks off or is damaged, as after a loss of power.
+
+    Raises:
+        MediaError: If it was made with other settings.
+    """
+    try:
+        content = bytearray(path.read_bytes())
+        with path.open("rb") as file, OpenEXR.File(file, header_only=True) as picture:
+            header = dict(picture.header())
+    except (OSError, RuntimeError, ValueError):
+        return None
+    if header.get(SETTINGS) != settings or (header.get("lanhdr/sourceFrame"), header.get("imageCounter")) != (
+        index,
+        number,
+    ):
+        raise MediaError(
+            f"{path} was made with other settings, or by another version of lanhdr: pass the same options as then, "
+            "-y to make such frames anew, or another name"
+        )
+    try:
+        place = _place_of_checksum(memoryview(content))
+    except ValueError:
+        return None
+    stored, content[place] = bytes(content[place]), NO_CHECKSUM.encode()
+    if stored != f"{zlib.crc32(content):08x}".encode():
+        return None
+    return FinishedFrame(nan=NAN in header, alone=ALONE in header)
 
 
 def refuse_other_clips(paths: Iterable[Path], source_id: str) -> None:
@@ -235,6 +325,8 @@ def frame_header(record: ClipRecord, time: Fraction, *, index: int, number: int,
         "lanhdr/version": record.version,
         SOURCE: printable(record.source),
         SOURCE_ID: record.source_id,
+        SETTINGS: record.settings,
+        CHECKSUM: NO_CHECKSUM,
         "imageCounter": number,
         "lanhdr/sourceFrame": index,
         "lanhdr/sourceExposure": float(exposure),

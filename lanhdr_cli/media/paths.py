@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePath
 from unicodedata import category
 
@@ -51,6 +52,11 @@ def shell_word(path: PurePath, *, for_ffmpeg: bool = False) -> str:
     text = str(path)
     if text.startswith("-") or (for_ffmpeg and ":" in text):
         text = ffmpeg_name(path) if for_ffmpeg else f"./{path}"
+    return quoted(text)
+
+
+def quoted(text: str) -> str:
+    """Quote a word for a shell, so that a command can be pasted."""
     if printable(text) == text:
         return shlex.quote(text)
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
@@ -148,16 +154,22 @@ class FrameNames:
         """Find existing files under the names of frames `first` to `last`, None for any after `first`."""
         if self.digits is None:
             return [path for path in (self.path(first),) if path.exists()]
-        pattern = re.compile(re.escape(self.prefix) + r"(\d+)" + re.escape(self.suffix))
-        indices = {number: index for index, number in enumerate(self.numbers)}
-        existing = []
-        for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if match := pattern.fullmatch(path.name):
-                number = int(match[1])
-                index = indices.get(number, -1) if self.numbers else number - self.start
-                if first <= index and (last is None or index <= last) and path.name == self.path(index).name:
-                    existing.append(path)
-        return sorted(existing)
+        names = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted(path for path in names if self.holds(path.name, first, last))
+
+    def holds(self, name: str, first: int, last: int | None) -> bool:
+        """Whether a name is that of one of the frames `first` to `last`, None for any after `first`."""
+        if self.digits is None:
+            return name == self.path(first).name
+        match = re.fullmatch(re.escape(self.prefix) + r"(\d+)" + re.escape(self.suffix), name)
+        if match is None:
+            return False
+        index = self._indices.get(int(match[1]), -1) if self.numbers else int(match[1]) - self.start
+        return first <= index and (last is None or index <= last) and name == self.path(index).name
+
+    @cached_property
+    def _indices(self) -> dict[int, int]:
+        return {number: index for index, number in enumerate(self.numbers)}
 
 
 def frame_names(
@@ -234,11 +246,16 @@ def content_id(paths: Sequence[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def refuse_existing(paths: Sequence[Path]) -> None:
-    """Refuse to overwrite files."""
+def refuse_existing(paths: Sequence[Path], *, resumable: bool = False) -> None:
+    """Refuse to overwrite files.
+
+    Args:
+        resumable: Whether an interrupted run may have left them.
+    """
     if paths:
         existing = f"{paths[0]} exists" if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more exist"
-        raise MediaError(f"{existing} already: pass -y to overwrite, or another name")
+        options = "--resume to keep what is finished, -y to overwrite," if resumable else "-y to overwrite,"
+        raise MediaError(f"{existing} already: pass {options} or another name")
 
 
 def refuse_sources(targets: Iterable[Path], sources: Iterable[Path]) -> None:
@@ -257,13 +274,17 @@ def prepare_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise MediaError(f"can't write to folder {folder} ({error.strerror}): choose another place") from error
+        raise MediaError(f"can't write to folder {mark.parent} ({error.strerror}): choose another place") from error
 
 
 @contextmanager
-def landmark(folder: Path) -> Iterator[Path]:
-    """Make a file by which other processes find out whether they see the same folder; it goes away at the end."""
-    mark = hidden_name(folder / f"landmark.{secrets.token_hex(4)}")
+def landmark(path: Path) -> Iterator[Path]:
+    """Make a file by which other processes find out whether they see the same folder; it goes away at the end.
+
+    Args:
+        path: The file that is to be made in the folder, or the first of them.
+    """
+    mark = hidden_name(path, purpose=f".{secrets.token_hex(4)}.landmark")
     try:
         mark.touch()
     except OSError as error:
@@ -289,10 +310,14 @@ def check_landmark(mark: Path) -> None:
 
 
 @contextmanager
-def complete_file(path: Path) -> Iterator[Path]:
-    """Yield a hidden name to write to; it becomes `path` if all goes well and vanishes if not."""
+def complete_file(path: Path, *, to_disk: bool = False) -> Iterator[Path]:
+    """Yield a hidden name to write to; it becomes `path` if all goes well and vanishes if not.
+
+    Args:
+        to_disk: Whether it is to survive a loss of power from then on.
+    """
     try:
-        with atomic_write(path) as unfinished:
+        with atomic_write(path, to_disk=to_disk) as unfinished:
             yield unfinished
     except OSError as error:
         reason = error.strerror or type(error).__name__

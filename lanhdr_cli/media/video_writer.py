@@ -2,8 +2,8 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +19,7 @@ from lanhdr_cli.media.grading import Grading
 from lanhdr_cli.media.hdr10_metadata import LightLevel, MasteringDisplay, StaticMetadata
 from lanhdr_cli.media.mux import MuxPlan, mux_video
 from lanhdr_cli.media.paths import CONTAINERS, complete_file
+from lanhdr_cli.media.segment_notes import count_noted, note_segment
 from lanhdr_cli.media.segments import Part, Segment, SegmentEncoder, SegmentPlan, light_level
 from lanhdr_cli.media.sound import ClipSound
 from lanhdr_cli.media.timecode import advance, parse_timecode
@@ -26,6 +27,7 @@ from lanhdr_cli.media.verification import WrittenVideo, verify_video
 from lanhdr_cli.media.video_reader import FALLBACK_RATE, VideoInfo
 from lanhdr_cli.media.yuv import BT709, BT2020, FORMATS, HLG_TRANSFER, PQ_TRANSFER, as_frame, coded_planes
 from model.device import on_host
+from model.files import hidden_name
 from model.frames import HdrFrame
 
 QUEUE_DEPTH = 2  # frames that are being encoded or wait for it
@@ -55,10 +57,12 @@ class VideoFile:
     """A video of encoded pictures, made in the background; use it in a `with`.
 
     Pictures are encoded to segments in a hidden folder beside the file. Leaving waits for the encoder, joins the
-    segments, adds sound and tags, and gives the file its name. On an error nothing stays.
+    segments, adds sound and tags, and gives the file its name. On an error nothing stays but finished segments that
+    a later run can take over.
 
     Args:
         segments: What is made of it here, None for all of it.
+        begin: Position in the clip of the video's first frame; None for the first that is put.
         verify: Whether the file is read again before it gets its name.
 
     Raises:
@@ -72,6 +76,7 @@ class VideoFile:
         *,
         origin: ClipOrigin,
         segments: SegmentPlan | None = None,
+        begin: int | None = None,
         verify: bool = False,
     ) -> None:
         self.verified: int | None = None  # frames that were read again and found as written
@@ -82,7 +87,8 @@ class VideoFile:
         self.pixel_format = plan.pixel_format
         self._origin = origin
         self._parts = segments or SegmentPlan.beside(path)
-        self._begin: tuple[int, Fraction] | None = None
+        self._begin = begin
+        self._succeeded = False
         self.segments: tuple[Segment, ...] = ()
 
     def __enter__(self) -> Self:
@@ -91,11 +97,10 @@ class VideoFile:
             if self._origin.path and self._parts.joins:
                 sound = ClipSound(self._origin.path, container=self._container, kept=self._origin.sound)
                 self._sound = outer.enter_context(sound)
-            self._kept = outer.enter_context(ExitStack())  # empty once the segments are somebody else's
-            self._kept.callback(shutil.rmtree, self._parts.folder, ignore_errors=True)
+            outer.callback(self._leave)
             with writing(self._path.parent):
                 self._parts.folder.mkdir(exist_ok=True)
-            self._encoder = inner.enter_context(SegmentEncoder(self._plan, self._parts))
+            self._encoder = inner.enter_context(SegmentEncoder(self._plan, self._parts, done=self._note))
             self._work = inner.enter_context(Background(self._encode, depth=QUEUE_DEPTH, name="video"))
             self._inner, self._outer = inner.pop_all(), outer.pop_all()
         return self
@@ -107,10 +112,17 @@ class VideoFile:
             self._inner.__exit__(kind, error, trace)
             if error is None:
                 self.segments = self.segments or tuple(self._encoder.segments)
-                if not self._parts.joins:
-                    self._kept.pop_all()
-                elif self.segments and self._begin is not None:
-                    self._finish(*self._begin)
+                if self._parts.joins and self.segments and self._begin is not None:
+                    self._finish(self._begin)
+                self._succeeded = True
+
+    def _leave(self) -> None:
+        if self._parts.joins or not self._succeeded:
+            self._parts.leave(joined=self._succeeded)
+
+    def _note(self, segment: Segment) -> None:
+        if self._parts.lasts:
+            note_segment(segment)
 
     def encoded(self) -> tuple[Segment, ...]:
         """Wait for the encoder, and return the segments made here; no picture may follow."""
@@ -118,24 +130,27 @@ class VideoFile:
         self.segments = tuple(self._encoder.segments)
         return self.segments
 
-    def put(self, planes: Callable[[], Sequence[Tensor]], *, index: int, time: Fraction) -> None:
+    def put(self, planes: Callable[[], Sequence[Tensor]], *, index: int, time: Fraction, alone: bool = False) -> None:
         """Hand over a picture; waits while too many are under way.
 
         Args:
-            planes: Makes its `coded_planes` on the CPU; called in the background, in order.
+            planes: Makes its `coded_planes` on the CPU, and a flag for NaN that may follow them; called in the
+                background, in order.
             index: Position in the clip, from 0.
             time: Presentation time in seconds.
+            alone: Whether it was converted from itself alone.
         """
-        if self._begin is None:  # a range that begins later begins anew at 0
-            self._begin = (index, time if index else self._origin.info.start)
-        self._work.put((planes, time))
+        if self._begin is None:
+            self._begin = index
+        self._work.put(_Picture(planes=planes, index=index, time=time, alone=alone))
 
-    def _encode(self, item: tuple[Callable[[], Sequence[Tensor]], Fraction]) -> None:
-        planes, time = item
+    def _encode(self, picture: "_Picture") -> None:
         with self._work.times.busy("color"):
-            frame = as_frame(planes(), self.pixel_format)
+            *planes, last = picture.planes()
+            planes, nan = (planes, bool(last)) if last.ndim == 0 else ([*planes, last], False)
+            frame = as_frame(planes, self.pixel_format)
         with self._work.times.busy("encode"):
-            self._encoder.encode(frame, time)
+            self._encoder.encode(frame, picture.time, index=picture.index, nan=nan, alone=picture.alone)
 
     @property
     def times(self) -> StageTimes:
@@ -146,8 +161,14 @@ class VideoFile:
         """Describe the light of all frames, None if there is nothing to describe."""
         return None
 
-    def _finish(self, index: int, begin: Fraction) -> None:
+    def _finish(self, index: int) -> None:
+        """Join the segments to the file.
+
+        Args:
+            index: Position in the clip of the first frame; a range that begins later begins anew at 0.
+        """
         origin, rate, base = self._origin, self._origin.info.rate, self._plan.info.time_base
+        begin = self.segments[0].begin if index else origin.info.start
         label = parse_timecode(origin.info.timecode) if origin.info.timecode else None
         plan = MuxPlan(
             begin=round(begin / base) * base,
@@ -155,9 +176,9 @@ class VideoFile:
             timecode=str(advance(label, index, rate=rate)) if label and rate else None,
             rate=rate,
         )
-        with complete_file(self._path) as unfinished:
+        with complete_file(self._path) as unfinished, self._labeled(self.segments) as segments:
             mux_video(
-                self.segments,
+                segments,
                 unfinished,
                 container=self._container,
                 plan=plan,
@@ -179,6 +200,27 @@ class VideoFile:
             metadata=self._metadata(),
         )
 
+    @contextmanager
+    def _labeled(self, segments: tuple[Segment, ...]) -> Iterator[tuple[Segment, ...]]:
+        """Put a copy in the place of the first one, which is changed: it must stay as it is for a later run."""
+        copy = hidden_name(segments[0].path, purpose=".labeled")
+        try:
+            with writing(self._path):
+                shutil.copyfile(segments[0].path, copy)
+            yield (replace(segments[0], path=copy), *segments[1:])
+        finally:
+            copy.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Picture:
+    """A picture on its way to the encoder, see `VideoFile.put`."""
+
+    planes: Callable[[], Sequence[Tensor]]
+    index: int
+    time: Fraction
+    alone: bool
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoOptions:
@@ -195,6 +237,7 @@ class VideoWriter(VideoFile):
     Args:
         scale: Factor on radiance that makes 1.0 diffuse white.
         segments: What is made of it here, None for all of it.
+        begin: Position in the clip of the video's first frame; None for the first that is written.
         verify: Whether the file is read again before it gets its name.
 
     Raises:
@@ -209,6 +252,7 @@ class VideoWriter(VideoFile):
         scale: float,
         origin: ClipOrigin,
         segments: SegmentPlan | None = None,
+        begin: int | None = None,
         verify: bool = False,
     ) -> None:
         encoding, info = options.encoding, origin.info
@@ -236,7 +280,7 @@ class VideoWriter(VideoFile):
         self.nan_frames = 0
         self._grading = options.grading
         self._scale = scale
-        super().__init__(path, plan, origin=origin, segments=segments, verify=verify)
+        super().__init__(path, plan, origin=origin, segments=segments, begin=begin, verify=verify)
 
     @property
     def outcome(self) -> str:
@@ -250,10 +294,16 @@ class VideoWriter(VideoFile):
         """Light of all frames, None if it is not measured."""
         return None if self._grading.hlg else light_level(self.segments)
 
-    @property
-    def left_behind(self) -> str:
-        """State after an interruption, in words."""
-        return f"nothing was written to {self._path}"
+    def left_behind(self, kept: int, *, shared: bool) -> str:
+        """State after an interruption, in words; none if nothing is finished.
+
+        Args:
+            kept: Number of frames that were there before; they are counted with the others.
+            shared: Whether other processes have made some too; likewise.
+        """
+        count = count_noted(self._parts)
+        segments = f"1 segment of {self._path} is" if count == 1 else f"{count} segments of {self._path} are"
+        return f"{segments} finished, {self._parts.frames} frames each" if count else ""
 
     def write(self, frame: HdrFrame, *, index: int, exposure: float) -> None:
         """Queue one frame; waits while too many are queued.
@@ -264,12 +314,17 @@ class VideoWriter(VideoFile):
             exposure: Not used; video says nothing of single frames.
         """
         codes = on_host(lambda: self._codes(frame), frame.radiance.device)
-        self.put(lambda: self._counted(codes()), index=index, time=frame.time)
+        self.put(codes, index=index, time=frame.time, alone=not frame.merged)
         self.written += 1
+
+    def settle(self) -> None:
+        """Wait for the frames under way before an interruption: they may fill a segment."""
+        self._work.wait()
 
     def finish(self) -> Part:
         """Wait for what is under way, and return what has been made here; no frame may follow."""
         segments = self.encoded()
+        self.nan_frames = sum(segment.nan_frames for segment in segments)
         return Part(frames=self.written, nan_frames=self.nan_frames, segments=segments)
 
     def take(self, whole: Part) -> None:
@@ -281,11 +336,6 @@ class VideoWriter(VideoFile):
         radiance = frame.radiance.nan_to_num(nan=0.0)
         signal = self._grading.signal(radiance, scale=self._scale, primaries=frame.primaries)
         return *coded_planes(signal, self.pixel_format), frame.radiance.isnan().any()
-
-    def _counted(self, codes: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        *planes, nan = codes
-        self.nan_frames += bool(nan)
-        return tuple(planes)
 
     def _metadata(self) -> StaticMetadata | None:
         if self.light is None:
