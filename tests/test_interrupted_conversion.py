@@ -18,12 +18,13 @@ from test_exposures import doubled_clip
 from test_ranks import noise, plain_job
 
 from lanhdr_cli import conversion, pipeline
-from lanhdr_cli.conversion import ConvertJob, Load, Summary, load_network_for, run
+from lanhdr_cli.conversion import ConvertJob, Load, load_network_for, run
 from lanhdr_cli.media import exr, segments
 from lanhdr_cli.media.encoder import EncoderOptions
 from lanhdr_cli.media.errors import MediaError
 from lanhdr_cli.media.video_writer import VideoOptions
 from lanhdr_cli.options import ExposureOptions, FrameRange
+from lanhdr_cli.summary import Summary
 
 FRAMES = 30
 QUICK = VideoOptions(encoding=EncoderOptions(preset="ultrafast"))

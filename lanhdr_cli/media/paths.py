@@ -274,7 +274,7 @@ def prepare_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise MediaError(f"can't write to folder {mark.parent} ({error.strerror}): choose another place") from error
+        raise MediaError(f"can't write to folder {folder} ({error.strerror}): choose another place") from error
 
 
 @contextmanager
@@ -288,7 +288,9 @@ def landmark(path: Path) -> Iterator[Path]:
     try:
         mark.touch()
     except OSError as error:
-        raise MediaError(f"can't write to folder {folder} ({error.strerror}): {writing_advice(error.errno)}") from error
+        raise MediaError(
+            f"can't write to folder {mark.parent} ({error.strerror}): {writing_advice(error.errno)}"
+        ) from error
     try:
         yield mark
     finally:
