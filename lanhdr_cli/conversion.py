@@ -76,8 +76,8 @@ class ConvertJob:
         colorspace: Primaries of EXR files.
         devices: One for each process that shares the conversion on this machine; empty for one process on `device`.
         threads: Of each process; None for its share of the cores.
-        again: How to go on after an interruption, for messages; nothing to leave it out.
         events: Where events are told.
+        again: How to go on after an interruption, for messages; nothing to leave it out.
     """
 
     source: Path
@@ -187,12 +187,13 @@ def _run(job: ConvertJob, ranks: Ranks, *, load: Load) -> Summary:
         findings, network = None, None
         if ranks.leads:
             logger.debug("%s: %s", job.source, clip.info.description)
-            destination, replaced = _plan(job, clip)
+            destination = _plan(job, clip)
             stack.callback(lambda: destination.tidy(ranks.pids))
             network, analysis = _look(job, clip, destination, load=load)
+            network = _kept_within_memory(job, network, clip.info, ranks=ranks)
             findings = claim(job, clip, destination, network, analysis, ranks=ranks, stack=stack)
             destination = findings.destination
-            _check_space(job, clip, findings, replaced=replaced)
+            _check_space(job, clip, findings)
             _tell_start(job, clip, findings, weights=network.name)
         findings = ranks.share(findings)
         if not ranks.leads:
@@ -202,8 +203,8 @@ def _run(job: ConvertJob, ranks: Ranks, *, load: Load) -> Summary:
             if clip.id != findings.source_id:
                 raise MediaError(f"{job.source} is not the clip that rank 0 reads: name one that all machines share")
             clip.index = findings.analysis.index
-        network = network or load(job, findings.analysis.exposures)
-        _keep_within_memory(job, network, clip.info, ranks=ranks)
+        if network is None:
+            network = _kept_within_memory(job, load(job, findings.analysis.exposures), clip.info, ranks=ranks)
         try:
             return ranks.share(_convert(job, clip, network, findings, ranks=ranks))
         except torch.cuda.OutOfMemoryError as error:
@@ -239,8 +240,7 @@ def _prepared(job: ConvertJob, destination: Destination, exposures: FrameExposur
     return network
 
 
-def _plan(job: ConvertJob, clip: Source) -> tuple[Destination, list[Path]]:
-    """Plan where results go; return existing files that they replace as well."""
+def _plan(job: ConvertJob, clip: Source) -> Destination:
     first, last = job.frames.first, job.frames.last
     promised = clip.faults.promised
     if promised is not None and first >= promised:
@@ -265,19 +265,20 @@ def _plan(job: ConvertJob, clip: Source) -> tuple[Destination, list[Path]]:
         refuse_other_clips(results, clip.id)
     if not (job.overwrite or job.resume):
         refuse_existing(there, resumable=isinstance(destination, ExrFrames) and bool(results))
-    return destination, results
+    return destination
 
 
-def _check_space(job: ConvertJob, clip: Source, findings: Findings, *, replaced: list[Path]) -> None:
-    """Refuse a result that can't fit on the disk."""
-    analysis = findings.analysis
+def _check_space(job: ConvertJob, clip: Source, findings: Findings) -> None:
+    """Refuse a result that can't fit on the disk, beside what is kept."""
+    analysis, frames = findings.analysis, findings.frames
+    existing = [] if job.resume else findings.destination.existing(job.frames.first, job.frames.last)
     scale = job.scale or max(analysis.exposures.cycle.ratios)
     check_space(
         findings.destination,
         clip.info,
-        frames=findings.frames and findings.frames - findings.kept.part.frames,
+        frames=frames and max(0, frames - findings.kept.part.frames),
         sampled=partial(sampled_frame, clip, analysis, first=job.frames.first, scale=scale),
-        replaced=[] if job.resume else replaced,
+        replaced=existing,
         sound=clip.video if job.video.sound else None,
         force=job.safety.force,
     )
@@ -297,17 +298,21 @@ def _tell_start(job: ConvertJob, clip: Source, findings: Findings, *, weights: s
     job.events.tell("start", values)
 
 
-def _keep_within_memory(job: ConvertJob, network: ReadyNetwork, info: VideoInfo, *, ranks: Ranks) -> None:
+def _kept_within_memory(job: ConvertJob, network: ReadyNetwork, info: VideoInfo, *, ranks: Ranks) -> ReadyNetwork:
     """Compute in tiles where whole frames exceed the budget of memory; without a budget, warn where memory is short."""
     reconstructor = network.reconstructor
     if not isinstance(reconstructor, Reconstructor) or reconstructor.device.type != "cpu":
-        return  # where a GPU's memory runs out, tiles are taken up by then
+        return network  # where a GPU's memory runs out, tiles are taken up by then
     config, encoding = reconstructor.network.config, job.video.encoding if is_video(Path(job.output)) else None
-    if job.safety.max_memory is not None:
-        budget = job.safety.max_memory // ranks.local_size
-        reconstructor.divide(fitting_tiles(config, info, budget=budget, encoding=encoding, told=ranks.leads))
-    elif ranks.leads:
-        warn_of_memory(config, info, processes=ranks.local_size, encoding=encoding)
+    if job.safety.max_memory is None:
+        if ranks.leads:
+            warn_of_memory(config, info, processes=ranks.local_size, encoding=encoding)
+        return network
+    budget = job.safety.max_memory // ranks.local_size
+    tiling = fitting_tiles(config, info, budget=budget, encoding=encoding, told=ranks.leads)
+    reconstructor.divide(tiling)
+    # Tiles change results a little: frames of another division are not theirs.
+    return replace(network, identity=f"{network.identity} in {len(tiling)} tiles")
 
 
 def _convert(
@@ -332,11 +337,12 @@ def _convert(
         joins=ranks.leads,
         verify=job.safety.verify,
     )
-    tally, count = Tally(dropped=dropped), total and total - kept.part.frames
+    tally = Tally(dropped=dropped)
     preview_path = findings.preview if share.shows else None
     try:
-        with frame_progress(count, show=job.show_progress) as show, writer:
-            advance = ranks.counting(job.events.counting(show, count))
+        to_make = total and total - kept.part.frames
+        with frame_progress(to_make, show=job.show_progress) as show, writer:
+            advance = ranks.counting(job.events.counting(show, to_make))
             with open_preview(preview_path, origin, target=share.shown, threads=job.threads) as preview:
                 write = partial(_write, tally=tally, writer=writer, preview=preview, advance=advance)
                 for run in share.runs:

@@ -126,7 +126,8 @@ class Summary:
         }
         listed = ", ".join(f"{count} {name}" for name, count in counts.items())
         checked = "" if self.verified is None else f"; {self.verified} read again and found as written"
-        return f"{self.decoded} frames read, {self.frames - self.kept} written: {listed}{checked}"
+        kept = f", {self.kept} kept" if self.kept else ""
+        return f"{self.decoded} frames read, {self.frames - self.kept} written{kept}: {listed}{checked}"
 
     def __str__(self) -> str:
         fps = (self.frames - self.kept) / max(self.seconds, 1e-9)

@@ -17,7 +17,7 @@ import sys, time
 from pathlib import Path
 from tools.fuzz import cases
 import lanhdr_cli.main
-cases.LONGEST_S, cases.MOST_MEMORY = 0.5, 200 << 20
+cases.LONGEST_S, cases.MOST_MEMORY = 5, 200 << 20
 def cli(arguments, prog_name):
     {body}
 lanhdr_cli.main.cli = cli
