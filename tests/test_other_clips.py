@@ -67,7 +67,7 @@ def test_frames_of_the_same_clip_are_replaced_wherever_it_lies(
 ) -> None:
     target = tmp_path / "out" / "o.exr"
     assert convert(clips[0], target, weights).exit_code == 0
-    assert "pass -y to overwrite" in convert(clips[0], target, weights).stderr
+    assert "-y to overwrite" in convert(clips[0], target, weights).stderr
     shutil.move(clips[0], tmp_path / "moved.mp4")
     assert convert(tmp_path / "moved.mp4", target, weights, "-y", "--scale", "1").exit_code == 0
     header = read_exr(tmp_path / "out" / "o.0003.exr")[1]

@@ -28,7 +28,6 @@ def note_segment(segment: Segment) -> None:
         "max_cll_nits": segment.max_cll_nits,
         "max_fall_nits": segment.max_fall_nits,
         "nan_frames": segment.nan_frames,
-        "ticks": list(segment.ticks),
         "alone": list(segment.alone),
         "ticks": list(segment.ticks),
         "sha256": _sha256(segment.path),
