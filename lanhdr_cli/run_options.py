@@ -46,10 +46,6 @@ class ReportOptions:
     verbose: bool = False
 
 
-def _safety(*, force: bool, max_memory: int | None, verify: bool) -> SafetyOptions:
-    return SafetyOptions(force=force, max_memory=max_memory, verify=verify)
-
-
 def _report(
     *, progress: bool, profile: bool, json_events: str | None, as_json: bool, quiet: bool, verbose: bool
 ) -> ReportOptions:
@@ -75,7 +71,7 @@ safety_options = group(
         help="Memory to keep within, e.g. 8G: frames are computed in tiles if whole ones need more (on a CPU).",
     ),
     option("--verify", is_flag=True, help="Read what was written again, and compare it."),
-    build=_safety,
+    build=SafetyOptions,
 )
 report_options = group(
     "Reports",
