@@ -3,6 +3,7 @@
 import struct
 from pathlib import Path
 
+import av
 import pytest
 from support.clips import clip_with_sound, counting_clip
 from support.converting import invoke
@@ -66,3 +67,20 @@ def test_frames_lost_at_the_end_are_told_of_and_strict_stops(tmp_path: Path, nam
     with open_source(clip, Reading(strict=True)) as source, pytest.raises(DamageError, match="it was cut off"):
         list(source.frames())
     assert invoke("inspect", clip, "--strict", "--exposures", "1,8").exit_code == 3
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_frames_that_matroska_loses_to_damage_are_told_of(tmp_path: Path, tagged: bool) -> None:
+    clip = counting_clip(tmp_path / "a.mkv", count=8, codec="ffv1")
+    data = clip.read_bytes() if tagged else clip.read_bytes().replace(b"DURATION", b"SOMETIME")
+    clip.write_bytes(data)
+    with av.open(clip) as container:
+        place = [packet.pos or 0 for packet in container.demux()][6]
+    with open_source(clip, Reading(strict=True)) as source:
+        assert len(list(source.frames())) == 8
+    clip.write_bytes(data[: place + 1] + b"\x1f\xff\xff\xff" + data[place + 5 :])  # longer than its cluster
+    with open_source(clip) as source:
+        assert len(list(source.frames())) == 6
+        assert source.faults.messages() == ["the file states 0.334 s of pictures, they end before that"]
+    with open_source(clip, Reading(strict=True)) as source, pytest.raises(DamageError, match=r"states 0\.334 s"):
+        list(source.frames())

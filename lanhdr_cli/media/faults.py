@@ -31,6 +31,8 @@ class Faults:
         interlaced: Number of frames that are flagged as interlaced.
         combed: Number of those whose fields differ.
         corrupt: Number of frames that the decoder flags as damaged; `corrupt_frames` are the first of them.
+        stated_end: Time in seconds that its pictures last to, as the file says, None if it does not.
+        last_period: Time in seconds that the last picture lasts.
         cut_off: How it shows that the end of the file is missing, empty if it does not.
     """
 
@@ -45,6 +47,8 @@ class Faults:
     gaps: int = 0
     first_gap: int = 0
     last_time: Fraction | None = None
+    stated_end: Fraction | None = None
+    last_period: Fraction = Fraction(0)
     broken_off: str = ""
     cut_off: str = ""
     finished: bool = False
@@ -75,4 +79,12 @@ class Faults:
             messages.append(f"the file breaks off after frame {self.decoded - 1} ({self.broken_off})")
         elif self.finished and self.promised and self.decoded < self.promised:
             messages.append(f"the file's header promises {self.promised} frames, {self.decoded} could be decoded")
+        elif self.finished and self.ends_early():
+            messages.append(f"the file states {float(self.stated_end or 0):.3f} s of pictures, they end before that")
         return messages
+
+    def ends_early(self) -> bool:
+        """Whether pictures end before the time that the file states, by half of one's duration: times are rounded."""
+        if self.stated_end is None or self.last_time is None:
+            return False
+        return self.stated_end - self.last_time > self.last_period * Fraction(3, 2)

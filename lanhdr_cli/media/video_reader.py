@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -295,7 +296,8 @@ class VideoReader:
         self, packets: "Iterable[Packet[VideoStream]]", *, since: int | None = None
     ) -> Iterator[av.VideoFrame]:
         """Decode packets, and count those before the time `since` as on the way only."""
-        self.faults = Faults(promised=_promised_frames(self._container, self._stream), cut_off=self._cut_off)
+        promised, end = _promised_frames(self._container, self._stream), _stated_end(self._container, self._stream)
+        self.faults = Faults(promised=promised, stated_end=end, cut_off=self._cut_off)
         self._builder = builder = IndexBuilder()
         try:
             for packet in packets:
@@ -336,6 +338,8 @@ class VideoReader:
             faults.gaps += 1
             faults.first_gap = faults.first_gap or faults.decoded
         faults.last_time = time
+        lasts = frame.duration * frame.time_base if frame.duration and frame.time_base else None
+        faults.last_period = lasts or 1 / (rate or FALLBACK_RATE)
         if frame.is_corrupt:
             faults.note_corrupt(faults.decoded)
         faults.decoded += 1
@@ -425,6 +429,19 @@ def _promised_frames(container: InputContainer, stream: VideoStream) -> int | No
     if stream.frames and "mov" in container.format.name.split(","):
         return sum(not entry.is_discard for entry in stream.index_entries) or stream.frames
     return stream.frames or None
+
+
+def _stated_end(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """Find the time in seconds that a Matroska file states as the end of its pictures; None if it states none.
+
+    FFmpeg takes damaged elements there for the end of the clip. Writers tag each stream with its duration.
+    """
+    if "matroska" not in container.format.name.split(","):
+        return None
+    if tag := re.fullmatch(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d{1,12})?)", stream.metadata.get("DURATION", "")):
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + Fraction(tag[3])
+    alone = len(container.streams) == 1 and container.duration is not None
+    return Fraction(container.duration or 0, av.time_base) if alone else None
 
 
 def _start(container: InputContainer, first: av.VideoFrame) -> Fraction:
