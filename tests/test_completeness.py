@@ -5,7 +5,7 @@ from pathlib import Path
 
 import av
 import pytest
-from support.clips import clip_with_sound, counting_clip
+from support.clips import QUIET_X264, REC709, clip_with_sound, counting_clip, gray_frame, write_clip
 from support.converting import invoke
 
 from lanhdr_cli.media.completeness import missing_end
@@ -83,4 +83,22 @@ def test_frames_that_matroska_loses_to_damage_are_told_of(tmp_path: Path, tagged
         assert len(list(source.frames())) == 6
         assert source.faults.messages() == ["the file states 0.334 s of pictures, they end before that"]
     with open_source(clip, Reading(strict=True)) as source, pytest.raises(DamageError, match=r"states 0\.334 s"):
+        list(source.frames())
+
+
+def test_pictures_before_the_first_key_frame_are_told_of(tmp_path: Path) -> None:
+    frames, groups = [gray_frame(40 + 10 * number) for number in range(12)], {"g": "4", "bf": "0"}
+    clip = write_clip(tmp_path / "a.ts", frames, codec="libx264", options=QUIET_X264 | groups, tags=REC709)
+    with av.open(clip) as container:
+        packets = [packet for packet in container.demux() if packet.pos is not None]
+    assert [packet.is_keyframe for packet in packets] == [True, False, False, False] * 3
+    data, tables = clip.read_bytes(), packets[0].pos or 0
+    clip.write_bytes(data[:tables] + data[packets[1].pos :])  # as a recording that begins anywhere
+    with open_source(clip) as source:
+        assert len(list(source.frames())) == 8
+        assert source.faults.headless == 3
+        assert "the first 3 pictures refer to others that are not there" in source.faults.messages()[0]
+        assert len(list(source.frames(start=5))) == 3  # by the index
+        assert source.faults.headless == 0
+    with open_source(clip, Reading(strict=True)) as source, pytest.raises(DamageError, match="the first 3 pictures"):
         list(source.frames())

@@ -175,6 +175,11 @@ def test_text_files_give_the_same_curve(tmp_path: Path, text: str) -> None:
         (b"0,1\n70000,2\n", "greatest code is 70000"),
         (b"LUT_3D_SIZE 2\n" + b"0 0 0\n" * 8, "three dimensions"),
         (b"LUT_1D_SIZE 3\n0 0 0\n1 1 1\n", "names 3 entries"),
+        (b"LUT_1D_SIZE 2\nDOMAIN_MIN null\n0 0 0\n1 1 1\n", "from null to 1: two numbers"),
+        (b"LUT_1D_SIZE 2\nDOMAIN_MAX -1 -1 -1\n0 0 0\n1 1 1\n", "from 0 to -1: two numbers"),
+        (b"LUT_1D_SIZE 2\nLUT_1D_INPUT_RANGE 2\n0 0 0\n1 1 1\n", "from 2: two numbers"),
+        (b"LUT_1D_SIZE 2\nLUT_1D_INPUT_RANGE 0 inf\n0 0 0\n1 1 1\n", "from 0 to inf: two numbers"),
+        (b"LUT_1D_SIZE " + b"9" * 5000 + b"\n0 0 0\n1 1 1\n", "names 999999999 entries"),
         (b"MATLAB 5.0 MAT-file, but no more", "can't be read as a MATLAB file"),
     ],
 )

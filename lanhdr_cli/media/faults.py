@@ -31,6 +31,7 @@ class Faults:
         interlaced: Number of frames that are flagged as interlaced.
         combed: Number of those whose fields differ.
         corrupt: Number of frames that the decoder flags as damaged; `corrupt_frames` are the first of them.
+        headless: Number of packets at the beginning whose pictures refer to others before the clip.
         stated_end: Time in seconds that its pictures last to, as the file says, None if it does not.
         last_period: Time in seconds that the last picture lasts.
         cut_off: How it shows that the end of the file is missing, empty if it does not.
@@ -42,6 +43,7 @@ class Faults:
     corrupt_frames: list[int] = field(default_factory=list)
     interlaced: int = 0
     combed: int = 0
+    headless: int = 0
     undecodable: int = 0
     corrupt_packets: int = 0
     gaps: int = 0
@@ -66,6 +68,9 @@ class Faults:
             frames = "1 frame" if self.corrupt == 1 else f"{self.corrupt} frames"
             places = describe_numbers(self.corrupt_frames)
             messages.append(f"{frames} of {self.decoded} are damaged; the decoder filled in what it could ({places})")
+        if self.headless:
+            pictures = "picture" if self.headless == 1 else f"{self.headless} pictures"
+            messages.append(f"the first {pictures} refer to others that are not there, and are left out")
         if self.undecodable:
             messages.append(f"{self.undecodable} packets could not be decoded; frames are missing there")
         if self.corrupt_packets:

@@ -299,6 +299,7 @@ class VideoReader:
         promised, end = _promised_frames(self._container, self._stream), _stated_end(self._container, self._stream)
         self.faults = Faults(promised=promised, stated_end=end, cut_off=self._cut_off)
         self._builder = builder = IndexBuilder()
+        early: list[int] | None = [] if since is None else None  # times of packets before the first picture
         try:
             for packet in packets:
                 self._beginning = self._beginning or _identity(packet)
@@ -310,6 +311,11 @@ class VideoReader:
                     counts = since is None or packet.pts is None or packet.pts >= since
                     self.faults.undecodable += counts and not packet.is_discard
                     continue
+                if early is not None:
+                    early += [packet.pts] if packet.pts is not None and not packet.is_discard else []
+                    if frames:
+                        self.faults.headless = sum(time < (frames[0].pts or 0) for time in early)
+                        early = None
                 yield from frames
         except av.FFmpegError as error:
             self._refuse_lost_disk()

@@ -1,6 +1,7 @@
 """Measured responses in files: MATLAB tables as the TOG13 benchmark has them, CSV, and one-dimensional .cube."""
 
 import io
+import math
 import re
 from pathlib import Path
 
@@ -88,13 +89,25 @@ def _read_cube(text: str, path: Path) -> Table:
     size = _SIZE.search(text)
     if size is None or size[1] != "1D":
         raise ResponseError(f"{path} is a table of three dimensions: a response is a LUT_1D")
-    bounds = {key: [float(number) for number in values.split()[:3]] for key, values in _BOUNDS.findall(text)}
-    low, high = bounds.get("LUT_1D_INPUT_RANGE", [bounds.get("DOMAIN_MIN", [0])[0], bounds.get("DOMAIN_MAX", [1])[0]])
+    low, high = _domain(text, path)
     body = [line for line in text.splitlines() if re.match(r"\s*[-+.\d]", line)]
     rows = _rows(body, path)
-    if len(rows) != int(size[2]) or rows.shape[1] != 3 or not high > low:
-        raise ResponseError(f"{path} names {size[2]} entries from {low:g} to {high:g} and holds {len(rows)} rows")
+    if str(len(rows)) != size[2] or rows.shape[1] != 3:
+        raise ResponseError(f"{path} names {size[2][:9]} entries from {low:g} to {high:g} and holds {len(rows)} rows")
     return rows if (low, high) == (0, 1) else _resampled(np.linspace(low, high, len(rows)), rows)
+
+
+def _domain(text: str, path: Path) -> tuple[float, float]:
+    """Read the codes of the first and the last entry of a .cube; those of R count for all."""
+    found = {key: words.split() for key, words in _BOUNDS.findall(text)}
+    ends = found.get("LUT_1D_INPUT_RANGE") or [*found.get("DOMAIN_MIN", ["0"])[:1], *found.get("DOMAIN_MAX", ["1"])[:1]]
+    try:
+        low, high = (float(end) for end in ends)
+    except ValueError:
+        low, high = math.nan, math.nan
+    if not 0 < high - low < math.inf:
+        raise ResponseError(f"{path} goes from {' to '.join(ends)[:40]}: two numbers are needed, the second greater")
+    return low, high
 
 
 def _resampled(codes: Table, light: Table) -> Table:
