@@ -302,7 +302,9 @@ def _kept_within_memory(job: ConvertJob, network: ReadyNetwork, info: VideoInfo,
     """Compute in tiles where whole frames exceed the budget of memory; without a budget, warn where memory is short."""
     reconstructor = network.reconstructor
     if not isinstance(reconstructor, Reconstructor) or reconstructor.device.type != "cpu":
-        return network  # where a GPU's memory runs out, tiles are taken up by then
+        if job.safety.max_memory is not None and ranks.leads:
+            logger.warning("--max-memory is for networks on a CPU: tiles are taken up where memory runs out")
+        return network
     config, encoding = reconstructor.network.config, job.video.encoding if is_video(Path(job.output)) else None
     if job.safety.max_memory is None:
         if ranks.leads:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.clips import counting_clip
-from support.converting import TWO, invoke, job, save_lite
+from support.converting import TWO, identity, invoke, job, save_lite
 
 from lanhdr_cli import memory
 from lanhdr_cli.conversion import run
@@ -96,6 +96,14 @@ def test_conversions_keep_within_the_budget(
     assert "whole frames of 576x64 need about" in caplog.text
     assert "they are computed in 2 tiles" in caplog.text
     assert len(list((tmp_path / "o").iterdir())) == 5
+
+
+def test_a_budget_that_has_no_effect_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clip = counting_clip(tmp_path / "a.mp4", count=5)
+    request = job(clip, f"{tmp_path}/o/", TWO, slips=False, deflicker=False)
+    run(replace(request, safety=SafetyOptions(max_memory=64 << 20)), load=identity)
+    assert "--max-memory is for networks on a CPU" in caplog.text
+
 
 
 def test_refused_in_one_line_before_the_first_frame(tmp_path: Path) -> None:
