@@ -86,6 +86,23 @@ def test_frames_that_matroska_loses_to_damage_are_told_of(tmp_path: Path, tagged
         list(source.frames())
 
 
+def test_frames_that_mxf_loses_at_its_end_are_told_of(tmp_path: Path) -> None:
+    frames = [gray_frame(40 + 10 * number) for number in range(12)]
+    clip = write_clip(tmp_path / "a.mxf", frames, codec="mpeg2video", options={"g": "1"}, tags=REC709)
+    with open_source(clip, Reading(strict=True)) as source:
+        assert len(list(source.frames())) == 12
+    with av.open(clip) as container:
+        place = [packet.pos or 0 for packet in container.demux()][9]
+    data = bytearray(clip.read_bytes()[:place])
+    footer = 20 + 24  # of the header's partition pack: where the file's footer is
+    data[footer : footer + 8] = bytes(8)
+    clip.write_bytes(data)
+    assert missing_end(clip) == ""
+    with open_source(clip) as source:
+        assert len(list(source.frames())) == 9
+        assert source.faults.messages() == ["the file states 0.500 s of pictures, they end before that"]
+
+
 def test_pictures_before_the_first_key_frame_are_told_of(tmp_path: Path) -> None:
     frames, groups = [gray_frame(40 + 10 * number) for number in range(12)], {"g": "4", "bf": "0"}
     clip = write_clip(tmp_path / "a.ts", frames, codec="libx264", options=QUIET_X264 | groups, tags=REC709)

@@ -105,7 +105,6 @@ def test_a_budget_that_has_no_effect_is_told_of(tmp_path: Path, caplog: pytest.L
     assert "--max-memory is for networks on a CPU" in caplog.text
 
 
-
 def test_refused_in_one_line_before_the_first_frame(tmp_path: Path) -> None:
     clip = counting_clip(tmp_path / "a.mp4", count=5)
     words = ("--exposures", "1,8", "--device", "cpu", "--size", "lite", "--max-memory", "64M")

@@ -438,11 +438,14 @@ def _promised_frames(container: InputContainer, stream: VideoStream) -> int | No
 
 
 def _stated_end(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """Find the time in seconds that a Matroska file states as the end of its pictures; None if it states none.
+    """Find the time in seconds that a Matroska or MXF file states as the end of its pictures; None if it states none.
 
-    FFmpeg takes damaged elements there for the end of the clip. Writers tag each stream with its duration.
+    FFmpeg takes damaged elements there for the end of the clip. Writers of Matroska tag each stream with its duration.
     """
-    if "matroska" not in container.format.name.split(","):
+    names = container.format.name.split(",")
+    if "mxf" in names and stream.duration and stream.time_base:
+        return ((stream.start_time or 0) + stream.duration) * stream.time_base
+    if "matroska" not in names:
         return None
     if tag := re.fullmatch(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d{1,12})?)", stream.metadata.get("DURATION", "")):
         return 3600 * int(tag[1]) + 60 * int(tag[2]) + Fraction(tag[3])
