@@ -1,4 +1,5 @@
 # make demo: converts the sample clip.  make test: lint, types and tests.  Both make .venv and install into it.
+# make coverage, make mutants: what the tests reach, and which changes of the code they notice; by hand, they take long.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,8 +7,9 @@ CLIP := tests/data/sample_bbb_1x8.mp4
 PYTEST_ARGS ?= -n auto --maxprocesses 4
 RUNTIME := $(VENV)/.installed-runtime
 DEVELOPMENT := $(VENV)/.installed-development
+PROOF := $(VENV)/.installed-proof
 
-.PHONY: demo test clean
+.PHONY: demo test coverage mutants clean
 
 demo: $(RUNTIME)
 	mkdir -p demo
@@ -23,8 +25,15 @@ test: $(DEVELOPMENT)
 	$(BIN)/mypy
 	$(BIN)/pytest -q $(PYTEST_ARGS)
 
+coverage: $(PROOF)
+	$(BIN)/pytest -q $(PYTEST_ARGS) --cov --cov-report=term --cov-report=html
+
+mutants: $(PROOF)
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo htmlcov mutants
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -37,3 +46,7 @@ $(RUNTIME): pyproject.toml constraints.txt model/kernels.c | $(BIN)/python
 $(DEVELOPMENT): pyproject.toml constraints.txt model/kernels.c | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,dev]'
 	touch $(RUNTIME) $@
+
+$(PROOF): $(DEVELOPMENT)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[proof]'
+	touch $@

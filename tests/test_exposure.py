@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from model.errors import ExposureError, LanHdrError
-from model.exposure import CodePrecision, ExposureCycle, match_exposure, nearest_stop, to_ldr, to_radiance
+from model.exposure import (
+    CodePrecision,
+    ExposureCycle,
+    FrameExposures,
+    match_exposure,
+    nearest_stop,
+    to_ldr,
+    to_radiance,
+)
 
 
 @pytest.fixture
@@ -56,6 +64,29 @@ def test_match_exposure_is_filming_the_radiance_again(ldr: torch.Tensor, exposur
 def test_match_exposure_to_a_shorter_one_and_back_loses_nothing(ldr: torch.Tensor) -> None:
     there = match_exposure(ldr, 8.0, target=1.0)
     torch.testing.assert_close(match_exposure(there, 1.0, target=8.0), ldr, atol=1e-6, rtol=1e-6)
+
+
+def test_codes_beyond_their_range_are_exposed_as_its_ends() -> None:
+    beyond = torch.tensor([-0.5, 0.0, 1.0, 1.5])
+    darker, brighter = match_exposure(beyond, 8.0, target=1.0), match_exposure(beyond, 1.0, target=8.0)
+    full = 8 ** (-1 / 2.2)
+    torch.testing.assert_close(darker, torch.tensor([0, 0, full, full]))
+    torch.testing.assert_close(brighter, torch.tensor([0.0, 0, 1, 1]))
+
+
+def test_matched_codes_have_the_number_format_of_the_picture(ldr: torch.Tensor) -> None:
+    assert match_exposure(ldr.double(), 1.0, target=8.0).dtype == torch.float64
+    assert CodePrecision().tensor().dtype == torch.float32
+
+
+def test_a_tensor_of_another_length_holds_no_precision() -> None:
+    with pytest.raises(ValueError, match="argument"):
+        CodePrecision.from_tensor(torch.zeros(5))
+
+
+def test_a_cycle_goes_on_before_and_behind_the_clip() -> None:
+    exposures = FrameExposures(ExposureCycle((1.0, 4.0, 16.0)), (1, 2, 0, 1))
+    assert exposures.of_frames(-4, 11).phases == (0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1)
 
 
 def test_a_cycle_is_relative_to_its_shortest() -> None:
