@@ -214,3 +214,10 @@ def test_blank_frames_stand_in_no_window_but_their_own() -> None:
     shots = [Shot(k, (1.0, 8.0)[k % 2], Fraction(k, 24)) for k in range(9)]
     found = exposure_windows(shots, length=5, cycle=CYCLES[2], blank=lambda shot: shot.index in {4, 5, 6})
     assert [shot.index for shot in list(found)[3]] == [1, 2, 3, 2, 7]
+
+
+def test_what_shows_nothing_is_stood_in_for_by_the_nearest_of_its_place() -> None:
+    windows = list(sliding_windows(range(12), length=7, period=3, blank=lambda item: item == 4))
+    assert windows[6] == (3, 7, 5, 6, 7, 8, 9)
+    windows = list(sliding_windows(range(12), length=7, period=2, blank=lambda item: item in (5, 7)))
+    assert windows[6] == (3, 4, 3, 6, 9, 8, 9)  # the ends of the window count
