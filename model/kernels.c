@@ -466,25 +466,130 @@ INLINE void interpolate_flow(const float *there, const float *back, const float 
 
 /* ----------------------------------------------------------- physical merge */
 
+/* Where the pixels of a row are fetched from: the place left of and above each, and the weights of four columns and of
+   four rows around it, between two rows of zeros. */
+typedef struct {
+  int *left, *top;
+  float *across[6], *down[6];
+} Places;
+
+INLINE void cubic_weights(float part, float *first, float *second, float *third, float *fourth) {
+  *first = part * (part * (1 - part * 0.5f) - 0.5f);
+  *second = 1 + part * part * (1.5f * part - 2.5f);
+  *third = part * (part * (2 - 1.5f * part) + 0.5f);
+  *fourth = part * part * (part - 1) * 0.5f;
+}
+
+/* The places of row y, from its flow at full size in pixels of half size. */
+INLINE void find_places(const float *fx, const float *fy, int y, int H, int W, Places p) {
+  INDEPENDENT
+  for (int x = 0; x < W; x++) {
+    Spot spot = spot_at(2 * fx[x] + (float)x, 2 * fy[x] + (float)y, H, W);
+    p.left[x] = spot.x0;
+    p.top[x] = spot.y0;
+    cubic_weights(spot.right, &p.across[1][x], &p.across[2][x], &p.across[3][x], &p.across[4][x]);
+    cubic_weights(spot.down, &p.down[1][x], &p.down[2][x], &p.down[3][x], &p.down[4][x]);
+  }
+}
+
+/* NaN stays. */
+INLINE float in_range(float v) { return v < 0 ? 0 : v > 1 ? 1 : v; }
+
+/* Pixels x to x + n - 1 of a row, each from wherever its place is; beyond the border the nearest pixel counts. */
+INLINE void fetch_scattered(const float *plane, Places p, int x, int n, int H, int W, float *row) {
+  const float *a = p.across[1], *b = p.across[2], *c = p.across[3], *d = p.across[4];
+  for (int j = x; j < x + n; j++) row[j] = 0;
+  for (int r = 0; r < 4; r++) {
+    const float *down = p.down[r + 1];
+    INDEPENDENT
+    for (int j = x; j < x + n; j++) {
+      int left = p.left[j], line = between(p.top[j] + r - 1, 0, H - 1) * W;
+      float sum = a[j] * plane[line + between(left - 1, 0, W - 1)] + b[j] * plane[line + left];
+      sum += c[j] * plane[line + between(left + 1, 0, W - 1)] + d[j] * plane[line + between(left + 2, 0, W - 1)];
+      row[j] += down[j] * sum;
+    }
+  }
+  INDEPENDENT
+  for (int j = x; j < x + n; j++) row[j] = in_range(row[j]);
+}
+
+#define RUN 24
+#define TAPS 5 /* four, and one more where the shift grows by a pixel within a run */
+
+/* Four weights each of a run as five: those whose place is one beyond the first have them one further. */
+INLINE void spread_weights(float *const *weights, const int *places, int x, int step, int first, float five[TAPS][RUN]) {
+  for (int t = 0; t < TAPS; t++) {
+    const float *further = weights[t] + x, *here = weights[t + 1] + x;
+    INDEPENDENT
+    for (int j = 0; j < RUN; j++) five[t][j] = places[x + j] - step * (x + j) > first ? further[j] : here[j];
+  }
+}
+
+/* A run of pixels whose places lie in `rows` rows below each other and beside each other as they do themselves. */
+INLINE void fetch_run(const float *corner, const float across[TAPS][RUN], const float down[TAPS][RUN], int rows, int W,
+                      float *to) {
+  float total[RUN] = {0};
+  for (int r = 0; r < rows; r++) {
+    const float *line = corner + (size_t)r * W;
+    INDEPENDENT
+    for (int j = 0; j < RUN; j++) {
+      float sum = across[0][j] * line[j] + across[1][j] * line[j + 1] + across[2][j] * line[j + 2] +
+                  across[3][j] * line[j + 3] + across[4][j] * line[j + 4];
+      total[j] += down[r][j] * sum;
+    }
+  }
+  INDEPENDENT
+  for (int j = 0; j < RUN; j++) to[j] = in_range(total[j]);
+}
+
+/* Fetch row y of three planes. Flows are smooth: nearly everywhere a run of pixels moves alike, to a pixel. */
+INLINE void fetch_row(const float *planes, Places p, int y, int H, int W, float *out) {
+  size_t full = (size_t)H * W;
+  float across[TAPS][RUN], down[TAPS][RUN];
+  for (int x = 0; x < W; x += RUN) {
+    int n = between(W - x, 0, RUN), low = W, high = -W, above = H, below = -H;
+    for (int j = x; j < x + n; j++) {
+      int shift = p.left[j] - j, top = p.top[j];
+      low = low < shift ? low : shift;
+      high = high > shift ? high : shift;
+      above = above < top ? above : top;
+      below = below > top ? below : top;
+    }
+    int column = x + low - 1, row = above - 1;
+    int inside = column >= 0 && column + RUN + TAPS - 1 <= W && row >= 0 && row + TAPS <= H;
+    if (n == RUN && inside && high - low <= 1 && below - above <= 1) {
+      spread_weights(p.across, p.left, x, 1, low, across);
+      spread_weights(p.down, p.top, x, 0, above, down);
+      for (int c = 0; c < 3; c++) {
+        const float *corner = planes + c * full + (size_t)row * W + column;
+        fetch_run(corner, across, down, below > above ? TAPS : 4, W, out + c * full + (size_t)y * W + x);
+      }
+    } else {
+      for (int c = 0; c < 3; c++) fetch_scattered(planes + c * full, p, x, n, H, W, out + c * full + (size_t)y * W);
+    }
+  }
+}
+
 /* Align three planes of full size along a flow of half size, and shut the trust (h, w) off outside of the frame. */
 INLINE void align_frame(const float *linear, const float *flow, const float *trust, int H, int W, float *out,
                         float *trust_out, int begin, int end) {
   int h = (H + 1) / 2, w = (W + 1) / 2;
-  float *mixed = malloc((size_t)(w + 2 + 4 * w) * sizeof(float));
-  float *fx = mixed + w + 2, *fy = fx + 2 * w;
-  size_t full = (size_t)H * W, half = (size_t)h * w;
+  float *mixed = malloc((size_t)(w + 2 + 26 * w) * sizeof(float));
+  float *fx = mixed + w + 2, *fy = fx + 2 * w, *zeros = fy + 2 * w, *weights = zeros + 2 * w;
+  Places places = {(int *)(weights + 16 * w), (int *)(weights + 18 * w), {zeros}, {zeros}};
+  for (int t = 0; t < 4; t++) {
+    places.across[t + 1] = weights + 2 * t * w;
+    places.down[t + 1] = weights + 2 * (4 + t) * w;
+  }
+  places.across[5] = places.down[5] = zeros;
+  memset(zeros, 0, 2 * w * sizeof(float));
+  size_t half = (size_t)h * w;
   for (int i = begin; i < end; i++) {
     for (int y = 2 * i; y < 2 * i + 2 && y < H; y++) {
       double_row(flow, h, w, y, mixed, fx);
       double_row(flow + half, h, w, y, mixed, fy);
-      float *r = out + (size_t)y * W, *g = r + full, *b = g + full;
-      INDEPENDENT
-      for (int x = 0; x < W; x++) {
-        Spot spot = spot_at(2 * fx[x] + (float)x, 2 * fy[x] + (float)y, H, W);
-        r[x] = sample(linear, spot, W);
-        g[x] = sample(linear + full, spot, W);
-        b[x] = sample(linear + 2 * full, spot, W);
-      }
+      find_places(fx, fy, y, H, W, places);
+      fetch_row(linear, places, y, H, W, out);
     }
     const float *dx = flow + (size_t)i * w, *dy = dx + half, *sure = trust + (size_t)i * w;
     float *kept = trust_out + (size_t)i * w, right = 0.5f * (float)W - 0.5f, bottom = 0.5f * (float)H - 0.5f;

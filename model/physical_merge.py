@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model import kernels
 from model.exposure import GAMMA_8_BIT
-from model.motion import box_mean, warp
+from model.motion import box_mean, warp_cubic
 
 # Variances of the exposed signal in squared units of its clip level; a clip's own level multiplies them.
 SHOT_NOISE = 8e-5  # times the signal
@@ -176,7 +176,7 @@ def align(linear: Tensor, exposure: Tensor, flow: Tensor, *, trust: Tensor | Non
     xs = torch.arange(flow.shape[-1], device=flow.device) + flow[:, :1]
     ys = torch.arange(flow.shape[-2], device=flow.device).unsqueeze(1) + flow[:, 1:]
     inside = (xs > -0.5) & (xs < width / 2 - 0.5) & (ys > -0.5) & (ys < height / 2 - 0.5)
-    aligned = warp(linear, 2 * double(flow, (height, width)))
+    aligned = warp_cubic(linear, 2 * double(flow, (height, width))).clamp(0, 1)
     return Candidate(linear=aligned, exposure=exposure, trust=inside.to(linear) if trust is None else trust * inside)
 
 

@@ -149,9 +149,10 @@ def test_measured_frame(plain: Callable[..., Tensor], size: tuple[int, int], pre
 
 
 @needs_kernels
-@pytest.mark.parametrize("size", SIZES)
-def test_aligned_frame(plain: Callable[..., Tensor], size: tuple[int, int]) -> None:
-    linear, path = smooth(1, 3, *size), flow(1, 2, *halved(size))
+@pytest.mark.parametrize("steepness", [1.0, 0.03])  # pixels from anywhere, and mostly from beside each other
+@pytest.mark.parametrize("size", [*SIZES, (70, 200)])
+def test_aligned_frame(plain: Callable[..., Tensor], size: tuple[int, int], steepness: float) -> None:
+    linear, path = smooth(1, 3, *size), steepness * flow(1, 2, *halved(size)) + 2.0
     trust = smooth(1, 1, *halved(size), seed=2)
     found = align(linear, one(8.0), path, trust=trust)
     assert torch.allclose(found.linear, plain(lambda: align(linear, one(8.0), path, trust=trust).linear), atol=1e-4)

@@ -116,6 +116,12 @@ def test_pixels_outside_the_neighbor_do_not_count() -> None:
     assert torch.allclose(candidate.linear[..., :21], scene[..., 10:], atol=1e-5)
 
 
+def test_aligned_edges_stay_in_range() -> None:
+    edge = (torch.arange(32) >= 16).float().expand(1, 3, 20, 32)
+    aligned = align(edge, one(1.0), torch.full((1, 2, 10, 16), 0.25)).linear
+    assert aligned.min() == 0 and aligned.max() == 1 and ((aligned > 0) & (aligned < 1)).any()
+
+
 @pytest.mark.parametrize("size", [(20, 30), (21, 31), (20, 31)])
 def test_halve_is_average_pooling(size: tuple[int, int]) -> None:
     picture = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
