@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model import kernels
 from model.exposure import GAMMA_8_BIT
-from model.motion import box_mean, warp_cubic
+from model.motion import box_mean, double, halve, warp_cubic
 
 # Variances of the exposed signal in squared units of its clip level; a clip's own level multiplies them.
 SHOT_NOISE = 8e-5  # times the signal
@@ -143,20 +143,6 @@ class MergedStart:
     smalls: tuple[Tensor, ...]
     clipped: Tensor
     crushed: Tensor
-
-
-def halve(full: Tensor) -> Tensor:
-    """Average 2x2 pixels; an odd last row or column counts by itself."""
-    height, width = full.shape[-2:]
-    if height % 2 or width % 2:
-        full = F.pad(full, (0, width % 2, 0, height % 2), mode="replicate")
-    rows = full[..., ::2, :] + full[..., 1::2, :]  # a tenth of the time of average pooling on a CPU
-    return (rows[..., ::2] + rows[..., 1::2]) / 4
-
-
-def double(half: Tensor, size: tuple[int, int]) -> Tensor:
-    """Interpolate what `halve` made back to its place in a frame of `size`."""
-    return F.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)[..., : size[0], : size[1]]
 
 
 def align(linear: Tensor, exposure: Tensor, flow: Tensor, *, trust: Tensor | None = None) -> Candidate:

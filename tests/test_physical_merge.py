@@ -6,13 +6,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.exposure import GAMMA_8_BIT, CodePrecision
+from model.motion import double, halve
 from model.physical_merge import (
     Candidate,
     MergedStart,
     NoiseModel,
     align,
-    double,
-    halve,
     merge_by_variance,
     noise_level,
 )
