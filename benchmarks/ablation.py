@@ -86,8 +86,8 @@ def _reference_alone(reference: Candidate, neighbors: tuple[Candidate, ...], lev
     return dataclasses.replace(merge_by_variance(reference, (), level), agreement=whole.agreement)
 
 
-def _no_motion(reference: Tensor, _moved: Tensor) -> Tensor:
-    return torch.zeros_like(reference).expand(-1, 2, -1, -1)
+def _no_motion(_reference: Tensor, _moved: Tensor, *, certainty: Tensor) -> Tensor:
+    return torch.zeros_like(certainty).expand(-1, 2, -1, -1)
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from model import kernels
 from model.color import MU, mu_law, mu_law_inverse
-from model.motion import box_mean
+from model.motion import box_mean, double, halve
 from model.neighbors import AlignedWindow, candidate_keys
-from model.physical_merge import Candidate, MergedStart, NoiseModel, double, halve, merge_by_variance
+from model.physical_merge import Candidate, MergedStart, NoiseModel, merge_by_variance
 
 # Noise, as a part of the mu-law range, at which a frame is blended in by half.
 NOISE_TO_TRUST = 0.03

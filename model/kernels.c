@@ -319,43 +319,175 @@ INLINE void compare_blocks(const float *reference, const float *warped, const fl
   free(padded);
 }
 
+/* Fetch `batch` planes of full size at x + 2 flow, of a flow of half size; margins as above. */
+INLINE void warp_by_half(const float *planes, const float *flow, int batch, int H, int W, int margin, float *out,
+                         int begin, int end) {
+  int h = (H + 1) / 2, w = (W + 1) / 2, stride = W + 2 * margin;
+  float *mixed = malloc((size_t)(w + 2 + 4 * w) * sizeof(float));
+  float *fx = mixed + w + 2, *fy = fx + 2 * w;
+  for (int p = 0; p < batch; p++) {
+    const float *plane = planes + (size_t)p * H * W, *half = flow + (size_t)(2 * p) * h * w;
+    for (int y = begin; y < end; y++) {
+      double_row(half, h, w, y, mixed, fx);
+      double_row(half + (size_t)h * w, h, w, y, mixed, fy);
+      float *row = out + ((size_t)p * H + y) * stride + margin;
+      INDEPENDENT
+      for (int x = 0; x < W; x++) row[x] = sample(plane, spot_at(2 * fx[x] + (float)x, 2 * fy[x] + (float)y, H, W), W);
+      for (int m = 1; m <= margin; m++) {
+        row[-m] = row[0];
+        row[W - 1 + m] = row[W - 1];
+      }
+    }
+  }
+  free(mixed);
+}
+
+/* Mean absolute differences of 2 x 2 pixels, times the certainty, of row i of half size and of the nine shifts by a
+   pixel of full size: nine rows of w; `pair` takes 4 w. */
+INLINE void shifted_differences(const float *reference, const float *warped, const float *certainty, int i, int H, int W,
+                                float *pair, float *nine) {
+  int w = (W + 1) / 2, stride = W + 2;
+  const float *sure = certainty + (size_t)i * w;
+  for (int s = 0; s < 9; s++) {
+    for (int below = 0; below < 2; below++) {
+      int y = between(2 * i + below, 0, H - 1);
+      const float *a = reference + (size_t)y * W;
+      const float *b = warped + (size_t)between(y + s / 3 - 1, 0, H - 1) * stride + s % 3;
+      float *row = pair + below * 2 * w;
+      INDEPENDENT
+      for (int x = 0; x < W; x++) row[x] = fabsf(a[x] - b[x]);
+      if (W % 2) row[W] = row[W - 1];
+    }
+    halve_rows(pair, pair + 2 * w, w, nine + (size_t)s * w);
+    INDEPENDENT
+    for (int j = 0; j < w; j++) nine[(size_t)s * w + j] *= sure[j];
+  }
+}
+
+/* Add to a flow of half size the step of half its pixel, to one of eight sides, whose square differs least. Sums are
+   gathered from `block` rows of differences, each of which is computed once. */
+INLINE void compare_finely(const float *reference, const float *warped, const float *certainty, const float *flow,
+                           int batch, int H, int W, int block, float step_cost, float *out, int begin, int end) {
+  int h = (H + 1) / 2, w = (W + 1) / 2, reach = block / 2;
+  float *ring = malloc(((size_t)9 * block * w + w + block + 9 * w) * sizeof(float));
+  float *padded = ring + (size_t)9 * block * w, *pair = padded + w + block, *sums = pair + 4 * w, *lowest = sums + w;
+  float *right = lowest + w, *down = right + w, *inverse = down + w, *total = padded + reach;
+  size_t full = (size_t)H * W, half = (size_t)h * w;
+  for (int p = 0; p < batch; p++) {
+    const float *a = reference + p * full, *b = warped + (size_t)p * H * (W + 2), *sure = certainty + p * half;
+    int known = between(begin - reach, 0, h); /* the rows before this one are in the ring */
+    for (int i = begin; i < end; i++) {
+      int first = between(i - reach, 0, h - 1), last = between(i + reach, 0, h - 1);
+      for (; known <= last; known++)
+        shifted_differences(a, b, sure, known, H, W, pair, ring + (size_t)(known % block) * 9 * w);
+      inverse_counts(i, h, w, reach, inverse);
+      INDEPENDENT
+      for (int j = 0; j < w; j++) lowest[j] = INFINITY, right[j] = 0, down[j] = 0;
+      for (int s = 0; s < 9; s++) {
+        float fx = (float)(s % 3 - 1) * 0.5f, fy = (float)(s / 3 - 1) * 0.5f;
+        float extra = step_cost * 2 * (fabsf(fx) + fabsf(fy));
+        for (int j = 0; j < reach; j++) padded[j] = padded[reach + w + j] = 0;
+        memset(total, 0, w * sizeof(float));
+        for (int r = first; r <= last; r++) {
+          const float *row = ring + ((size_t)(r % block) * 9 + s) * w;
+          INDEPENDENT
+          for (int j = 0; j < w; j++) total[j] += row[j];
+        }
+        sum_across(padded, w, block, sums);
+        INDEPENDENT
+        for (int j = 0; j < w; j++) {
+          float cost = sums[j] * inverse[j] + extra;
+          int better = cost < lowest[j];
+          lowest[j] = better ? cost : lowest[j];
+          right[j] = better ? fx : right[j];
+          down[j] = better ? fy : down[j];
+        }
+      }
+      size_t place = 2 * p * half + (size_t)i * w, next = place + half;
+      INDEPENDENT
+      for (int j = 0; j < w; j++) {
+        out[place + j] = flow[place + j] + right[j];
+        out[next + j] = flow[next + j] + down[j];
+      }
+    }
+  }
+  free(ring);
+}
+
 #define TERMS 9
 #define MOMENTS 6
 
-/* Products of gradients and differences, weighted, per pixel: (batch, TERMS, h, w). */
+/* Products of gradients and differences of row y, weighted: TERMS rows that lie `next` apart; `rows` takes 3 (w + 2). */
+INLINE void terms_of_row(const float *reference, const float *warped, int y, int h, int w, float clip_level, float *rows,
+                         float *term, size_t next) {
+  float *means[3] = {rows + 1, rows + w + 3, rows + 2 * w + 5};
+  for (int r = -1; r <= 1; r++) {
+    size_t from = (size_t)between(y + r, 0, h - 1) * w;
+    float *mean = means[r + 1];
+    INDEPENDENT
+    for (int x = 0; x < w; x++) mean[x] = (warped[from + x] + reference[from + x]) * 0.5f;
+    mean[-1] = mean[0];
+    mean[w] = mean[w - 1];
+  }
+  const float *a = reference + (size_t)y * w, *b = warped + (size_t)y * w;
+  const float *above = means[0], *here = means[1], *below = means[2];
+  INDEPENDENT
+  for (int x = 0; x < w; x++) {
+    float gx = (here[x + 1] - here[x - 1]) * 0.5f, gy = (below[x] - above[x]) * 0.5f, error = b[x] - a[x];
+    float far = error * 10;
+    float weight = (most(a[x], b[x]) < clip_level ? 1.0f : 0.0f) / (1 + far * far);
+    term[x] = gx * gx * weight;
+    term[next + x] = gx * gy * weight;
+    term[2 * next + x] = gy * gy * weight;
+    term[3 * next + x] = gx * error * weight;
+    term[4 * next + x] = gy * error * weight;
+    term[5 * next + x] = gx * weight;
+    term[6 * next + x] = gy * weight;
+    term[7 * next + x] = error * weight;
+    term[8 * next + x] = weight;
+  }
+}
+
+/* Those of all pixels, times the certainty: (batch, TERMS, h, w). */
 INLINE void gradient_terms(const float *reference, const float *warped, const float *certainty, int batch, int h, int w,
                            float clip_level, float *out, int begin, int end) {
   float *rows = malloc((size_t)(3 * (w + 2)) * sizeof(float));
-  float *means[3] = {rows + 1, rows + w + 3, rows + 2 * w + 5};
+  size_t next = (size_t)h * w;
   for (int p = 0; p < batch; p++) {
-    size_t plane = (size_t)p * h * w;
     for (int y = begin; y < end; y++) {
-      for (int r = -1; r <= 1; r++) {
-        size_t from = plane + (size_t)between(y + r, 0, h - 1) * w;
-        float *mean = means[r + 1];
-        INDEPENDENT
-        for (int x = 0; x < w; x++) mean[x] = (warped[from + x] + reference[from + x]) * 0.5f;
-        mean[-1] = mean[0];
-        mean[w] = mean[w - 1];
-      }
-      const float *a = reference + plane + (size_t)y * w, *b = warped + plane + (size_t)y * w;
-      const float *sure = certainty + plane + (size_t)y * w, *above = means[0], *here = means[1], *below = means[2];
+      const float *sure = certainty + p * next + (size_t)y * w;
       float *term = out + ((size_t)p * TERMS * h + y) * w;
-      size_t next = (size_t)h * w;
-      INDEPENDENT
-      for (int x = 0; x < w; x++) {
-        float gx = (here[x + 1] - here[x - 1]) * 0.5f, gy = (below[x] - above[x]) * 0.5f, error = b[x] - a[x];
-        float far = error * 10;
-        float weight = (most(a[x], b[x]) < clip_level ? sure[x] : 0) / (1 + far * far);
-        term[x] = gx * gx * weight;
-        term[next + x] = gx * gy * weight;
-        term[2 * next + x] = gy * gy * weight;
-        term[3 * next + x] = gx * error * weight;
-        term[4 * next + x] = gy * error * weight;
-        term[5 * next + x] = gx * weight;
-        term[6 * next + x] = gy * weight;
-        term[7 * next + x] = error * weight;
-        term[8 * next + x] = weight;
+      terms_of_row(reference + p * next, warped + p * next, y, h, w, clip_level, rows, term, next);
+      for (int t = 0; t < TERMS; t++) {
+        INDEPENDENT
+        for (int x = 0; x < w; x++) term[t * next + x] *= sure[x];
+      }
+    }
+  }
+  free(rows);
+}
+
+/* Likewise of a picture of full size, their means over 2 x 2 pixels, times the certainty: (batch, TERMS, h, w). */
+INLINE void fine_terms(const float *reference, const float *warped, const float *certainty, int batch, int H, int W,
+                       float clip_level, float *out, int begin, int end) {
+  int h = (H + 1) / 2, w = (W + 1) / 2;
+  float *rows = malloc((size_t)(3 * (W + 2) + 2 * TERMS * 2 * w) * sizeof(float));
+  float *upper = rows + 3 * (W + 2), *lower = upper + TERMS * 2 * w;
+  size_t full = (size_t)H * W, half = (size_t)h * w;
+  for (int p = 0; p < batch; p++) {
+    for (int i = begin; i < end; i++) {
+      for (int s = 0; s < 2; s++) {
+        int y = between(2 * i + s, 0, H - 1);
+        terms_of_row(reference + p * full, warped + p * full, y, H, W, clip_level, rows, s ? lower : upper, 2 * w);
+      }
+      const float *sure = certainty + p * half + (size_t)i * w;
+      for (int t = 0; t < TERMS; t++) {
+        float *a = upper + (size_t)t * 2 * w, *b = lower + (size_t)t * 2 * w;
+        float *term = out + ((size_t)(p * TERMS + t) * h + i) * w;
+        if (W % 2) a[W] = a[W - 1], b[W] = b[W - 1];
+        halve_rows(a, b, w, term);
+        INDEPENDENT
+        for (int j = 0; j < w; j++) term[j] *= sure[j];
       }
     }
   }
@@ -466,25 +598,130 @@ INLINE void interpolate_flow(const float *there, const float *back, const float 
 
 /* ----------------------------------------------------------- physical merge */
 
+/* Where the pixels of a row are fetched from: the place left of and above each, and the weights of four columns and of
+   four rows around it, between two rows of zeros. */
+typedef struct {
+  int *left, *top;
+  float *across[6], *down[6];
+} Places;
+
+INLINE void cubic_weights(float part, float *first, float *second, float *third, float *fourth) {
+  *first = part * (part * (1 - part * 0.5f) - 0.5f);
+  *second = 1 + part * part * (1.5f * part - 2.5f);
+  *third = part * (part * (2 - 1.5f * part) + 0.5f);
+  *fourth = part * part * (part - 1) * 0.5f;
+}
+
+/* The places of row y, from its flow at full size in pixels of half size. */
+INLINE void find_places(const float *fx, const float *fy, int y, int H, int W, Places p) {
+  INDEPENDENT
+  for (int x = 0; x < W; x++) {
+    Spot spot = spot_at(2 * fx[x] + (float)x, 2 * fy[x] + (float)y, H, W);
+    p.left[x] = spot.x0;
+    p.top[x] = spot.y0;
+    cubic_weights(spot.right, &p.across[1][x], &p.across[2][x], &p.across[3][x], &p.across[4][x]);
+    cubic_weights(spot.down, &p.down[1][x], &p.down[2][x], &p.down[3][x], &p.down[4][x]);
+  }
+}
+
+/* NaN stays. */
+INLINE float in_range(float v) { return v < 0 ? 0 : v > 1 ? 1 : v; }
+
+/* Pixels x to x + n - 1 of a row, each from wherever its place is; beyond the border the nearest pixel counts. */
+INLINE void fetch_scattered(const float *plane, Places p, int x, int n, int H, int W, float *row) {
+  const float *a = p.across[1], *b = p.across[2], *c = p.across[3], *d = p.across[4];
+  for (int j = x; j < x + n; j++) row[j] = 0;
+  for (int r = 0; r < 4; r++) {
+    const float *down = p.down[r + 1];
+    INDEPENDENT
+    for (int j = x; j < x + n; j++) {
+      int left = p.left[j], line = between(p.top[j] + r - 1, 0, H - 1) * W;
+      float sum = a[j] * plane[line + between(left - 1, 0, W - 1)] + b[j] * plane[line + left];
+      sum += c[j] * plane[line + between(left + 1, 0, W - 1)] + d[j] * plane[line + between(left + 2, 0, W - 1)];
+      row[j] += down[j] * sum;
+    }
+  }
+  INDEPENDENT
+  for (int j = x; j < x + n; j++) row[j] = in_range(row[j]);
+}
+
+#define RUN 24
+#define TAPS 5 /* four, and one more where the shift grows by a pixel within a run */
+
+/* Four weights each of a run as five: those whose place is one beyond the first have them one further. */
+INLINE void spread_weights(float *const *weights, const int *places, int x, int step, int first, float five[TAPS][RUN]) {
+  for (int t = 0; t < TAPS; t++) {
+    const float *further = weights[t] + x, *here = weights[t + 1] + x;
+    INDEPENDENT
+    for (int j = 0; j < RUN; j++) five[t][j] = places[x + j] - step * (x + j) > first ? further[j] : here[j];
+  }
+}
+
+/* A run of pixels whose places lie in `rows` rows below each other and beside each other as they do themselves. */
+INLINE void fetch_run(const float *corner, const float across[TAPS][RUN], const float down[TAPS][RUN], int rows, int W,
+                      float *to) {
+  float total[RUN] = {0};
+  for (int r = 0; r < rows; r++) {
+    const float *line = corner + (size_t)r * W;
+    INDEPENDENT
+    for (int j = 0; j < RUN; j++) {
+      float sum = across[0][j] * line[j] + across[1][j] * line[j + 1] + across[2][j] * line[j + 2] +
+                  across[3][j] * line[j + 3] + across[4][j] * line[j + 4];
+      total[j] += down[r][j] * sum;
+    }
+  }
+  INDEPENDENT
+  for (int j = 0; j < RUN; j++) to[j] = in_range(total[j]);
+}
+
+/* Fetch row y of three planes. Flows are smooth: nearly everywhere a run of pixels moves alike, to a pixel. */
+INLINE void fetch_row(const float *planes, Places p, int y, int H, int W, float *out) {
+  size_t full = (size_t)H * W;
+  float across[TAPS][RUN], down[TAPS][RUN];
+  for (int x = 0; x < W; x += RUN) {
+    int n = between(W - x, 0, RUN), low = W, high = -W, above = H, below = -H;
+    for (int j = x; j < x + n; j++) {
+      int shift = p.left[j] - j, top = p.top[j];
+      low = low < shift ? low : shift;
+      high = high > shift ? high : shift;
+      above = above < top ? above : top;
+      below = below > top ? below : top;
+    }
+    int column = x + low - 1, row = above - 1;
+    int inside = column >= 0 && column + RUN + TAPS - 1 <= W && row >= 0 && row + TAPS <= H;
+    if (n == RUN && inside && high - low <= 1 && below - above <= 1) {
+      spread_weights(p.across, p.left, x, 1, low, across);
+      spread_weights(p.down, p.top, x, 0, above, down);
+      for (int c = 0; c < 3; c++) {
+        const float *corner = planes + c * full + (size_t)row * W + column;
+        fetch_run(corner, across, down, below > above ? TAPS : 4, W, out + c * full + (size_t)y * W + x);
+      }
+    } else {
+      for (int c = 0; c < 3; c++) fetch_scattered(planes + c * full, p, x, n, H, W, out + c * full + (size_t)y * W);
+    }
+  }
+}
+
 /* Align three planes of full size along a flow of half size, and shut the trust (h, w) off outside of the frame. */
 INLINE void align_frame(const float *linear, const float *flow, const float *trust, int H, int W, float *out,
                         float *trust_out, int begin, int end) {
   int h = (H + 1) / 2, w = (W + 1) / 2;
-  float *mixed = malloc((size_t)(w + 2 + 4 * w) * sizeof(float));
-  float *fx = mixed + w + 2, *fy = fx + 2 * w;
-  size_t full = (size_t)H * W, half = (size_t)h * w;
+  float *mixed = malloc((size_t)(w + 2 + 26 * w) * sizeof(float));
+  float *fx = mixed + w + 2, *fy = fx + 2 * w, *zeros = fy + 2 * w, *weights = zeros + 2 * w;
+  Places places = {(int *)(weights + 16 * w), (int *)(weights + 18 * w), {zeros}, {zeros}};
+  for (int t = 0; t < 4; t++) {
+    places.across[t + 1] = weights + 2 * t * w;
+    places.down[t + 1] = weights + 2 * (4 + t) * w;
+  }
+  places.across[5] = places.down[5] = zeros;
+  memset(zeros, 0, 2 * w * sizeof(float));
+  size_t half = (size_t)h * w;
   for (int i = begin; i < end; i++) {
     for (int y = 2 * i; y < 2 * i + 2 && y < H; y++) {
       double_row(flow, h, w, y, mixed, fx);
       double_row(flow + half, h, w, y, mixed, fy);
-      float *r = out + (size_t)y * W, *g = r + full, *b = g + full;
-      INDEPENDENT
-      for (int x = 0; x < W; x++) {
-        Spot spot = spot_at(2 * fx[x] + (float)x, 2 * fy[x] + (float)y, H, W);
-        r[x] = sample(linear, spot, W);
-        g[x] = sample(linear + full, spot, W);
-        b[x] = sample(linear + 2 * full, spot, W);
-      }
+      find_places(fx, fy, y, H, W, places);
+      fetch_row(linear, places, y, H, W, out);
     }
     const float *dx = flow + (size_t)i * w, *dy = dx + half, *sure = trust + (size_t)i * w;
     float *kept = trust_out + (size_t)i * w, right = 0.5f * (float)W - 0.5f, bottom = 0.5f * (float)H - 0.5f;
@@ -568,23 +805,21 @@ INLINE void noise_of_blocks(const float *plane, const Noise *noise, float darkes
   free(down);
 }
 
-/* What a frame shows by itself: its picture linearised, (3, H, W); at half size the picture as it is encoded, (3, h, w),
-   linearised, likewise, and the shares of its codes that are clipped, and that are picture, (h, w) each. */
+/* What a frame shows by itself: its picture linearised, (3, H, W); at half size the same, (3, h, w), and the shares of
+   its codes that are clipped, and that are picture, (h, w) each. */
 INLINE void measure_frame(const float *image, const Noise *noise, float gamma, int H, int W, float *linear,
-                          float *small, float *small_linear, float *clipped, float *certainty, int begin, int end) {
+                          float *small_linear, float *clipped, float *certainty, int begin, int end) {
   int h = (H + 1) / 2, w = (W + 1) / 2, n = 2 * w;
-  float *codes = malloc((size_t)(14 * n + w) * sizeof(float));
-  float *light = codes + 6 * n, *pair = light + 6 * n, *halved = pair + 2 * n;
+  float *codes = malloc((size_t)(9 * n + w) * sizeof(float));
+  float *light = codes + n, *pair = light + 6 * n, *halved = pair + 2 * n;
   size_t full = (size_t)H * W, half = (size_t)h * w;
   for (int i = begin; i < end; i++) {
     size_t place = (size_t)i * w;
-    const float *rows[2][3];
     for (int s = 0; s < 2; s++) {
       int y = between(2 * i + s, 0, H - 1);
       for (int c = 0; c < 3; c++) {
         float *lit = light + (3 * s + c) * n;
-        rows[s][c] = even_row(image + c * full, y, W, w, codes + (3 * s + c) * n);
-        const float *row = rows[s][c];
+        const float *row = even_row(image + c * full, y, W, w, codes);
         INDEPENDENT
         for (int x = 0; x < n; x++) {
           float code = clamp(row[x], 0, 1);
@@ -596,7 +831,6 @@ INLINE void measure_frame(const float *image, const Noise *noise, float gamma, i
     INDEPENDENT
     for (int j = 0; j < w; j++) clipped[place + j] = certainty[place + j] = 0;
     for (int c = 0; c < 3; c++) {
-      halve_rows(rows[0][c], rows[1][c], w, small + c * half + place);
       halve_rows(light + c * n, light + (3 + c) * n, w, small_linear + c * half + place);
       for (int s = 0; s < 2; s++) {
         const float *lit = light + (3 * s + c) * n;
@@ -1085,6 +1319,10 @@ CALL_256(box, a[0].in, a[1].count, a[2].count, a[3].count, a[4].count, a[5].out)
 CALL_256(warp_planes, a[0].in, a[1].in, a[2].count, a[3].count, a[4].count, a[5].count, a[6].out)
 CALL_256(compare_blocks, a[0].in, a[1].in, a[2].in, a[3].in, a[4].count, a[5].count, a[6].count, a[7].count,
          a[8].count, a[9].number, a[10].out)
+CALL_256(warp_by_half, a[0].in, a[1].in, a[2].count, a[3].count, a[4].count, a[5].count, a[6].out)
+CALL_256(compare_finely, a[0].in, a[1].in, a[2].in, a[3].in, a[4].count, a[5].count, a[6].count, a[7].count,
+         a[8].number, a[9].out)
+CALL_256(fine_terms, a[0].in, a[1].in, a[2].in, a[3].count, a[4].count, a[5].count, a[6].number, a[7].out)
 CALL_256(gradient_terms, a[0].in, a[1].in, a[2].in, a[3].count, a[4].count, a[5].count, a[6].number, a[7].out)
 CALL_256(moments, a[0].in, a[1].count, a[2].count, a[3].count, a[4].count, a[5].number, a[6].out)
 CALL_256(sweep, a[0].in, a[1].in, a[2].in, a[3].count, a[4].count, a[5].count, a[6].count, a[7].number, a[8].out)
@@ -1092,8 +1330,7 @@ CALL_256(miss_start, a[0].in, a[1].in, a[2].number, a[3].count, a[4].count, a[5]
 CALL_256(interpolate_flow, a[0].in, a[1].in, a[2].in, a[3].in, a[4].number, a[5].number, a[6].number, a[7].count,
          a[8].count, a[9].out, a[10].out)
 CALL_256(align_frame, a[0].in, a[1].in, a[2].in, a[3].count, a[4].count, a[5].out, a[6].out)
-CALL(measure_frame, a[0].in, a[1].noise, a[2].number, a[3].count, a[4].count, a[5].out, a[6].out, a[7].out, a[8].out,
-     a[9].out)
+CALL(measure_frame, a[0].in, a[1].noise, a[2].number, a[3].count, a[4].count, a[5].out, a[6].out, a[7].out, a[8].out)
 CALL(match_lumas, a[0].in, a[1].in, a[2].in, a[3].number, a[4].count, a[5].count, a[6].count, a[7].out)
 CALL(noise_of_blocks, a[0].in, a[1].noise, a[2].number, a[3].count, a[4].count, a[5].out)
 CALL(describe_reference, a[0].in, a[1].noise, a[2].number, a[3].count, a[4].count, a[5].out)

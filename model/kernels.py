@@ -190,11 +190,60 @@ def refine(
     _run("warp_planes", height, moved, flow, *size, 0, warped)
     terms = reference.new_empty(batch, TERMS, height, width)
     _run("gradient_terms", height, reference, warped, certainty, *size, clip_level, terms)
-    moments = reference.new_empty(batch, MOMENTS, height, width)
-    _run("moments", height, terms, *size, window, stiffness, moments)
+    return _solved(terms, flow, window=window, smoothing=smoothing, stiffness=stiffness, sweeps=sweeps)
+
+
+def _warp_by_half(moved: Tensor, flow: Tensor, *, margin: int) -> Tensor:
+    """Fetch planes of full size along a flow of half size; the ends of rows are repeated in margins."""
+    batch, _, height, width = moved.shape
+    warped = moved.new_empty(batch, 1, height, width + 2 * margin)
+    _run("warp_by_half", height, moved, flow, batch, height, width, margin, warped)
+    return warped
+
+
+def compare_finely(
+    reference: Tensor, moved: Tensor, flow: Tensor, *, certainty: Tensor, block: int, step_cost: float
+) -> Tensor:
+    """As `motion._compare_finely`, before its smoothing."""
+    reference, moved, flow, certainty = (t.contiguous() for t in (reference, moved, flow, certainty))
+    batch, _, height, width = reference.shape
+    warped = _warp_by_half(moved, flow, margin=1)
+    out = torch.empty_like(flow)
+    sizes = (batch, height, width, block)
+    _run("compare_finely", flow.shape[-2], reference, warped, certainty, flow, *sizes, step_cost, out)
+    return out
+
+
+def refine_finely(
+    reference: Tensor,
+    moved: Tensor,
+    flow: Tensor,
+    *,
+    certainty: Tensor,
+    clip_level: float,
+    window: int,
+    smoothing: int,
+    stiffness: float,
+    sweeps: int,
+) -> Tensor:
+    """As `motion._refine_finely`."""
+    reference, moved, flow, certainty = (t.contiguous() for t in (reference, moved, flow, certainty))
+    batch, _, height, width = reference.shape
+    h, w = flow.shape[-2:]
+    warped = _warp_by_half(moved, flow, margin=0)
+    terms = reference.new_empty(batch, TERMS, h, w)
+    _run("fine_terms", h, reference, warped, certainty, batch, height, width, clip_level, terms)
+    return _solved(terms, 2 * flow, window=window, smoothing=smoothing, stiffness=stiffness, sweeps=sweeps) / 2
+
+
+def _solved(terms: Tensor, flow: Tensor, *, window: int, smoothing: int, stiffness: float, sweeps: int) -> Tensor:
+    """As `motion._solve`, from terms that are not gathered yet."""
+    batch, _, *size = terms.shape
+    moments = terms.new_empty(batch, MOMENTS, *size)
+    _run("moments", size[0], terms, batch, *size, window, stiffness, moments)
     found, spare = flow, [torch.empty_like(flow), torch.empty_like(flow)]
     for step in range(sweeps):
-        _run("sweep", height, found, flow, moments, *size, smoothing, stiffness, spare[step % 2])
+        _run("sweep", size[0], found, flow, moments, batch, *size, smoothing, stiffness, spare[step % 2])
         found = spare[step % 2]
     return found
 
@@ -215,14 +264,14 @@ def interpolated(
 
 
 def measure_frame(image: Tensor, *, noise: Tensor, gamma: float) -> tuple[Tensor, ...]:
-    """What `neighbors.FrameMotion` holds of one picture: linear, small, small_linear, clipped and certainty."""
+    """What `neighbors.FrameMotion` holds of one picture: linear, small_linear, clipped and certainty."""
     image = image.contiguous()
     size = (image.shape[-2], image.shape[-1])
     h, w = _half_size(image)
-    linear, (small, small_linear) = torch.empty_like(image), image.new_empty(2, 1, 3, h, w)
+    linear, small_linear = torch.empty_like(image), image.new_empty(1, 3, h, w)
     clipped, certainty = image.new_empty(2, 1, 1, h, w)
-    _run("measure_frame", h, image, noise, gamma, *size, linear, small, small_linear, clipped, certainty)
-    return linear, small, small_linear, clipped, certainty
+    _run("measure_frame", h, image, noise, gamma, *size, linear, small_linear, clipped, certainty)
+    return linear, small_linear, clipped, certainty
 
 
 def align(linear: Tensor, flow: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:

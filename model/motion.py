@@ -25,6 +25,12 @@ WINDOW = 7  # side of the square over which gradients are gathered
 SMOOTHING = 5  # side of the square whose mean flow a pixel is drawn to
 STIFFNESS = 2e-3  # strength of that draw against the gradients, in squared luma per pixel
 SWEEPS = 4  # solutions per level, each with the mean flow of the one before
+# The last step compares pixels of full size for places of half size.
+FINE_BLOCK = 3  # side of the square that is compared there, in places
+FINE_STEP_COST = 0.001  # of a step by one pixel of full size, in luma
+FINE_WINDOW = 5  # side of the square over which gradients are gathered, in places
+FINE_STIFFNESS = STIFFNESS / 4  # per pixel of full size
+FINE_SWEEPS = 2
 
 
 def warp(image: Tensor, flow: Tensor) -> Tensor:
@@ -46,6 +52,34 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
+def warp_cubic(image: Tensor, flow: Tensor) -> Tensor:
+    """Fetch as `warp` does, by cubic convolution (Keys 1981), which keeps fine detail; it may overshoot at edges."""
+    height, width = flow.shape[-2:]
+    xs = (flow[:, 0] + torch.arange(width, device=flow.device)).clamp(0, width - 1)
+    ys = (flow[:, 1] + torch.arange(height, device=flow.device).unsqueeze(1)).clamp(0, height - 1)
+    left, top = xs.floor(), ys.floor()
+    across, down = _cubic_weights(xs - left), _cubic_weights(ys - top)
+    pixels, fetched = image.flatten(2), torch.zeros_like(image)
+    for row, by_row in enumerate(down, start=-1):
+        start = (top.long() + row).clamp(0, height - 1) * width
+        for column, by_column in enumerate(across, start=-1):
+            places = (start + (left.long() + column).clamp(0, width - 1)).flatten(1).unsqueeze(1)
+            tap = pixels.gather(2, places.expand(-1, image.shape[1], -1)).view_as(image)
+            fetched = fetched.addcmul(tap, (by_row * by_column).unsqueeze(1))
+    return fetched
+
+
+def _cubic_weights(part: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Weights of the pixels at -1, 0, 1 and 2 for a place between 0 and 1, shape of `part`; they sum to 1."""
+    square = part.square()
+    return (
+        part * (part * (1 - part / 2) - 0.5),
+        1 + square * (1.5 * part - 2.5),
+        part * (part * (2 - 1.5 * part) + 0.5),
+        square * (part - 1) / 2,
+    )
+
+
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     """Interpolate a flow to another frame size and scale its displacements with it.
 
@@ -60,6 +94,20 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     for axis in (0, 1):
         scale[:, axis] = size[1 - axis] / flow.shape[-1 - axis]
     return F.interpolate(flow, size=size, mode="bilinear", align_corners=False) * scale
+
+
+def halve(full: Tensor) -> Tensor:
+    """Average 2x2 pixels; an odd last row or column counts by itself."""
+    height, width = full.shape[-2:]
+    if height % 2 or width % 2:
+        full = F.pad(full, (0, width % 2, 0, height % 2), mode="replicate")
+    rows = full[..., ::2, :] + full[..., 1::2, :]  # a tenth of the time of average pooling on a CPU
+    return (rows[..., ::2] + rows[..., 1::2]) / 4
+
+
+def double(half: Tensor, size: tuple[int, int]) -> Tensor:
+    """Interpolate what `halve` made back to its place in a frame of `size`."""
+    return F.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)[..., : size[0], : size[1]]
 
 
 def matched_lumas(first: Tensor, second: Tensor, exposures: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -98,22 +146,24 @@ def _with_toe(encoded: Tensor, toe: Tensor) -> Tensor:
 
 
 def search_motion(reference: Tensor, moved: Tensor, *, certainty: Tensor | None = None) -> Tensor:
-    """Find the flow with moved(x + flow(x)) = reference(x).
+    """Find the flow with moved(x + flow(x)) = reference(x): down a pyramid to half size, and at last by full size.
 
     Args:
         reference: Luma at a common exposure, 0..1, (B, 1, H, W).
         moved: As `reference`.
-        certainty: Share of picture in the reference, against black, clip level or noise, 0..1, (B, 1, H, W); where it
-            is 0 the flow comes from around. None is 1 everywhere.
+        certainty: Share of picture in the reference, against black, clip level or noise, 0..1, at half size,
+            (B, 1, h, w); where it is 0 the flow comes from around. None is 1 everywhere.
 
     Returns:
-        Displacement in pixels, (B, 2, H, W).
+        Displacement in pixels of half size, at half size, (B, 2, h, w).
     """
-    return _recorded_search(reference, moved, torch.ones_like(reference) if certainty is None else certainty)
+    if certainty is None:
+        certainty = torch.ones_like(halve(reference))
+    return _recorded_search(reference, moved, certainty)
 
 
 def _search_motion(reference: Tensor, moved: Tensor, certainty: Tensor) -> Tensor:
-    stacked = [torch.cat((reference, moved, certainty), dim=1)]
+    stacked = [torch.cat((halve(reference), halve(moved), certainty), dim=1)]
     while min(stacked[-1].shape[-2:]) >= 2 * COARSEST:
         stacked.append(F.avg_pool2d(stacked[-1], 2, ceil_mode=True))
     levels = [(level[:, :1], level[:, 1:2], level[:, 2:]) for level in stacked]
@@ -125,8 +175,10 @@ def _search_motion(reference: Tensor, moved: Tensor, certainty: Tensor) -> Tenso
         flow = resize_flow(flow, (ref.shape[-2], ref.shape[-1]))
         reach = RADIUS + (2 if depth == len(levels) - 1 else 0)
         flow = _compare_blocks(ref, mov, flow, certainty=sure, radius=reach)
-        flow = _refine(ref, mov, flow, certainty=sure)
-    return flow
+        if depth:
+            flow = _refine(ref, mov, flow, certainty=sure)
+    flow = _compare_finely(reference, moved, flow, certainty=certainty)
+    return _refine_finely(reference, moved, flow, certainty=certainty)
 
 
 _recorded_search = Recorded(_search_motion)  # some thousand short launches
@@ -207,26 +259,44 @@ def _compare_blocks(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty
             reference, moved, flow, certainty=certainty, radius=radius, block=BLOCK, step_cost=STEP_COST
         )
         return box_mean(stepped, 3)
+    differences = _shifted_differences(reference, warp(moved, flow), radius=radius)
+    costs = box_mean(differences.mul_(certainty), BLOCK)
+    return box_mean(flow + _cheapest_step(costs, radius=radius, step_cost=STEP_COST), 3)
+
+
+def _shifted_differences(reference: Tensor, warped: Tensor, *, radius: int) -> Tensor:
+    """Absolute differences from a picture shifted by so many pixels at most, one channel per shift, row by row."""
     height, width = reference.shape[-2:]
-    warped = F.pad(warp(moved, flow), [radius] * 4, mode="replicate")
+    warped = F.pad(warped, [radius] * 4, mode="replicate")
+    sides = range(2 * radius + 1)
+    parts = [reference - warped[..., down : down + height, right : right + width] for down in sides for right in sides]
+    return torch.cat(parts, dim=1).abs_()
+
+
+def _cheapest_step(costs: Tensor, *, radius: int, step_cost: float) -> Tensor:
+    """Choose among the shifts of `_shifted_differences`: steps in pixels, (B, 2, h, w)."""
+    least = torch.full_like(costs[:, :1], math.inf)
+    right, down = torch.zeros_like(least), torch.zeros_like(least)
     shifts = [(dy, dx) for dy in range(-radius, radius + 1) for dx in range(-radius, radius + 1)]
-    differences = torch.cat(
-        [
-            reference - warped[..., radius + dy : radius + dy + height, radius + dx : radius + dx + width]
-            for dy, dx in shifts
-        ],
-        dim=1,
-    )
-    costs = box_mean(differences.abs_().mul_(certainty), BLOCK)
-    least = torch.full_like(reference, math.inf)
-    right, down = torch.zeros_like(reference), torch.zeros_like(reference)
     for (dy, dx), cost in zip(shifts, torch.split(costs, 1, dim=1), strict=True):
         # A longer step must pay: flat and clipped places would wander in the noise otherwise.
-        cost = cost + STEP_COST * (abs(dx) + abs(dy))
+        cost = cost + step_cost * (abs(dx) + abs(dy))
         better = cost < least
         least = torch.minimum(least, cost)
         right, down = torch.where(better, float(dx), right), torch.where(better, float(dy), down)
-    return box_mean(flow + torch.cat((right, down), dim=1), 3)
+    return torch.cat((right, down), dim=1)
+
+
+def _compare_finely(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty: Tensor) -> Tensor:
+    """As `_compare_blocks`, by steps of a pixel of full size, which is half a pixel of the flow."""
+    if kernels.usable(reference, moved, flow):
+        stepped = kernels.compare_finely(
+            reference, moved, flow, certainty=certainty, block=FINE_BLOCK, step_cost=FINE_STEP_COST
+        )
+        return box_mean(stepped, 3)
+    warped = warp(moved, 2 * double(flow, (reference.shape[-2], reference.shape[-1])))
+    costs = box_mean(halve(_shifted_differences(reference, warped, radius=1)) * certainty, FINE_BLOCK)
+    return box_mean(flow + _cheapest_step(costs, radius=1, step_cost=FINE_STEP_COST) / 2, 3)
 
 
 def _refine(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty: Tensor) -> Tensor:
@@ -243,28 +313,58 @@ def _refine(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty: Tensor
             stiffness=STIFFNESS,
             sweeps=SWEEPS,
         )
-    xx, xy, yy, xe, ye = _moments(reference, warp(moved, flow), certainty)
-    xx, yy = xx + STIFFNESS, yy + STIFFNESS
+    terms = torch.cat(_gradient_terms(reference, warp(moved, flow)), dim=1).mul_(certainty)
+    return _solve(_moments(terms, WINDOW), flow, stiffness=STIFFNESS, sweeps=SWEEPS)
+
+
+def _refine_finely(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty: Tensor) -> Tensor:
+    """As `_refine`, by gradients at full size, for a flow of half size."""
+    if kernels.usable(reference, moved, flow):
+        return kernels.refine_finely(
+            reference,
+            moved,
+            flow,
+            certainty=certainty,
+            clip_level=CLIP_LEVEL,
+            window=FINE_WINDOW,
+            smoothing=SMOOTHING,
+            stiffness=FINE_STIFFNESS,
+            sweeps=FINE_SWEEPS,
+        )
+    warped = warp(moved, 2 * double(flow, (reference.shape[-2], reference.shape[-1])))
+    terms = torch.cat([halve(term) for term in _gradient_terms(reference, warped)], dim=1).mul_(certainty)
+    return _solve(_moments(terms, FINE_WINDOW), 2 * flow, stiffness=FINE_STIFFNESS, sweeps=FINE_SWEEPS) / 2
+
+
+def _solve(moments: tuple[Tensor, ...], flow: Tensor, *, stiffness: float, sweeps: int) -> Tensor:
+    """Step from a flow to where the gradients lead, drawn to the mean flow around each place."""
+    xx, xy, yy, xe, ye = moments
+    xx, yy = xx + stiffness, yy + stiffness
     determinant = xx * yy - xy * xy
     found = flow
-    for _ in range(SWEEPS):
-        draw = STIFFNESS * (box_mean(found, SMOOTHING) - flow)
+    for _ in range(sweeps):
+        draw = stiffness * (box_mean(found, SMOOTHING) - flow)
         right_x, right_y = draw[:, :1] - xe, draw[:, 1:] - ye
         step = torch.cat((yy * right_x - xy * right_y, xx * right_y - xy * right_x), dim=1) / determinant
         found = flow + step.clamp(-1.5, 1.5)
     return found
 
 
-def _moments(reference: Tensor, warped: Tensor, certainty: Tensor) -> tuple[Tensor, ...]:
-    """Gather covariances, not products: a constant difference, as of a wrong exposure ratio, is no motion."""
+def _gradient_terms(reference: Tensor, warped: Tensor) -> tuple[Tensor, ...]:
+    """Weighted products of gradients and differences, then those by themselves, then the weight."""
     padded = F.pad((warped + reference) / 2, [1] * 4, mode="replicate")
     gx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     gy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
     error = warped - reference
     # Clipped pixels know nothing, and those that differ by far more than noise belong to something else.
-    weight = certainty * (torch.maximum(reference, warped) < CLIP_LEVEL) / (1 + (error / 0.1).square())
-    terms = (gx * gx, gx * gy, gy * gy, gx * error, gy * error, gx, gy, error, torch.ones_like(error))
-    *products, x, y, e, total = torch.split(box_mean(torch.cat(terms, dim=1) * weight, WINDOW), 1, dim=1)
+    weight = (torch.maximum(reference, warped) < CLIP_LEVEL) / (1 + (error / 0.1).square())
+    terms = (gx * gx, gx * gy, gy * gy, gx * error, gy * error, gx, gy, error)
+    return (*(term * weight for term in terms), weight)
+
+
+def _moments(terms: Tensor, window: int) -> tuple[Tensor, ...]:
+    """Gather covariances, not products: a constant difference, as of a wrong exposure ratio, is no motion."""
+    *products, x, y, e, total = torch.split(box_mean(terms, window), 1, dim=1)
     share = 1 / total.clamp_min(1e-3)
     means = (x * x, x * y, y * y, x * e, y * e)
     return tuple(product.addcmul(share, mean, value=-1) for product, mean in zip(products, means, strict=True))

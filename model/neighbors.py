@@ -14,8 +14,8 @@ from torch import Tensor
 from model import kernels
 from model.exposure import GAMMA, GAMMA_8_BIT
 from model.frames import FrameBatch
-from model.motion import box_mean, matched_lumas, search_motion, warp
-from model.physical_merge import Candidate, NoiseModel, align, halve, noise_level
+from model.motion import box_mean, halve, matched_lumas, search_motion, warp
+from model.physical_merge import Candidate, NoiseModel, align, noise_level
 
 # Pixels at half size by which the way there and back may miss its start, and a flow the one that it should equal.
 CONSISTENT = 1.0
@@ -34,8 +34,7 @@ class FrameMotion:
     Args:
         image: Encoded with 1/2.2, 0..1, (B, 3, H, W).
         linear: Linearised, 0..1, (B, 3, H, W).
-        small: The encoded picture at half size, (B, 3, h, w).
-        small_linear: The linearised one at half size.
+        small_linear: The linearised picture at half size, (B, 3, h, w).
         exposure: Linear exposure relative to the shortest, (B, 1, 1, 1).
         precision: `CodePrecision.tensor` per sample, (B, 6).
         level: Noise level of the frame, (B, 1, 1, 1).
@@ -48,7 +47,6 @@ class FrameMotion:
 
     image: Tensor
     linear: Tensor
-    small: Tensor
     small_linear: Tensor
     exposure: Tensor
     precision: Tensor
@@ -136,16 +134,15 @@ def _measured(frame: FrameBatch, *, number: int) -> FrameMotion:
     nominal = NoiseModel(level=frame.image.new_ones(1, 1, 1, 1), precision=frame.precision)
     if kernels.usable_for_one(frame.image):
         shown = kernels.measure_frame(frame.image, noise=nominal.numbers, gamma=GAMMA)
-        linear, small, small_linear, clipped, certainty = shown
+        linear, small_linear, clipped, certainty = shown
     else:
         linear = frame.image.clamp(0, 1).pow(GAMMA)
-        small, small_linear, unclipped = halve(frame.image), halve(linear), nominal.unclipped(linear)
+        small_linear, unclipped = halve(linear), nominal.unclipped(linear)
         clipped = halve(1 - unclipped).mean(1, keepdim=True)
         certainty = halve((unclipped - nominal.crushed(linear)).clamp_min(0)).mean(1, keepdim=True)
     return FrameMotion(
         image=frame.image,
         linear=linear,
-        small=small,
         small_linear=small_linear,
         exposure=frame.exposure.to(linear).view(-1, 1, 1, 1),
         precision=frame.precision,
@@ -162,10 +159,13 @@ def _search(pairs: Sequence[tuple[FrameMotion, FrameMotion]]) -> dict[tuple[int,
     """Search the flows from the first to the second frame of all pairs at once."""
     if not pairs:
         return {}
-    pictures = [torch.cat([pair[side].small for pair in pairs]) for side in (0, 1)]
-    exposures = [torch.cat([pair[side].exposure for pair in pairs]) for side in (0, 1)]
-    lumas = matched_lumas(pictures[0], pictures[1], (exposures[0], exposures[1]))
-    flows = search_motion(*lumas, certainty=torch.cat([first.certainty for first, _ in pairs]))
+    lumas: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+    for first, second in pairs:
+        if (first.number, second.number) not in lumas:
+            ours, theirs = matched_lumas(first.image, second.image, (first.exposure, second.exposure))
+            lumas |= {(second.number, first.number): (theirs, ours), (first.number, second.number): (ours, theirs)}
+    stacked = [torch.cat([lumas[first.number, second.number][side] for first, second in pairs]) for side in (0, 1)]
+    flows = search_motion(stacked[0], stacked[1], certainty=torch.cat([first.certainty for first, _ in pairs]))
     numbers = [(first.number, second.number) for first, second in pairs]
     return dict(zip(numbers, flows.chunk(len(pairs)), strict=True))
 

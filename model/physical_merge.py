@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model import kernels
 from model.exposure import GAMMA_8_BIT
-from model.motion import box_mean, warp
+from model.motion import box_mean, double, halve, warp_cubic
 
 # Variances of the exposed signal in squared units of its clip level; a clip's own level multiplies them.
 SHOT_NOISE = 8e-5  # times the signal
@@ -145,20 +145,6 @@ class MergedStart:
     crushed: Tensor
 
 
-def halve(full: Tensor) -> Tensor:
-    """Average 2x2 pixels; an odd last row or column counts by itself."""
-    height, width = full.shape[-2:]
-    if height % 2 or width % 2:
-        full = F.pad(full, (0, width % 2, 0, height % 2), mode="replicate")
-    rows = full[..., ::2, :] + full[..., 1::2, :]  # a tenth of the time of average pooling on a CPU
-    return (rows[..., ::2] + rows[..., 1::2]) / 4
-
-
-def double(half: Tensor, size: tuple[int, int]) -> Tensor:
-    """Interpolate what `halve` made back to its place in a frame of `size`."""
-    return F.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)[..., : size[0], : size[1]]
-
-
 def align(linear: Tensor, exposure: Tensor, flow: Tensor, *, trust: Tensor | None = None) -> Candidate:
     """Align a linearised neighbor to the reference.
 
@@ -176,7 +162,7 @@ def align(linear: Tensor, exposure: Tensor, flow: Tensor, *, trust: Tensor | Non
     xs = torch.arange(flow.shape[-1], device=flow.device) + flow[:, :1]
     ys = torch.arange(flow.shape[-2], device=flow.device).unsqueeze(1) + flow[:, 1:]
     inside = (xs > -0.5) & (xs < width / 2 - 0.5) & (ys > -0.5) & (ys < height / 2 - 0.5)
-    aligned = warp(linear, 2 * double(flow, (height, width)))
+    aligned = warp_cubic(linear, 2 * double(flow, (height, width))).clamp(0, 1)
     return Candidate(linear=aligned, exposure=exposure, trust=inside.to(linear) if trust is None else trust * inside)
 
 

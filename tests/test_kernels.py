@@ -16,7 +16,7 @@ from model import kernels
 from model.exposure import GAMMA_8_BIT, CodePrecision
 from model.frames import FrameBatch
 from model.lite import LiteNet
-from model.motion import box_mean, matched_lumas, search_motion
+from model.motion import _compare_finely, _refine_finely, box_mean, matched_lumas, search_motion
 from model.neighbors import _interpolated, follow_motion
 from model.network import NetworkConfig
 from model.physical_merge import Candidate, MergedStart, NoiseModel, align, merge_by_variance, noise_level
@@ -89,13 +89,26 @@ def test_box_mean(plain: Callable[..., Tensor], size: tuple[int, int], side: int
 @needs_kernels
 @pytest.mark.parametrize("size", SIZES)
 def test_search(plain: Callable[..., Tensor], size: tuple[int, int]) -> None:
-    reference, certainty = smooth(2, 1, *size), smooth(2, 1, *size, seed=1)
+    reference, certainty = smooth(2, 1, *size), smooth(2, 1, *halved(size), seed=1)
     moved = torch.roll(reference, (2, -3), dims=(-2, -1))
     found = search_motion(reference, moved, certainty=certainty)
     expected = plain(lambda: search_motion(reference, moved, certainty=certainty))
     off = (found - expected).abs().amax(1)
     # Where two steps cost the same to the last bit, rounding chooses.
     assert off.median() < 1e-4 and (off < 0.01).float().mean() > 0.97
+
+
+@needs_kernels
+@pytest.mark.parametrize("step", [_compare_finely, _refine_finely])
+@pytest.mark.parametrize("size", [*SIZES, (9, 7)])
+def test_steps_at_full_size(plain: Callable[..., Tensor], size: tuple[int, int], step: Callable[..., Tensor]) -> None:
+    reference, certainty = smooth(2, 1, *size), smooth(2, 1, *halved(size), seed=1)
+    moved, start = torch.roll(reference, (2, -3), dims=(-2, -1)), 0.1 * flow(2, 2, *halved(size))
+    found = step(reference, moved, start, certainty=certainty)
+    expected = plain(lambda: step(reference, moved, start, certainty=certainty))
+    off = (found - expected).abs()
+    assert off.median() < 1e-5 and (off < 1e-4).float().mean() > 0.99
+    assert (expected - start).abs().mean() > 0.05
 
 
 @needs_kernels
@@ -142,16 +155,17 @@ def test_measured_frame(plain: Callable[..., Tensor], size: tuple[int, int], pre
     image = smooth(1, 3, *size)
     frame = FrameBatch(image=image, exposure=torch.tensor([8.0]), precision=precision.tensor()[None], time=0.0)
     found = follow_motion(frame, recent=(), period=2)
-    for name in ("linear", "small", "small_linear", "clipped", "certainty"):
+    for name in ("linear", "small_linear", "clipped", "certainty"):
         expected = plain(lambda name=name: getattr(follow_motion(frame, recent=(), period=2), name))
         assert torch.allclose(getattr(found, name), expected, atol=2e-6, rtol=2e-5), name
     assert found.linear[image == 0].abs().max() == 0
 
 
 @needs_kernels
-@pytest.mark.parametrize("size", SIZES)
-def test_aligned_frame(plain: Callable[..., Tensor], size: tuple[int, int]) -> None:
-    linear, path = smooth(1, 3, *size), flow(1, 2, *halved(size))
+@pytest.mark.parametrize("steepness", [1.0, 0.03])  # pixels from anywhere, and mostly from beside each other
+@pytest.mark.parametrize("size", [*SIZES, (70, 200)])
+def test_aligned_frame(plain: Callable[..., Tensor], size: tuple[int, int], steepness: float) -> None:
+    linear, path = smooth(1, 3, *size), steepness * flow(1, 2, *halved(size)) + 2.0
     trust = smooth(1, 1, *halved(size), seed=2)
     found = align(linear, one(8.0), path, trust=trust)
     assert torch.allclose(found.linear, plain(lambda: align(linear, one(8.0), path, trust=trust).linear), atol=1e-4)

@@ -6,13 +6,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.exposure import GAMMA_8_BIT, CodePrecision
+from model.motion import double, halve
 from model.physical_merge import (
     Candidate,
     MergedStart,
     NoiseModel,
     align,
-    double,
-    halve,
     merge_by_variance,
     noise_level,
 )
@@ -114,6 +113,12 @@ def test_pixels_outside_the_neighbor_do_not_count() -> None:
     candidate = align(scene, one(1.0), flow)
     assert candidate.trust[..., :10].min() == 1 and candidate.trust[..., 11:].max() == 0
     assert torch.allclose(candidate.linear[..., :21], scene[..., 10:], atol=1e-5)
+
+
+def test_aligned_edges_stay_in_range() -> None:
+    edge = (torch.arange(32) >= 16).float().expand(1, 3, 20, 32)
+    aligned = align(edge, one(1.0), torch.full((1, 2, 10, 16), 0.25)).linear
+    assert aligned.min() == 0 and aligned.max() == 1 and ((aligned > 0) & (aligned < 1)).any()
 
 
 @pytest.mark.parametrize("size", [(20, 30), (21, 31), (20, 31)])
