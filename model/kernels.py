@@ -1,4 +1,4 @@
-"""Fused passes in C for CPUs, where they were built; without them, and for training, torch computes the same."""
+"""Fused passes in C for CPUs, where they were built; without them, and for gradients, torch computes the same."""
 
 import ctypes
 import importlib.util
@@ -233,6 +233,7 @@ def refine_finely(
     warped = _warp_by_half(moved, flow, margin=0)
     terms = reference.new_empty(batch, TERMS, h, w)
     _run("fine_terms", h, reference, warped, certainty, batch, height, width, clip_level, terms)
+    del warped
     return _solved(terms, 2 * flow, window=window, smoothing=smoothing, stiffness=stiffness, sweeps=sweeps) / 2
 
 

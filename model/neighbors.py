@@ -108,6 +108,7 @@ def align_window(window: Sequence[FrameMotion]) -> AlignedWindow:
     return _align(window, flows)
 
 
+@torch.no_grad()  # so that the kernels serve the search of training, too
 def align_batch(ldr: Tensor, exposures: Tensor, precision: Tensor | None = None) -> AlignedWindow:
     """Align the frames of whole windows to the middle one, as training needs it.
 
@@ -165,6 +166,7 @@ def _search(pairs: Sequence[tuple[FrameMotion, FrameMotion]]) -> dict[tuple[int,
             ours, theirs = matched_lumas(first.image, second.image, (first.exposure, second.exposure))
             lumas |= {(second.number, first.number): (theirs, ours), (first.number, second.number): (ours, theirs)}
     stacked = [torch.cat([lumas[first.number, second.number][side] for first, second in pairs]) for side in (0, 1)]
+    del lumas  # at full size, memory that counts
     flows = search_motion(stacked[0], stacked[1], certainty=torch.cat([first.certainty for first, _ in pairs]))
     numbers = [(first.number, second.number) for first, second in pairs]
     return dict(zip(numbers, flows.chunk(len(pairs)), strict=True))

@@ -87,3 +87,9 @@ def test_what_one_neighbor_does_not_see_is_trusted_less_there() -> None:
     behind, ahead = (..., slice(20, 30), slice(14, 17)), (..., slice(20, 30), slice(39, 42))
     assert before[behind].mean() < 0.7 * before[..., 4:10, 14:17].mean()
     assert after[ahead].mean() < 0.7 * after[..., 4:10, 39:42].mean()
+
+
+def test_no_gradient_goes_through_the_alignment_of_training() -> None:
+    ldr, exposures, _ = clip((1.0, 8.0), step=1.0, light=0.5)
+    window = align_batch(ldr.requires_grad_(), exposures)
+    assert not any(item.linear.requires_grad or item.trust.requires_grad for item in window.neighbors)
