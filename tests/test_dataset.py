@@ -1,4 +1,8 @@
+import faulthandler
+import os
 import pickle
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -113,12 +117,27 @@ class _Step(Dataset[Sample]):
         return self.training.sample(self.step, index)
 
 
-def test_workers_make_the_same_samples() -> None:
+def make_in_workers() -> None:
+    """Make samples here and in forked workers, and raise where they differ; a worker that hangs says where."""
     training = TrainingSet(_mixed_sources(), guided_samples(2), patch=PATCH, frames=6, seed=9)
-    here = [training.sample(2, index) for index in range(4)]
     cv2.blur(np.zeros((999, 999), np.float32), (3, 3))  # whatever threads OpenCV has before the fork must not matter
-    there = DataLoader(_Step(training, 2), batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=60)
-    assert all(_same(one, other) for one, other in zip(here, there, strict=True))
+    there = DataLoader(
+        _Step(training, 2), batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=90,
+        worker_init_fn=lambda _index: faulthandler.dump_traceback_later(60, exit=True),
+    )  # fmt: skip
+    for index, sample in enumerate(there):
+        if not _same(training.sample(2, index), sample):
+            raise RuntimeError(f"sample {index} of a worker is another one")
+
+
+def test_workers_make_the_same_samples(repository: Path) -> None:
+    # In a process of its own, as training runs: threads of earlier tests may hold locks when this one forks.
+    paths = os.pathsep.join(str(path) for path in (repository, repository / "tests"))
+    done = subprocess.run(
+        [sys.executable, "-c", "import test_dataset; test_dataset.make_in_workers()"],
+        env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, timeout=150,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_one_frame_is_lost_in_a_few_samples() -> None:
