@@ -342,12 +342,11 @@ INLINE void warp_by_half(const float *planes, const float *flow, int batch, int 
   free(mixed);
 }
 
-/* Mean absolute differences of 2 x 2 pixels, times the certainty, of row i of half size and of the nine shifts by a
-   pixel of full size: nine rows of w; `pair` takes 4 w. */
-INLINE void shifted_differences(const float *reference, const float *warped, const float *certainty, int i, int H, int W,
-                                float *pair, float *nine) {
+/* Mean absolute differences of 2 x 2 pixels of row i of half size, of the nine shifts by a pixel of full size: nine rows
+   of w; `pair` takes 4 w. */
+INLINE void shifted_differences(const float *reference, const float *warped, int i, int H, int W, float *pair,
+                                float *nine) {
   int w = (W + 1) / 2, stride = W + 2;
-  const float *sure = certainty + (size_t)i * w;
   for (int s = 0; s < 9; s++) {
     for (int below = 0; below < 2; below++) {
       int y = between(2 * i + below, 0, H - 1);
@@ -359,49 +358,72 @@ INLINE void shifted_differences(const float *reference, const float *warped, con
       if (W % 2) row[W] = row[W - 1];
     }
     halve_rows(pair, pair + 2 * w, w, nine + (size_t)s * w);
-    INDEPENDENT
-    for (int j = 0; j < w; j++) nine[(size_t)s * w + j] *= sure[j];
   }
 }
 
-/* Add to a flow of half size the step of half its pixel, to one of eight sides, whose square differs least. Sums are
-   gathered from `block` rows of differences, each of which is computed once. */
+/* Rows of differences, `kinds` for each row of a picture; as many rows of that are kept as a block is high. */
+typedef struct {
+  float *rows;
+  int kinds, block, known; /* rows before `known` are there */
+} Ring;
+
+INLINE float *ring_row(const Ring *ring, int i, int kind, int w) {
+  return ring->rows + ((size_t)(i % ring->block) * ring->kinds + kind) * w;
+}
+
+/* Costs of one kind in row i: means over a block of differences times their certainty; `padded` takes w + block. */
+INLINE void block_costs(const Ring *ring, int i, int kind, int h, int w, const float *certainty, const float *inverse,
+                        float *padded, float *costs) {
+  int reach = ring->block / 2, first = between(i - reach, 0, h - 1), last = between(i + reach, 0, h - 1);
+  float *total = padded + reach;
+  for (int j = 0; j < reach; j++) padded[j] = padded[reach + w + j] = 0;
+  memset(total, 0, w * sizeof(float));
+  for (int r = first; r <= last; r++) {
+    const float *row = ring_row(ring, r, kind, w), *sure = certainty + (size_t)r * w;
+    INDEPENDENT
+    for (int j = 0; j < w; j++) total[j] += row[j] * sure[j];
+  }
+  sum_across(padded, w, ring->block, costs);
+  INDEPENDENT
+  for (int j = 0; j < w; j++) costs[j] *= inverse[j];
+}
+
+/* Keep what costs less than anything before. */
+INLINE void take_cheaper(const float *costs, float extra, const float *fx, const float *fy, int w, float *lowest,
+                         float *right, float *down) {
+  INDEPENDENT
+  for (int j = 0; j < w; j++) {
+    float cost = costs[j] + extra;
+    int better = cost < lowest[j];
+    lowest[j] = better ? cost : lowest[j];
+    right[j] = better ? fx[j] : right[j];
+    down[j] = better ? fy[j] : down[j];
+  }
+}
+
+/* Add to a flow of half size the step of half its pixel, to one of eight sides, whose square differs least. */
 INLINE void compare_finely(const float *reference, const float *warped, const float *certainty, const float *flow,
                            int batch, int H, int W, int block, float step_cost, float *out, int begin, int end) {
   int h = (H + 1) / 2, w = (W + 1) / 2, reach = block / 2;
-  float *ring = malloc(((size_t)9 * block * w + w + block + 9 * w) * sizeof(float));
-  float *padded = ring + (size_t)9 * block * w, *pair = padded + w + block, *sums = pair + 4 * w, *lowest = sums + w;
-  float *right = lowest + w, *down = right + w, *inverse = down + w, *total = padded + reach;
+  Ring ring = {malloc(((size_t)9 * block * w + w + block + 11 * w) * sizeof(float)), 9, block, 0};
+  float *padded = ring.rows + (size_t)9 * block * w, *pair = padded + w + block, *costs = pair + 4 * w;
+  float *lowest = costs + w, *inverse = lowest + w, *sx = inverse + w, *sy = sx + w, *right = sy + w, *down = right + w;
   size_t full = (size_t)H * W, half = (size_t)h * w;
   for (int p = 0; p < batch; p++) {
-    const float *a = reference + p * full, *b = warped + (size_t)p * H * (W + 2), *sure = certainty + p * half;
-    int known = between(begin - reach, 0, h); /* the rows before this one are in the ring */
+    ring.known = between(begin - reach, 0, h);
     for (int i = begin; i < end; i++) {
-      int first = between(i - reach, 0, h - 1), last = between(i + reach, 0, h - 1);
-      for (; known <= last; known++)
-        shifted_differences(a, b, sure, known, H, W, pair, ring + (size_t)(known % block) * 9 * w);
+      for (; ring.known <= between(i + reach, 0, h - 1); ring.known++)
+        shifted_differences(reference + p * full, warped + (size_t)p * H * (W + 2), ring.known, H, W, pair,
+                            ring_row(&ring, ring.known, 0, w));
       inverse_counts(i, h, w, reach, inverse);
       INDEPENDENT
       for (int j = 0; j < w; j++) lowest[j] = INFINITY, right[j] = 0, down[j] = 0;
       for (int s = 0; s < 9; s++) {
-        float fx = (float)(s % 3 - 1) * 0.5f, fy = (float)(s / 3 - 1) * 0.5f;
-        float extra = step_cost * 2 * (fabsf(fx) + fabsf(fy));
-        for (int j = 0; j < reach; j++) padded[j] = padded[reach + w + j] = 0;
-        memset(total, 0, w * sizeof(float));
-        for (int r = first; r <= last; r++) {
-          const float *row = ring + ((size_t)(r % block) * 9 + s) * w;
-          INDEPENDENT
-          for (int j = 0; j < w; j++) total[j] += row[j];
-        }
-        sum_across(padded, w, block, sums);
+        float step_x = (float)(s % 3 - 1) * 0.5f, step_y = (float)(s / 3 - 1) * 0.5f;
         INDEPENDENT
-        for (int j = 0; j < w; j++) {
-          float cost = sums[j] * inverse[j] + extra;
-          int better = cost < lowest[j];
-          lowest[j] = better ? cost : lowest[j];
-          right[j] = better ? fx : right[j];
-          down[j] = better ? fy : down[j];
-        }
+        for (int j = 0; j < w; j++) sx[j] = step_x, sy[j] = step_y;
+        block_costs(&ring, i, s, h, w, certainty + p * half, inverse, padded, costs);
+        take_cheaper(costs, step_cost * 2 * (fabsf(step_x) + fabsf(step_y)), sx, sy, w, lowest, right, down);
       }
       size_t place = 2 * p * half + (size_t)i * w, next = place + half;
       INDEPENDENT
@@ -411,7 +433,95 @@ INLINE void compare_finely(const float *reference, const float *warped, const fl
       }
     }
   }
-  free(ring);
+  free(ring.rows);
+}
+
+#define OFFERS 5 /* the flow of a place itself, and of those above, to the left, to the right and below */
+
+/* Row i of what one of the offers is, w values each of x and y. */
+INLINE void offered_row(const float *flow, int offer, int distance, int i, int h, int w, float *fx, float *fy) {
+  int above = offer == 1 ? -distance : offer == 4 ? distance : 0;
+  int left = offer == 2 ? -distance : offer == 3 ? distance : 0;
+  const float *from = flow + (size_t)between(i + above, 0, h - 1) * w;
+  for (int axis = 0; axis < 2; axis++, from += (size_t)h * w) {
+    float *to = axis ? fy : fx;
+    int begin = between(-left, 0, w), end = between(w - left, begin, w);
+    for (int j = 0; j < begin; j++) to[j] = from[0];
+    memcpy(to + begin, from + begin + left, (size_t)(end - begin) * sizeof(float));
+    for (int j = end; j < w; j++) to[j] = from[w - 1];
+  }
+}
+
+/* Absolute differences of a picture's row y along a flow of its size. */
+INLINE void differences_along(const float *reference, const float *moved, const float *fx, const float *fy, int y, int H,
+                              int W, float *differences) {
+  const float *a = reference + (size_t)y * W;
+  INDEPENDENT
+  for (int x = 0; x < W; x++)
+    differences[x] = fabsf(a[x] - sample(moved, spot_at(fx[x] + (float)x, fy[x] + (float)y, H, W), W));
+}
+
+/* Means over 2 x 2 pixels of those along a flow of half size, row i of it: the four move alike, so nine pixels serve
+   them. `wide` takes 5 w. */
+INLINE void fine_differences_along(const float *reference, const float *moved, const float *fx, const float *fy, int i,
+                                   int H, int W, int w, float *wide, float *differences) {
+  int single = 2 * i + 1 >= H; /* the last row of an odd height counts twice, likewise the last column */
+  float *left = wide + 4 * w;
+  const float *a = even_row(reference, 2 * i, W, w, wide);
+  const float *b = single ? a : even_row(reference, 2 * i + 1, W, w, wide + 2 * w);
+  INDEPENDENT
+  for (int j = 0; j < w; j++) {
+    float x = clamp(2 * (fx[j] + (float)j), -2, (float)(W + 1)), y = clamp(2 * (fy[j] + (float)i), -2, (float)(H + 1));
+    int x0 = (int)(x + 2) - 2, y0 = (int)(y + 2) - 2;
+    float across = x - (float)x0, down = y - (float)y0;
+    int c0 = between(x0, 0, W - 1), c1 = between(x0 + 1, 0, W - 1), c2 = between(x0 + 2, 0, W - 1);
+    int r0 = between(y0, 0, H - 1) * W, r1 = between(y0 + 1, 0, H - 1) * W, r2 = between(y0 + 2, 0, H - 1) * W;
+    float v01 = moved[r0 + c1], v11 = moved[r1 + c1], v21 = moved[r2 + c1];
+    float u0 = moved[r0 + c0] + across * (v01 - moved[r0 + c0]), v0 = v01 + across * (moved[r0 + c2] - v01);
+    float u1 = moved[r1 + c0] + across * (v11 - moved[r1 + c0]), v1 = v11 + across * (moved[r1 + c2] - v11);
+    float u2 = moved[r2 + c0] + across * (v21 - moved[r2 + c0]), v2 = v21 + across * (moved[r2 + c2] - v21);
+    float upper_left = u0 + down * (u1 - u0), upper_right = v0 + down * (v1 - v0);
+    float lower_left = single ? upper_left : u1 + down * (u2 - u1);
+    float lower_right = single ? upper_right : v1 + down * (v2 - v1);
+    left[j] = fabsf(a[2 * j] - upper_left) + fabsf(b[2 * j] - lower_left);
+    differences[j] = (left[j] + fabsf(a[2 * j + 1] - upper_right) + fabsf(b[2 * j + 1] - lower_right)) * 0.25f;
+  }
+  if (W % 2) differences[w - 1] = left[w - 1] * 0.5f;
+}
+
+/* Give each place the flow, of its own and of those at `distance`, along which its square differs least; pictures have
+   the flow's size (`scale` 1), or twice that (2). */
+INLINE void propagate(const float *reference, const float *moved, const float *certainty, const float *flow, int batch,
+                      int H, int W, int scale, int block, int distance, float *out, int begin, int end) {
+  int h = scale == 1 ? H : (H + 1) / 2, w = scale == 1 ? W : (W + 1) / 2, reach = block / 2;
+  Ring ring = {malloc(((size_t)OFFERS * block * w + w + block + 10 * w) * sizeof(float)), OFFERS, block, 0};
+  float *padded = ring.rows + (size_t)OFFERS * block * w, *wide = padded + w + block, *costs = wide + 5 * w;
+  float *lowest = costs + w, *inverse = lowest + w, *fx = inverse + w, *fy = fx + w;
+  size_t full = (size_t)H * W, plane = (size_t)h * w;
+  for (int p = 0; p < batch; p++) {
+    const float *a = reference + p * full, *b = moved + p * full, *known = flow + 2 * p * plane;
+    ring.known = between(begin - reach, 0, h);
+    for (int i = begin; i < end; i++) {
+      for (; ring.known <= between(i + reach, 0, h - 1); ring.known++) {
+        for (int o = 0; o < OFFERS; o++) {
+          offered_row(known, o, distance, ring.known, h, w, fx, fy);
+          float *differences = ring_row(&ring, ring.known, o, w);
+          if (scale == 1) differences_along(a, b, fx, fy, ring.known, H, W, differences);
+          else fine_differences_along(a, b, fx, fy, ring.known, H, W, w, wide, differences);
+        }
+      }
+      inverse_counts(i, h, w, reach, inverse);
+      float *right = out + 2 * p * plane + (size_t)i * w, *down = right + plane;
+      offered_row(known, 0, distance, i, h, w, right, down);
+      for (int j = 0; j < w; j++) lowest[j] = INFINITY;
+      for (int o = 0; o < OFFERS; o++) {
+        offered_row(known, o, distance, i, h, w, fx, fy);
+        block_costs(&ring, i, o, h, w, certainty + p * plane, inverse, padded, costs);
+        take_cheaper(costs, 0, fx, fy, w, lowest, right, down);
+      }
+    }
+  }
+  free(ring.rows);
 }
 
 #define TERMS 9
@@ -1322,6 +1432,8 @@ CALL_256(compare_blocks, a[0].in, a[1].in, a[2].in, a[3].in, a[4].count, a[5].co
 CALL_256(warp_by_half, a[0].in, a[1].in, a[2].count, a[3].count, a[4].count, a[5].count, a[6].out)
 CALL_256(compare_finely, a[0].in, a[1].in, a[2].in, a[3].in, a[4].count, a[5].count, a[6].count, a[7].count,
          a[8].number, a[9].out)
+CALL_256(propagate, a[0].in, a[1].in, a[2].in, a[3].in, a[4].count, a[5].count, a[6].count, a[7].count, a[8].count,
+         a[9].count, a[10].out)
 CALL_256(fine_terms, a[0].in, a[1].in, a[2].in, a[3].count, a[4].count, a[5].count, a[6].number, a[7].out)
 CALL_256(gradient_terms, a[0].in, a[1].in, a[2].in, a[3].count, a[4].count, a[5].count, a[6].number, a[7].out)
 CALL_256(moments, a[0].in, a[1].count, a[2].count, a[3].count, a[4].count, a[5].number, a[6].out)

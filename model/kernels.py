@@ -214,6 +214,18 @@ def compare_finely(
     return out
 
 
+def propagate(
+    reference: Tensor, moved: Tensor, flow: Tensor, *, certainty: Tensor, block: int, distance: int
+) -> Tensor:
+    """As `motion._propagate`."""
+    reference, moved, flow, certainty = (t.contiguous() for t in (reference, moved, flow, certainty))
+    batch, _, height, width = reference.shape
+    sizes = (batch, height, width, 1 if reference.shape[-2:] == flow.shape[-2:] else 2)
+    out = torch.empty_like(flow)
+    _run("propagate", flow.shape[-2], reference, moved, certainty, flow, *sizes, block, distance, out)
+    return out
+
+
 def refine_finely(
     reference: Tensor,
     moved: Tensor,

@@ -18,7 +18,8 @@ SHIFT_IN_REACH = 2  # pixels there that the search finds by itself
 SHIFT_SIDE = 32  # least side of the pictures in which a shift of the whole is looked for
 SHIFT_MUST_GAIN, LEAST_SEEN = 0.8, 0.3  # part of the difference that may be left, and of the picture still in view
 BLOCK = 5  # side of the square that is compared, in pixels of each level
-STEP_COST = 0.002  # of a step by one pixel, in luma
+STEP_COST = 0.003  # of a step by one pixel, in luma
+OFFER = 3  # distance in pixels, on each level, of the places whose flow is tried as well
 COARSEST = 12  # side in pixels at which the pyramid ends
 RADIUS = 1  # reach of the block comparison in pixels of each level; the coarsest level reaches 2 further
 WINDOW = 7  # side of the square over which gradients are gathered
@@ -151,8 +152,8 @@ def search_motion(reference: Tensor, moved: Tensor, *, certainty: Tensor | None 
     Args:
         reference: Luma at a common exposure, 0..1, (B, 1, H, W).
         moved: As `reference`.
-        certainty: Share of picture in the reference, against black, clip level or noise, 0..1, at half size,
-            (B, 1, h, w); where it is 0 the flow comes from around. None is 1 everywhere.
+        certainty: Share of the reference that is not black, 0..1, at half size, (B, 1, h, w); where it is 0 the flow
+            comes from around. What is clipped counts: its edges show how it moves. None is 1 everywhere.
 
     Returns:
         Displacement in pixels of half size, at half size, (B, 2, h, w).
@@ -168,56 +169,55 @@ def _search_motion(reference: Tensor, moved: Tensor, certainty: Tensor) -> Tenso
         stacked.append(F.avg_pool2d(stacked[-1], 2, ceil_mode=True))
     levels = [(level[:, :1], level[:, 1:2], level[:, 2:]) for level in stacked]
     small = next((level for level in reversed(levels) if min(level[0].shape[-2:]) >= SHIFT_SIDE), levels[0])
-    flow = common_shift(*small) * (levels[-1][0].shape[-1] / small[0].shape[-1])
+    flow = common_shift(*small[:2]) * (levels[-1][0].shape[-1] / small[0].shape[-1])
     flow = flow.expand(-1, -1, *levels[-1][0].shape[-2:])
     for depth in range(len(levels) - 1, -1, -1):
         ref, mov, sure = levels[depth]
         flow = resize_flow(flow, (ref.shape[-2], ref.shape[-1]))
         reach = RADIUS + (2 if depth == len(levels) - 1 else 0)
         flow = _compare_blocks(ref, mov, flow, certainty=sure, radius=reach)
+        flow = _propagate(ref, mov, flow, certainty=sure, block=BLOCK)
         if depth:
             flow = _refine(ref, mov, flow, certainty=sure)
     flow = _compare_finely(reference, moved, flow, certainty=certainty)
-    return _refine_finely(reference, moved, flow, certainty=certainty)
+    flow = _refine_finely(reference, moved, flow, certainty=certainty)
+    return _propagate(reference, moved, flow, certainty=certainty, block=FINE_BLOCK)
 
 
 _recorded_search = Recorded(_search_motion)  # some thousand short launches
 
 
-def common_shift(reference: Tensor, moved: Tensor, certainty: Tensor) -> Tensor:
+def common_shift(reference: Tensor, moved: Tensor) -> Tensor:
     """Find the shift of the whole picture, as a turning camera makes it, by phase correlation (Kuglin and Hines 1975).
 
     Args:
         reference: Luma, (B, 1, H, W).
         moved: As `reference`.
-        certainty: Share of picture in the reference, 0..1, (B, 1, H, W).
 
     Returns:
         Displacement in pixels, x then y, (B, 2, 1, 1); 0 where none explains the picture better, or the search
         finds it by itself.
     """
     height, width = reference.shape[-2:]
-    shift = _correlation_peak(reference, moved, certainty)
+    shift = _correlation_peak(reference, moved)
     xs = torch.arange(width, device=shift.device) + shift[:, :1]
     ys = torch.arange(height, device=shift.device)[:, None] + shift[:, 1:]
-    seen = certainty * ((xs >= 0) & (xs < width) & (ys >= 0) & (ys < height))
+    seen = ((xs >= 0) & (xs < width) & (ys >= 0) & (ys < height)).to(reference)
     shifted = warp(moved, shift.expand(-1, -1, height, width))
     costs = [(seen * (reference - other).abs()).mean((-3, -2, -1)) for other in (shifted, moved)]
-    part_seen = seen.mean((-3, -2, -1)) / certainty.mean((-3, -2, -1)).clamp_min(1e-6)
-    better = (costs[0] < SHIFT_MUST_GAIN * costs[1]) & (part_seen > LEAST_SEEN)
+    better = (costs[0] < SHIFT_MUST_GAIN * costs[1]) & (seen.mean((-3, -2, -1)) > LEAST_SEEN)
     far = shift.abs().amax((1, 2, 3)) > SHIFT_IN_REACH
     return shift * (better & far)[:, None, None, None]
 
 
-def _correlation_peak(reference: Tensor, moved: Tensor, certainty: Tensor) -> Tensor:
+def _correlation_peak(reference: Tensor, moved: Tensor) -> Tensor:
     """The shift at which the phases of two pictures correlate best, in whole pixels, (B, 2, 1, 1)."""
     height, width = reference.shape[-2:]
     rows, columns = (torch.hann_window(length, device=reference.device) for length in (height, width))
     fade = rows[:, None] * columns
-    total = certainty.mean((-2, -1), keepdim=True).clamp_min(1e-6)
-    mean = (certainty * reference).mean((-2, -1), keepdim=True) / total
+    mean = reference.mean((-2, -1), keepdim=True)
     with torch.autocast(reference.device.type, enabled=False):
-        first = torch.fft.rfft2(certainty * (reference - mean) * fade)
+        first = torch.fft.rfft2((reference - mean) * fade)
         product = torch.fft.rfft2((moved - mean) * fade) * first.conj()
         peaks = torch.fft.irfft2(product / product.abs().clamp_min(1e-9), s=(height, width))
     best = peaks.flatten(1).argmax(1)
@@ -297,6 +297,35 @@ def _compare_finely(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty
     warped = warp(moved, 2 * double(flow, (reference.shape[-2], reference.shape[-1])))
     costs = box_mean(halve(_shifted_differences(reference, warped, radius=1)) * certainty, FINE_BLOCK)
     return box_mean(flow + _cheapest_step(costs, radius=1, step_cost=FINE_STEP_COST) / 2, 3)
+
+
+def _propagate(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty: Tensor, block: int) -> Tensor:
+    """Take over the flow of a place at one of four sides where it fits better, as PatchMatch does (Barnes et al. 2009).
+
+    So flows reach up to the outlines of what moves, over which steps and means of flows carry what lies beyond.
+
+    Args:
+        reference: Luma, of the flow's size or of twice that.
+        block: Side of the square that is compared, in pixels of the flow.
+    """
+    if kernels.usable(reference, moved, flow):
+        return kernels.propagate(reference, moved, flow, certainty=certainty, block=block, distance=OFFER)
+    height, width = flow.shape[-2:]
+    padded = F.pad(flow, [OFFER] * 4, mode="replicate")
+    chosen, least = flow, box_mean(certainty * _difference_along(reference, moved, flow), block)
+    for down, right in ((0, 1), (1, 0), (1, 2), (2, 1)):  # above, left, right, below
+        offer = padded[..., down * OFFER :, right * OFFER :][..., :height, :width]
+        cost = box_mean(certainty * _difference_along(reference, moved, offer), block)
+        chosen, least = torch.where(cost < least, offer, chosen), torch.minimum(cost, least)
+    return chosen
+
+
+def _difference_along(reference: Tensor, moved: Tensor, flow: Tensor) -> Tensor:
+    """Absolute difference along the flow of each of its places, (B, 1, h, w)."""
+    if reference.shape[-2:] == flow.shape[-2:]:
+        return (reference - warp(moved, flow)).abs()
+    spread = 2 * flow.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    return halve((reference - warp(moved, spread[..., : reference.shape[-2], : reference.shape[-1]])).abs())
 
 
 def _refine(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty: Tensor) -> Tensor:

@@ -167,7 +167,8 @@ def _search(pairs: Sequence[tuple[FrameMotion, FrameMotion]]) -> dict[tuple[int,
             lumas |= {(second.number, first.number): (theirs, ours), (first.number, second.number): (ours, theirs)}
     stacked = [torch.cat([lumas[first.number, second.number][side] for first, second in pairs]) for side in (0, 1)]
     del lumas  # at full size, memory that counts
-    flows = search_motion(stacked[0], stacked[1], certainty=torch.cat([first.certainty for first, _ in pairs]))
+    not_black = torch.cat([first.certainty + first.clipped for first, _ in pairs])
+    flows = search_motion(stacked[0], stacked[1], certainty=not_black)
     numbers = [(first.number, second.number) for first, second in pairs]
     return dict(zip(numbers, flows.chunk(len(pairs)), strict=True))
 

@@ -6,6 +6,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from model import kernels
 from model.exposure import GAMMA_8_BIT, CodePrecision
 from model.frames import FrameBatch
 from model.lite import LiteNet
-from model.motion import _compare_finely, _refine_finely, box_mean, matched_lumas, search_motion
+from model.motion import _compare_finely, _propagate, _refine_finely, box_mean, matched_lumas, search_motion
 from model.neighbors import _interpolated, follow_motion
 from model.network import NetworkConfig
 from model.physical_merge import Candidate, MergedStart, NoiseModel, align, merge_by_variance, noise_level
@@ -99,13 +100,24 @@ def test_search(plain: Callable[..., Tensor], size: tuple[int, int]) -> None:
 
 
 @needs_kernels
-@pytest.mark.parametrize("step", [_compare_finely, _refine_finely])
+@pytest.mark.parametrize("step", [_compare_finely, _refine_finely, partial(_propagate, block=3)])
 @pytest.mark.parametrize("size", [*SIZES, (9, 7)])
 def test_steps_at_full_size(plain: Callable[..., Tensor], size: tuple[int, int], step: Callable[..., Tensor]) -> None:
     reference, certainty = smooth(2, 1, *size), smooth(2, 1, *halved(size), seed=1)
     moved, start = torch.roll(reference, (2, -3), dims=(-2, -1)), 0.1 * flow(2, 2, *halved(size))
-    found = step(reference, moved, start, certainty=certainty)
-    expected = plain(lambda: step(reference, moved, start, certainty=certainty))
+    assert_same_step(plain, partial(step, reference, moved, start, certainty=certainty), start)
+
+
+@needs_kernels
+@pytest.mark.parametrize("size", [*SIZES, (9, 7)])
+def test_flows_spread_in_pictures_of_their_own_size(plain: Callable[..., Tensor], size: tuple[int, int]) -> None:
+    reference, certainty = smooth(2, 1, *size), smooth(2, 1, *size, seed=1)
+    moved, start = torch.roll(reference, (2, -3), dims=(-2, -1)), 0.1 * flow(2, 2, *size)
+    assert_same_step(plain, partial(_propagate, reference, moved, start, certainty=certainty, block=5), start)
+
+
+def assert_same_step(plain: Callable[..., Tensor], step: Callable[[], Tensor], start: Tensor) -> None:
+    found, expected = step(), plain(step)
     off = (found - expected).abs()
     assert off.median() < 1e-5 and (off < 1e-4).float().mean() > 0.99
     assert (expected - start).abs().mean() > 0.05
@@ -227,7 +239,9 @@ def test_whole_network(
         return lite.combine(tuple(prepared(lite, ldr, exposures))).radiance
 
     found, expected = streamed(), plain(streamed)
-    assert (found - expected).abs().max() < 1e-5
+    off = (found - expected).abs()
+    # Where two flows cost the same to the last bit, rounding chooses.
+    assert off.max() < 1e-4 and off.mean() < 1e-7
     assert not torch.equal(found, expected)  # the kernels have computed it
 
 

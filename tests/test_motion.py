@@ -8,6 +8,7 @@ from torch import Tensor
 
 from model.exposure import to_ldr
 from model.motion import (
+    _propagate,
     box_mean,
     common_shift,
     double,
@@ -148,7 +149,7 @@ def test_box_mean_of_a_picture_smaller_than_the_box() -> None:
 def test_a_shift_of_the_whole_picture_is_found_however_far(motion: tuple[float, float]) -> None:
     scene = texture(96, 128)[:, :1]
     moved = shifted(scene, *motion)
-    found = common_shift(scene, moved, torch.ones_like(scene))
+    found = common_shift(scene, moved)
     assert found.flatten().tolist() == pytest.approx(motion, abs=1.0)
     flow = found_flow(scene, moved)[..., 44:52, 48:80]
     assert (flow - torch.tensor(motion).view(1, 2, 1, 1)).norm(dim=1).median() < 0.3
@@ -157,8 +158,8 @@ def test_a_shift_of_the_whole_picture_is_found_however_far(motion: tuple[float, 
 def test_no_shift_is_found_where_there_is_none() -> None:
     scene = texture(96, 128)[:, :1]
     other = texture(96, 128)[:, 1:2].flip(-1)
-    assert common_shift(scene, scene, torch.ones_like(scene)).abs().max() == 0
-    assert common_shift(scene, other, torch.ones_like(scene)).abs().max() == 0
+    assert common_shift(scene, scene).abs().max() == 0
+    assert common_shift(scene, other).abs().max() == 0
 
 
 def test_uncertain_places_take_the_motion_around_them() -> None:
@@ -171,3 +172,18 @@ def test_uncertain_places_take_the_motion_around_them() -> None:
     misled = found_flow(reference, moved) - torch.tensor([4.0, 2.0]).view(1, 2, 1, 1)
     inside = (..., slice(40, 56), slice(56, 72))
     assert error[inside].norm(dim=1).mean() < 0.7 < misled[inside].norm(dim=1).mean()
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_flows_spread_where_they_fit_better_and_stay_elsewhere(scale: int) -> None:
+    scene = texture(48 * scale, 64 * scale)[:, :1]
+    moved = shifted(scene, 4.0 * scale, -2.0 * scale)
+    right = torch.tensor([4.0, -2.0]).view(1, 2, 1, 1).expand(1, 2, 48, 64)
+    wrong = right.clone()
+    wrong[..., 20:24, :] = 0
+    wrong[..., 32:, 40:42] = torch.tensor([-3.0, 3.0]).view(2, 1, 1)
+    inner = (..., slice(8, -8), slice(8, -8))
+    ones = torch.ones_like(right[:, :1])
+    assert torch.equal(_propagate(scene, moved, wrong, certainty=ones, block=3)[inner], right[inner])
+    assert torch.equal(_propagate(scene, moved, right, certainty=ones, block=3), right)
+    assert torch.equal(_propagate(scene, moved, wrong, certainty=0 * ones, block=3), wrong)
