@@ -66,7 +66,7 @@ def test_gradients_of_bf16_are_those_of_float32_to_its_rounding() -> None:
         )
     exact, half = gradients
     assert half.dtype == torch.float32
-    assert (half - exact).norm() < 0.03 * exact.norm()
+    assert (half - exact).norm() < 0.04 * exact.norm()
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("bf16", torch.bfloat16), ("float32", torch.float32)])

@@ -130,7 +130,7 @@ def test_an_encoder_without_its_hardware_is_told(tmp_path: Path, clip: Path, tin
 def test_an_interrupted_video_leaves_nothing(
     tmp_path: Path, tiny_weights: Path, number: signal.Signals, code: int
 ) -> None:
-    source = counting_clip(tmp_path / "a.mkv", count=400, size=(320, 240))
+    source = counting_clip(tmp_path / "a.mkv", count=120, size=(320, 240))
     (tmp_path / "out").mkdir()
     command = [sys.executable, "-m", "lanhdr_cli", "convert", source, "-o", tmp_path / "out" / "o.mp4"]
     command += [*WEIGHTS_OPTIONS, "--no-slips", "--no-deflicker", "--weights", tiny_weights, "--preset", "ultrafast"]

@@ -71,7 +71,7 @@ def test_the_moment_is_that_of_the_times_and_not_of_their_count() -> None:
     assert max(errors(tuple(between), shifted(scene, 4.5, 0.0))) < 0.03
 
 
-def test_what_one_neighbor_does_not_see_is_trusted_less_there() -> None:
+def test_where_a_thing_hides_what_is_behind_it_one_neighbor_is_trusted_less() -> None:
     background, thing = texture(96, 128).pow(2.2) * 0.006, texture(40, 40).flip(-1).pow(2.2) * 0.03
     radiance = []
     for place in range(5):
@@ -84,9 +84,10 @@ def test_what_one_neighbor_does_not_see_is_trusted_less_there() -> None:
     window = align_batch(shown, exposures, PRECISION.tensor()[None])
     before, after = (window.neighbors[candidate_keys(2).index(("between", side))].trust for side in (-1, 1))
     # Just behind the thing, at half size, the frame before still shows the thing; just before it, the frame after does.
-    behind, ahead = (..., slice(20, 30), slice(14, 17)), (..., slice(20, 30), slice(39, 42))
-    assert before[behind].mean() < 0.7 * before[..., 4:10, 14:17].mean()
-    assert after[ahead].mean() < 0.7 * after[..., 4:10, 39:42].mean()
+    # There the flows of both do not lead back to their starts alike.
+    less, open_sky = torch.minimum(before, after), (..., slice(4, 10), slice(None))
+    for hidden in ((..., slice(20, 30), slice(14, 17)), (..., slice(20, 30), slice(39, 42))):
+        assert less[hidden].mean() < 0.2 * less[open_sky].mean()
 
 
 def test_no_gradient_goes_through_the_alignment_of_training() -> None:
