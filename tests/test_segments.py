@@ -1,5 +1,6 @@
 """Video made in segments is the video made in one go: pictures, times and light, without a seam."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from lanhdr_cli.media import segments
 from lanhdr_cli.media.encoder import EncoderOptions
 from lanhdr_cli.media.errors import MediaError
-from lanhdr_cli.media.segments import Segment, joined_packets, light_level
+from lanhdr_cli.media.segments import Segment, SegmentPlan, joined_packets, light_level
 from lanhdr_cli.media.video_reader import VideoInfo
 from lanhdr_cli.media.video_writer import ClipOrigin, VideoOptions, VideoWriter
 from model.frames import HdrFrame
@@ -118,6 +119,12 @@ def test_a_segment_depends_on_its_own_pictures_alone(tmp_path: Path, monkeypatch
     second = slice(SPAN, 2 * SPAN)
     whole, alone = shown(written(tmp_path / "whole.mp4", "hevc")), written(tmp_path / "alone.mp4", "hevc", second)
     np.testing.assert_array_equal(whole.pictures[second], shown(alone).pictures)
+
+
+def test_segments_lie_hidden_beside_their_video(tmp_path: Path) -> None:
+    beside, lasting = SegmentPlan.beside(tmp_path / "o.mkv").folder, SegmentPlan.lasting(tmp_path / "o.mkv").folder
+    assert {beside.parent, lasting.parent} == {tmp_path} and lasting.name == ".o.mkv.segments"
+    assert beside.name.startswith(".") and beside.name.endswith(f".{os.getpid()}.segments.tmp")
 
 
 def segment(path: Path, begin: int, last: int, *, cll: float = 0.0, fall: float = 0.0) -> Segment:
