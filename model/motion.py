@@ -312,8 +312,8 @@ def _propagate(reference: Tensor, moved: Tensor, flow: Tensor, *, certainty: Ten
         return kernels.propagate(reference, moved, flow, certainty=certainty, block=block, distance=OFFER)
     height, width = flow.shape[-2:]
     padded = F.pad(flow, [OFFER] * 4, mode="replicate")
-    chosen, least = flow, box_mean(certainty * _difference_along(reference, moved, flow), block)
-    for down, right in ((0, 1), (1, 0), (1, 2), (2, 1)):  # above, left, right, below
+    chosen, least = flow, torch.full_like(flow[:, :1], math.inf)
+    for down, right in ((1, 1), (0, 1), (1, 0), (1, 2), (2, 1)):  # its own, above, left, right, below
         offer = padded[..., down * OFFER :, right * OFFER :][..., :height, :width]
         cost = box_mean(certainty * _difference_along(reference, moved, offer), block)
         chosen, least = torch.where(cost < least, offer, chosen), torch.minimum(cost, least)
