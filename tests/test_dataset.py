@@ -1,8 +1,5 @@
 import faulthandler
-import os
 import pickle
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from support.alone import run_alone
 from support.fake_sets import fake_patches, fake_vimeo90k
 from support.recipes import guided_samples
 from torch.utils.data import DataLoader, Dataset
@@ -132,11 +130,7 @@ def make_in_workers() -> None:
 
 def test_workers_make_the_same_samples(repository: Path) -> None:
     # In a process of its own, as training runs: threads of earlier tests may hold locks when this one forks.
-    paths = os.pathsep.join(str(path) for path in (repository, repository / "tests"))
-    done = subprocess.run(
-        [sys.executable, "-c", "import test_dataset; test_dataset.make_in_workers()"],
-        env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, timeout=150,
-    )  # fmt: skip
+    done = run_alone("import test_dataset; test_dataset.make_in_workers()", repository)
     assert (done.returncode, done.stderr) == (0, "")
 
 

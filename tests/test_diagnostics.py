@@ -3,8 +3,6 @@
 import os
 import resource
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.alone import run_alone
 from support.tiny_training import TinyNetwork, TinyPrediction, TinySource, new_run, tiny_config
 from torch import Tensor, nn
 
@@ -164,12 +163,7 @@ print(failure(new_run(Path("run"), tiny_config(workers=1), source=FailingSource(
 
 def test_a_worker_that_the_system_kills_is_one_line(tmp_path: Path, repository: Path) -> None:
     # In a process of its own: torch's handler of ended workers may raise once more, anywhere in this one.
-    paths = os.pathsep.join(str(path) for path in (repository, repository / "tests"))
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED], cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths}, capture_output=True,
-        text=True, timeout=120,
-    )  # fmt: skip
-    message = done.stdout
+    message = run_alone(KILLED, repository, cwd=tmp_path).stdout
     assert "a process that prepares samples has ended" in message
     assert "pass fewer --workers than 1 or a smaller --patch than 8" in message
 
