@@ -8,10 +8,7 @@ import csv
 from pathlib import Path
 from string import ascii_lowercase
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
+from matplotlib.figure import Figure
 
 DOCS = Path(__file__).parent.parent / "docs"
 SHOWN = {"2e": "two exposures", "3e": "three exposures"}
@@ -23,7 +20,8 @@ def main() -> None:
     with (DOCS / "learning_curve.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     letters = dict(zip(dict.fromkeys(row["stage"] for row in rows if row["stage"]), ascii_lowercase, strict=False))
-    figure, panels = pyplot.subplots(1, 2, figsize=(10, 4.2), sharex=True, sharey=True, layout="constrained")
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
     for panel, (exposures, title) in zip(panels, SHOWN.items(), strict=True):
         for size, color in COLORS.items():
             mine = [row for row in rows if row["weights"] == f"{size}_{exposures}"]
