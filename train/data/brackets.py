@@ -30,6 +30,9 @@ NOMINAL = 0.07  # how far 1/60 s and the like may lie from the third of a stop t
 LEAST_RATIO = 1.2
 SAMPLES, SMOOTHNESS = 150, 40.0  # of Debevec's method
 CRUSHED, SHOULDER, FITTED = 4, 240, 200  # codes: below and above nothing can be measured; the slope that goes on
+TOE = 24  # codes below it are measured by longer pictures
+TOE_STEP, TOE_PIXELS = 0.1, 200  # parts of their light, in its natural logarithm, and pixels that each needs
+LEAST_LIGHT, LEAST_CODE = 1e-6, 1.0  # light relative to the clip level; a mean code that is more than black
 WELL_EXPOSED = (40, 230)
 LARGEST_SHIFT = 1.5  # pixels between pictures that were taken one after the other
 LARGEST_DISAGREEMENT = 0.4  # stops
@@ -52,8 +55,9 @@ class Bracket:
 
         By the method of Debevec and Malik (SIGGRAPH 1997) as OpenCV has it. One curve stands for all channels, the mean
         of theirs: a picture's tone curve is one for all, and curves of their own shift colors, since they are tied
-        together at code 128 only. Where nothing can be measured, above code 240, the logarithm goes on straight; below
-        code 4 light falls to 0 in line, for there cameras crush it.
+        together at code 128 only. Its smoothness is wrong for toes, which cameras crush: below code 24 light is what
+        longer pictures state. Where nothing can be measured, above code 240, the logarithm goes on straight; below code
+        4 light falls to 0 in line.
         """
         usable = [
             n
@@ -71,8 +75,37 @@ class Bracket:
         slope = max(np.polyfit(codes[FITTED:SHOULDER], logs[FITTED:SHOULDER], 1)[0], 1e-3)
         logs[SHOULDER:] = logs[SHOULDER - 1] + slope * (codes[SHOULDER:] - SHOULDER + 1)
         light = np.exp(logs - logs[-1])
+        seen, stated = self._toe(light)
+        if len(seen):
+            least = math.ceil(seen[0])
+            measured = np.interp(codes[least : TOE + 1], (*seen, TOE), (*stated, light[TOE]))
+            light[:least] *= measured[0] / light[least]
+            light[least : TOE + 1] = measured
         light[:CRUSHED] = light[CRUSHED] * codes[:CRUSHED] / CRUSHED
         return np.asarray(np.maximum.accumulate(light), np.float64)
+
+    def _toe(self, light: Table) -> tuple[Table, Table]:
+        """Find rising mean codes below `TOE`, and the light that longer pictures, well exposed, state there.
+
+        It is the mean code of some light, for the mean light of some code is too dark: where most of a picture is dark,
+        most of what noise has brightened is, too.
+        """
+        count, total = np.zeros((2, math.ceil(-math.log(LEAST_LIGHT) / TOE_STEP)))
+        for number, (picture, exposure) in enumerate(zip(self.pictures, self.exposures, strict=True)):
+            weight, weighted = np.zeros((2, *picture.shape), np.float32)
+            for longer, other in zip(self.pictures[number + 1 :], self.exposures[number + 1 :], strict=True):
+                well = (longer > WELL_EXPOSED[0]) & (longer.max(2, keepdims=True) < WELL_EXPOSED[1])
+                weight += well * other
+                weighted += well * light.astype(np.float32)[longer] * exposure
+            shown = weight > 0
+            dark = np.log((weighted[shown] / weight[shown]).clip(LEAST_LIGHT, 1)) / -TOE_STEP
+            parts = dark.astype(int).clip(max=len(count) - 1)
+            count += np.bincount(parts, minlength=len(count))
+            total += np.bincount(parts, picture[shown], minlength=len(count))
+        enough = np.flatnonzero(count >= TOE_PIXELS)  # from bright to dark
+        codes = total[enough] / count[enough]
+        falling = (codes < np.minimum.accumulate((np.inf, *codes[:-1]))) & (codes < TOE) & (codes > LEAST_CODE)
+        return codes[falling][::-1], np.exp(-(enough[falling][::-1] + 0.5) * TOE_STEP)
 
     def radiance(self, *, shortest: int = 0) -> Pixels:
         """Merge all pictures, each weighted by its exposure where it is neither clipped nor black.
