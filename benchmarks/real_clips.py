@@ -2,8 +2,9 @@
 
 `python -m benchmarks.real_clips --clips DIR` makes the clips once in DIR and prints PSNR_T per clip, over all frames,
 those with a short and those with a long reference, after one fitted scale per clip; then what `lanhdr eval --no-truth`
-measures, without a scale: what the reference shows itself (own) and what it does not (fill). `--told` chooses what is
-said: nothing, exposures, curve (exposures and the measured curve), gamma (exposures and --response gamma2.2).
+measures, without a scale: what the reference shows itself (own) and what it does not (fill). These favor whoever copies
+what they are compared with, noise and all, so the same parts are compared with the truth as well. `--told` chooses what
+is said: nothing, exposures, curve (exposures and the measured curve), gamma (exposures and --response gamma2.2).
 """
 
 import argparse
@@ -12,7 +13,7 @@ import io
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from train.data.images import read_radiance
 from train.data.response_curve import read_curve
 from train.evaluation.baselines import interpolate_equal_exposures, merge_by_flow_and_noise
 from train.evaluation.benchmarks.catalog import open_benchmark
-from train.evaluation.metrics import Evidence, evidence_of, psnr
+from train.evaluation.metrics import Evidence, Part, evidence_of, psnr
 from train.montage import caption, encode_png, picture_row
 
 RADIUS = 2  # frames of a window at either side
@@ -45,8 +46,10 @@ class Score:
     Args:
         short: Whether the frame's exposure is the shortest.
         whole: Of whole frames, after one fitted scale.
-        own: Of what the reference shows itself.
-        fill: Of what it does not show.
+        own: Of what the reference shows itself, against it.
+        fill: Of what it does not show, against the frames of another exposure around it.
+        own_true: Of the part of `own` against the truth, after the fitted scale.
+        fill_true: Of that of `fill`, likewise.
         message: Why there is none.
     """
 
@@ -54,13 +57,15 @@ class Score:
     whole: Tensor
     own: Tensor
     fill: Tensor
+    own_true: Tensor
+    fill_true: Tensor
     message: str = ""
 
 
 def refusal(message: str) -> Score:
     """What a method scores that refuses a clip."""
     nothing = torch.empty(0)
-    return Score(nothing, nothing, nothing, nothing, message)
+    return Score(nothing, nothing, nothing, nothing, nothing, nothing, message)
 
 
 @dataclass(frozen=True)
@@ -126,13 +131,27 @@ def scored(found: Tensor | str, clip: Judged) -> Score:
     """Score what a method made of a clip."""
     if isinstance(found, str):
         return refusal(found)
-    whole = psnr(mu_law((found * fitted_scale(found, clip.truth)).clamp(0, 1)), mu_law(clip.truth))
+    scaled = (found * fitted_scale(found, clip.truth)).clamp(0, 1)
+    found = found.clamp(0, 1)
     parts = [evidence(clip.folder, number) for number in clip.numbers]
-    own, fill = (
-        torch.tensor([_or_nan(part.psnr_t(frame.clamp(0, 1))) for part, frame in zip(side, found, strict=True)])
-        for side in ([part.own for part in parts], [part.fill for part in parts])
+    own, fill = [part.own for part in parts], [part.fill for part in parts]
+    true = zip(own, fill, clip.truth, strict=True)
+    own_true, fill_true = zip(
+        *((replace(a, target=light), replace(b, target=light)) for a, b, light in true), strict=True
     )
-    return Score(clip.short, whole, own, fill)
+    return Score(
+        short=clip.short,
+        whole=psnr(mu_law(scaled), mu_law(clip.truth)),
+        own=_of_parts(own, found),
+        fill=_of_parts(fill, found),
+        own_true=_of_parts(own_true, scaled),
+        fill_true=_of_parts(fill_true, scaled),
+    )
+
+
+def _of_parts(parts: Sequence[Part], found: Tensor) -> Tensor:
+    scores = (part.psnr_t(frame) for part, frame in zip(parts, found, strict=True))
+    return torch.tensor([float("nan") if score is None else float(score) for score in scores])
 
 
 @lru_cache(maxsize=64)
@@ -140,10 +159,6 @@ def evidence(clip: Path, number: int) -> Evidence:
     """What stands in for the truth of a frame, by the measured curve."""
     (scene,) = open_benchmark("folder", clip, nexps=2).scenes
     return evidence_of(scene, number)
-
-
-def _or_nan(value: Tensor | None) -> float:
-    return float("nan") if value is None else float(value)
 
 
 def known_curve(clip: Path) -> ResponseCurve:
@@ -190,6 +205,8 @@ def tables(scores: dict[tuple[str, Row], Score], clips: Sequence[str], shown: Se
         "PSNR_T, dB: all frames / short reference / long reference": lambda score: _by_role(score.whole, score.short),
         "Own, dB: short reference / long reference": lambda score: _by_role(score.own, score.short)[1:],
         "Fill, dB: short reference / long reference": lambda score: _by_role(score.fill, score.short)[1:],
+        "Own against the truth, dB: likewise": lambda score: _by_role(score.own_true, score.short)[1:],
+        "Fill against the truth, dB: likewise": lambda score: _by_role(score.fill_true, score.short)[1:],
     }
     return "\n".join(f"{title}:\n\n{_table(scores, clips, shown, of)}" for title, of in kinds.items())
 

@@ -99,7 +99,9 @@ def test_conversions_are_scored_frame_by_frame(clips: dict[str, Path], tmp_path:
     made = reconstructed(row, clip, weights=weights)
     found = scored(made, clip)
     assert not found.message and len(found.whole) == 2 and found.whole.min() > 15
-    assert found.own.nanmean() > 20
+    assert found.own.nanmean() > 20 and found.own_true.nanmean() > 20
+    exact = scored(clip.truth / 3, clip)
+    assert exact.own_true.tolist() == [120, 120] and exact.own.max() < 40  # noise, and another scale
     wrong = reconstructed(row, clip, weights=tmp_path / "absent.safetensors")
     assert isinstance(wrong, str) and "absent.safetensors" in scored(wrong, clip).message
     write_picture(tmp_path / "shown/fireplace.png", clip, {row: made, Row("lanhdr", "nothing"): wrong})
@@ -115,12 +117,15 @@ def test_rows_are_chosen_by_method_and_knowledge() -> None:
 
 
 def test_tables_show_means_by_reference_and_count_refusals() -> None:
-    whole, own, fill = torch.tensor([[30.0, 40.0], [50.0, 60.0], [20.0, torch.nan]])
-    some = Score(torch.tensor([True, False]), whole, own, fill)
+    whole, own, fill, own_true, fill_true = torch.tensor(
+        [[30.0, 40.0], [50.0, 60.0], [20.0, torch.nan], [51.0, 61.0], [21.0, 31.0]]
+    )
+    some = Score(torch.tensor([True, False]), whole, own, fill, own_true, fill_true)
     row = Row("lanhdr", "curve")
     text = tables({("a", row): some, ("b", row): refusal("no")}, ["a", "b"], [row])
     assert "| a | 35.00 / 30.00 / 40.00 |" in text
     assert "| a | 50.00 / 60.00 |" in text
     assert "| a | 20.00 / – |" in text  # noqa: RUF001
-    assert text.count("| b | refused |") == 3
+    assert "| a | 51.00 / 61.00 |" in text and "| a | 21.00 / 31.00 |" in text
+    assert text.count("| b | refused |") == 5
     assert "| mean | 35.00 / 30.00 / 40.00 (1 refused) |" in text
