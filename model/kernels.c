@@ -847,7 +847,8 @@ INLINE void align_frame(const float *linear, const float *flow, const float *tru
 
 /* What NoiseModel knows, prepared for a pixel; `kernels.py` fills it in this order. */
 typedef struct {
-  float inverse_black, inverse_saturated, ends, inverse_clip_width, gain, offset, crushed_variance, bound;
+  float inverse_black, inverse_saturated, ends, inverse_clip_width, gain, offset, crushed_variance, bound,
+      clipped_variance;
 } Noise;
 
 INLINE float crushed(const Noise *noise, float value, float peak) {
@@ -857,6 +858,9 @@ INLINE float crushed(const Noise *noise, float value, float peak) {
 INLINE float unclipped(const Noise *noise, float value) {
   return clamp((noise->ends - value) * noise->inverse_clip_width, 0, 1);
 }
+
+/* Variance of a signal beyond its noise, as far as its code is a bound. */
+INLINE float hidden(const Noise *noise, float shown) { return (1 - shown) * (1 - shown) * noise->clipped_variance; }
 
 INLINE float variance(const Noise *noise, float value, float dark) {
   return value * noise->gain + noise->offset + dark * noise->crushed_variance;
@@ -986,6 +990,10 @@ INLINE void describe_reference(const float *linear, const Noise *noise, float ex
       for (int c = 0; c < 3; c++)
         rows[s][c] = even_row(linear + c * full, y, W, w, copies + (3 * s + c) * full_row);
       variance_rows(noise, rows[s][0], rows[s][1], rows[s][2], full_row, inverse * inverse, values[s], full_row);
+      for (int c = 0; c < 3 && exposure > 1; c++)
+        INDEPENDENT
+        for (int x = 0; x < full_row; x++)
+          values[s][c * full_row + x] += hidden(noise, unclipped(noise, rows[s][c][x])) * inverse * inverse;
     }
     INDEPENDENT
     for (int j = 0; j < w; j++) to[15 * half + j] = to[16 * half + j] = to[17 * half + j] = 0;
@@ -1142,7 +1150,7 @@ INLINE void average(const float *reference, float exposure, const float *const *
         INDEPENDENT
         for (int x = 0; x < n; x++) {
           float shown = exposure <= 1 ? 1 : unclipped(noise, rows[c][x]);
-          sum[x] = (shown + 1e-5f * inverse * inverse) / v[x];
+          sum[x] = (shown + 1e-5f * inverse * inverse) / (v[x] + hidden(noise, shown) * inverse * inverse);
           product[x] = sum[x] * rows[c][x] * inverse;
         }
       }
@@ -1166,7 +1174,7 @@ INLINE void average(const float *reference, float exposure, const float *const *
           INDEPENDENT
           for (int x = 0; x < n; x++) {
             float shown = exposures[k] <= 1 ? 1 : unclipped(noise, rows[c][x]);
-            v[x] = shown * sure[x] / (v[x] + adds[x]);
+            v[x] = shown * sure[x] / (v[x] + adds[x] + hidden(noise, shown) * other * other);
             sum[x] += v[x];
             product[x] += v[x] * rows[c][x] * other;
           }

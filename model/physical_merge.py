@@ -21,6 +21,8 @@ TOLERANCE = 0.04
 SATURATED = 12
 # Light spread evenly from none to the black level has this variance around none, in squared units of that level.
 CRUSHED_VARIANCE = 1 / 3
+# A code that may be clipped, in part, may stand for light that is brighter by so many clip levels.
+CLIPPED_DEVIATION = 2.0
 DARKEST_BLOCK = 1e-4  # signal of a block whose noise black has not cut off
 # Logarithmic curves have no light at black, and others no width between the clip level and what counts as clipped.
 DARKEST, STEEPEST = 1e-9, 1e-6
@@ -45,7 +47,7 @@ class NoiseModel:
 
     @cached_property
     def numbers(self) -> Tensor:
-        """The model of a single clip as the kernels take it, (8,)."""
+        """The model of a single clip as the kernels take it, (9,)."""
         level, (black, most, begins, ends, floor, slope) = self.level.item(), (limit.item() for limit in self.limits)
         black = max(black, DARKEST)
         return torch.tensor(
@@ -58,6 +60,7 @@ class NoiseModel:
                 READ_NOISE * level + floor,
                 CRUSHED_VARIANCE * most**2,
                 most,
+                CLIPPED_DEVIATION**2,
             ]
         )
 
@@ -114,6 +117,10 @@ class Candidate:
         The result ends at the clip level of the shortest exposure, so its clipped codes are no bounds.
         """
         return torch.where(self.exposure <= 1, 1.0, noise.unclipped(self.linear))
+
+    def clipped_variance(self, noise: NoiseModel) -> Tensor:
+        """Variance of the radiance, beyond that by noise, as far as codes are bounds, shape of `linear`."""
+        return (CLIPPED_DEVIATION * (1 - self.unclipped(noise)) / self.exposure).square()
 
     @cached_property
     def small(self) -> Tensor:
@@ -219,7 +226,7 @@ def merge_by_variance(reference: Candidate, neighbors: Sequence[Candidate], nois
         )
         return MergedStart(**merged)
     size = (reference.linear.shape[-2], reference.linear.shape[-1])
-    variance = reference.variance(noise)
+    variance = reference.variance(noise) + reference.clipped_variance(noise)
     unclipped, crushed = reference.unclipped(noise), noise.crushed(reference.linear)
     total = (unclipped + 1e-5 / reference.exposure.square()) / variance
     weighted = total * reference.radiance
@@ -241,7 +248,7 @@ def merge_by_variance(reference: Candidate, neighbors: Sequence[Candidate], nois
         agreement.append(neighbor.trust / (1 + (excess / 4).square()))
         brighter = torch.maximum(reference.small, neighbor.small)
         misfit = 0.7 * (excess - 4).clamp_min(0) * (TOLERANCE * brighter).square()  # variance beyond chance
-        variance = variance + double(misfit, size)
+        variance = variance + neighbor.clipped_variance(noise) + double(misfit, size)
         trust = double(neighbor.trust.expand_as(excess), size)
         weight = neighbor.unclipped(noise) * trust / variance
         total, weighted = total + weight, weighted.addcmul(weight, neighbor.radiance)

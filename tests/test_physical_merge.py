@@ -100,6 +100,17 @@ def test_clipped_reference_takes_what_a_shorter_frame_saw() -> None:
     assert torch.allclose(start.radiance, torch.tensor(0.5), atol=2e-3)
 
 
+def test_codes_that_may_be_clipped_do_not_outweigh_a_shorter_frame() -> None:
+    # A long frame's noise is a thousandth of a short one's; half clipped, it still knows less.
+    found = merged(constant(1.0, 32.0), constant(0.3, 1.0), constant(0.93 / 32, 32.0))
+    assert found.radiance.sub(0.3).abs().max() < 0.02 * 0.3
+
+
+def test_a_reference_that_may_be_clipped_is_corrected_by_a_shorter_frame() -> None:
+    found = merged(constant(0.93 / 16, 16.0), constant(0.064, 1.0))
+    assert found.radiance.sub(0.064).abs().max() < 0.001
+
+
 def test_clipped_reference_is_never_darker_than_its_clip_level() -> None:
     reference, neighbor = constant(0.5, 8.0), constant(0.02, 1.0)
     start = merged(reference, neighbor)
