@@ -990,10 +990,6 @@ INLINE void describe_reference(const float *linear, const Noise *noise, float ex
       for (int c = 0; c < 3; c++)
         rows[s][c] = even_row(linear + c * full, y, W, w, copies + (3 * s + c) * full_row);
       variance_rows(noise, rows[s][0], rows[s][1], rows[s][2], full_row, inverse * inverse, values[s], full_row);
-      for (int c = 0; c < 3 && exposure > 1; c++)
-        INDEPENDENT
-        for (int x = 0; x < full_row; x++)
-          values[s][c * full_row + x] += hidden(noise, unclipped(noise, rows[s][c][x])) * inverse * inverse;
     }
     INDEPENDENT
     for (int j = 0; j < w; j++) to[15 * half + j] = to[16 * half + j] = to[17 * half + j] = 0;
@@ -1133,10 +1129,10 @@ INLINE void average(const float *reference, float exposure, const float *const *
                     int begin, int end) {
   int h = (H + 1) / 2, w = (W + 1) / 2, n = 2 * w;
   size_t full = (size_t)H * W, half = (size_t)h * w;
-  float *buffers = malloc((size_t)(6 * n + 6 * n + 6 * n + 6 * n + 2 * n + w + 2 + 10 * w) * sizeof(float));
+  float *buffers = malloc((size_t)(6 * n + 6 * n + 6 * n + 6 * n + 2 * n + w + 2 + 13 * w) * sizeof(float));
   float *copies = buffers, *total = copies + 6 * n, *weighted = total + 6 * n, *weight = weighted + 6 * n;
   float *sure = weight + 6 * n, *adds = sure + n, *mixed = adds + n, *weights = mixed + w + 2;
-  float *first = weights + 3 * w, *second = first + 3 * w, *halved = second + 3 * w;
+  float *first = weights + 3 * w, *second = first + 3 * w, *halved = second + 3 * w, *own = halved + w;
   float inverse = 1 / exposure;
   for (int i = begin; i < end; i++) {
     size_t place = (size_t)i * w;
@@ -1150,13 +1146,15 @@ INLINE void average(const float *reference, float exposure, const float *const *
         INDEPENDENT
         for (int x = 0; x < n; x++) {
           float shown = exposure <= 1 ? 1 : unclipped(noise, rows[c][x]);
-          sum[x] = (shown + 1e-5f * inverse * inverse) / (v[x] + hidden(noise, shown) * inverse * inverse);
+          v[x] += hidden(noise, shown) * inverse * inverse;
+          sum[x] = (shown + 1e-5f * inverse * inverse) / v[x];
           product[x] = sum[x] * rows[c][x] * inverse;
         }
       }
     }
     for (int c = 0; c < 3; c++) {
       halve_rows(total + c * n, total + (3 + c) * n, w, weights + c * w);
+      halve_rows(weight + c * n, weight + (3 + c) * n, w, own + c * w);
       INDEPENDENT
       for (int j = 0; j < w; j++) first[c * w + j] = second[c * w + j] = 0;
     }
@@ -1205,15 +1203,14 @@ INLINE void average(const float *reference, float exposure, const float *const *
           to[x] = clamp(most(product[x] / sum[x], floor_), 0, 1);
         }
       }
-      const float *own = test + (3 + c) * half + place, *clipped = test + (6 + c) * half + place;
-      const float *black = test + (9 + c) * half + place;
+      const float *clipped = test + (6 + c) * half + place, *black = test + (9 + c) * half + place;
       float *by_all = deviation + c * half + place, *by_one = reference_deviation + c * half + place;
       INDEPENDENT
       for (int j = 0; j < w; j++) {
         float sum = weights[c * w + j], mean = first[c * w + j] / sum;
         float spread = second[c * w + j] / sum - mean * mean;
         by_all[j] = sqrtf(1 / sum + most(spread, 0));
-        by_one[j] = sqrtf(own[j]) / most(1 - most(clipped[j], black[j]), 1e-3f);
+        by_one[j] = sqrtf(own[c * w + j]) / most(1 - most(clipped[j], black[j]), 1e-3f);
       }
     }
   }

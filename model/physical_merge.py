@@ -226,18 +226,21 @@ def merge_by_variance(reference: Candidate, neighbors: Sequence[Candidate], nois
         )
         return MergedStart(**merged)
     size = (reference.linear.shape[-2], reference.linear.shape[-1])
-    variance = reference.variance(noise) + reference.clipped_variance(noise)
+    noise_alone = reference.variance(noise)
+    variance = noise_alone + reference.clipped_variance(noise)
     unclipped, crushed = reference.unclipped(noise), noise.crushed(reference.linear)
     total = (unclipped + 1e-5 / reference.exposure.square()) / variance
     weighted = total * reference.radiance
     test = _AgreementTest(
         radiance=reference.small,
-        variance=halve(variance),
+        variance=halve(noise_alone),
         clipped=1 - halve(unclipped),
         crushed=halve(crushed),
         most=halve(torch.maximum(reference.linear, noise.limits[1])) / reference.exposure,
     )
     floor = (1 - unclipped) / reference.exposure
+    shown = (1 - torch.maximum(test.clipped, test.crushed)).clamp_min(1e-3)
+    reference_deviation = halve(variance).sqrt() / shown
     # Sums of weights, first and second moments over candidates at half size; differences from the reference keep small
     # variances of great values exact.
     weights, first, second = halve(total), torch.zeros_like(reference.small), torch.zeros_like(reference.small)
@@ -257,11 +260,10 @@ def merge_by_variance(reference: Candidate, neighbors: Sequence[Candidate], nois
         first = first.addcmul(half_weight, difference)
         second = second.addcmul(half_weight, difference.square())
     spread = second / weights - (first / weights).square()
-    shown = (1 - torch.maximum(test.clipped, test.crushed)).clamp_min(1e-3)
     return MergedStart(
         radiance=torch.maximum(weighted / total, floor).clamp(0, 1),
         deviation=(1 / weights + spread.clamp_min(0)).sqrt(),
-        reference_deviation=test.variance.sqrt() / shown,
+        reference_deviation=reference_deviation,
         agreement=tuple(agreement),
         smalls=(reference.small, *(neighbor.small for neighbor in neighbors)),
         clipped=1 - halve(noise.unclipped(reference.linear)).mean(1, keepdim=True),
