@@ -14,8 +14,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure() -> None:
-    """Give each parallel worker one thread; more would fight over the same cores."""
-    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, os.cpu_count() or 1))
+    """Give each parallel worker one thread, and the programs that it runs; more would fight over the same cores."""
+    is_parallel = "PYTEST_XDIST_WORKER" in os.environ
+    torch.set_num_threads(1 if is_parallel else min(2, os.cpu_count() or 1))
+    if is_parallel:
+        os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)

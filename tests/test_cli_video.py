@@ -126,10 +126,7 @@ def test_an_encoder_without_its_hardware_is_told(tmp_path: Path, clip: Path, tin
     assert [path.name for path in tmp_path.iterdir()] == [clip.name]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_video_leaves_nothing(
-    tmp_path: Path, tiny_weights: Path, number: signal.Signals, code: int
-) -> None:
+def test_an_interrupted_video_leaves_nothing(tmp_path: Path, tiny_weights: Path) -> None:
     source = counting_clip(tmp_path / "a.mkv", count=120, size=(320, 240))
     (tmp_path / "out").mkdir()
     command = [sys.executable, "-m", "lanhdr_cli", "convert", source, "-o", tmp_path / "out" / "o.mp4"]
@@ -145,10 +142,9 @@ def test_an_interrupted_video_leaves_nothing(
     while not list((tmp_path / "out").iterdir()) and time.monotonic() < deadline and running.poll() is None:
         time.sleep(0.05)
     time.sleep(0.3)
-    running.send_signal(number)
+    running.send_signal(signal.SIGINT)
     output, errors = running.communicate(timeout=60)
-    assert running.returncode == code, errors
+    assert running.returncode == 130, errors
     assert list((tmp_path / "out").iterdir()) == []
     assert output == ""
-    if number == signal.SIGINT:
-        assert f"Interrupted: nothing was written to {tmp_path / 'out' / 'o.mp4'}\n" in errors
+    assert f"Interrupted: nothing was written to {tmp_path / 'out' / 'o.mp4'}\n" in errors
