@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +20,24 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import model.correction
+import model.lite
 import model.neighbors
-from model.color import mu_law
+from model.alignment import LuminanceAttention
+from model.color import mu_law, mu_law_inverse
+from model.correction import correct_start, guide_channels
+from model.exposure import match_exposure, to_radiance
+from model.lite import HalfSizeBody, LiteBlock, LiteNet
+from model.motion import halve
+from model.neighbors import CandidateKey, align_batch
+from model.network import NetworkConfig, Prediction, luminance_input
 from model.physical_merge import Candidate, MergedStart, merge_by_variance
-from model.pretrained import load_network
+from model.pretrained import DESIGNS, bundled_path, load_network
 from train import run
 from train.config import TrainConfig, resolved_config
 from train.data.folder import find_sources
@@ -37,6 +46,7 @@ from train.evaluation.metrics import psnr
 from train.losses import LOSSES, LossWeights
 from train.sampling_config import Mixture
 from train.synthesis.dataset import TrainingSet
+from train.trainer import Trainer
 
 SEED = 11
 WINDOWS_SCORED = 64
@@ -90,6 +100,141 @@ def _no_motion(_reference: Tensor, _moved: Tensor, *, certainty: Tensor) -> Tens
     return torch.zeros_like(certainty).expand(-1, 2, -1, -1)
 
 
+def _matched_alone(nexps: int) -> tuple[CandidateKey, ...]:
+    return tuple(("matched", frame) for frame in range(-nexps, nexps + 1) if frame)
+
+
+@contextmanager
+def _one_hypothesis() -> Iterator[None]:
+    with (
+        patch.object(model.neighbors, "candidate_keys", _matched_alone),
+        patch.object(model.correction, "candidate_keys", _matched_alone),
+    ):
+        yield
+
+
+@contextmanager
+def _design(network: type[LiteNet]) -> Iterator[None]:
+    with patch.dict(DESIGNS, {("lite", "guided"): network}):
+        yield
+
+
+class DeepBody(HalfSizeBody):
+    """Six blocks at 1/8 of the frame in place of three."""
+
+    def __init__(self, width: int, growth: int) -> None:
+        super().__init__(width, growth)
+        self.hallucinate = nn.Sequential(*(LiteBlock(width + 4 * growth) for _ in range(6)))
+
+
+class WideBody(HalfSizeBody):
+    """Twice the channels at 1/8 of the frame."""
+
+    def __init__(self, width: int, growth: int) -> None:
+        super().__init__(width, growth)
+        coarse = width + 4 * growth
+        self.hallucinate = nn.Sequential(
+            nn.Conv2d(coarse, 2 * coarse, 1),
+            *(LiteBlock(2 * coarse) for _ in range(3)),
+            nn.Conv2d(2 * coarse, coarse, 1),
+        )
+
+
+class ModulatedNet(LiteNet):
+    """Noise level and exposure scale and shift the channels at 1/2 and 1/8 of the frame (Perez et al., AAAI 2018)."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(config)
+        names = [name for name, _ in guide_channels(config.nexps)]
+        self.told = [names.index(name) for name in ("level", "exposure")]
+        widths = (config.channels, config.channels + 4 * config.pyramid_channels)
+        self.modulate = nn.ModuleList(nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 2 * n)) for n in widths)
+        for part in self.modulate:
+            nn.init.zeros_(part[-1].weight)  # type: ignore[index]
+            nn.init.zeros_(part[-1].bias)  # type: ignore[index]
+
+    def _correct(self, window: model.neighbors.AlignedWindow) -> Prediction:
+        radiance, start = correct_start(window, self._predict)
+        return Prediction(radiance, start=start)
+
+    def _predict(self, guide: Tensor) -> Tensor:
+        told = guide[:, self.told].mean((2, 3))
+        half, coarse = (part(told)[..., None, None].chunk(2, dim=1) for part in self.modulate)
+        hook = self.body.hallucinate.register_forward_pre_hook(lambda _, inputs: (_modulated(inputs[0], coarse),))
+        with_hook = self.tail(self.body(_modulated(self.stem(guide), half)))
+        hook.remove()
+        return with_hook
+
+
+def _modulated(x: Tensor, change: Sequence[Tensor]) -> Tensor:
+    return x * (1 + change[0]) + change[1]
+
+
+class UnsureAttentionNet(LiteNet):
+    """The published attention at 1/16 of the frame, whose finds count as far as the search has no agreement there."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(config)
+        self.attention = LuminanceAttention(8)
+        self.enter = nn.Conv2d(64, config.channels + 4 * config.pyramid_channels, 1)
+        nn.init.zeros_(self.enter.weight)
+        names = guide_channels(config.nexps)
+        self.agreement = [names.index(("agreement matched", frame)) for frame in config.neighbors]
+
+    def forward(self, ldr: Tensor, exposures: Tensor, precision: Tensor | None = None) -> Prediction:
+        """Reconstruct the frame in the middle of a window, as `LiteNet.forward`."""
+        middle, found = ldr.shape[1] // 2, []
+        reference = ldr[:, middle]
+        for place, (image, exposure) in enumerate(zip(ldr.unbind(1), exposures.unbind(1), strict=True)):
+            if place == middle:
+                continue
+            own, target = (e.to(ldr).view(-1, 1, 1, 1) for e in (exposures[:, middle], exposure))
+            colors = halve(torch.cat([image, to_radiance(image, target)], dim=1))
+            values = self.attention.offer(halve(luminance_input(image, target)), colors)
+            alike = match_exposure(reference, own, target=target)
+            transferred, score = self.attention(self.attention.embed(halve(luminance_input(alike, target))), values)
+            found.append(transferred * score)
+
+        def predict(guide: Tensor) -> Tensor:
+            def enter(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+                total = inputs[0]
+                for place, features in zip(self.agreement, found, strict=True):
+                    unsure = F.adaptive_avg_pool2d(1 - guide[:, place : place + 1], features.shape[-2:])
+                    total = total + F.interpolate(self.enter(features * unsure), size=total.shape[-2:], mode="bilinear")
+                return (total,)
+
+            hook = self.body.hallucinate.register_forward_pre_hook(enter)
+            predicted: Tensor = self.tail(self.body(self.stem(guide)))
+            hook.remove()
+            return predicted
+
+        radiance, start = correct_start(align_batch(ldr, exposures, precision), predict)
+        return Prediction(radiance, start=start)
+
+
+@contextmanager
+def _distilled() -> Iterator[None]:
+    """Train for the mean of the truth and what the bundled network makes of the window, on average over four flips."""
+    plain = Trainer.batches
+
+    def batches(trainer: Trainer) -> Iterator[tuple[list[Batch], float]]:
+        teacher = load_network(bundled_path(nexps=trainer.config.nexps)).network
+        for parts, waited_s in plain(trainer):
+            yield [_with_teacher(part, teacher) for part in parts], waited_s
+
+    with patch.object(Trainer, "batches", batches):
+        yield
+
+
+@torch.no_grad()
+def _with_teacher(batch: Batch, teacher: nn.Module) -> Batch:
+    taught = torch.zeros_like(batch.truth)
+    for axes in ((), (-1,), (-2,), (-1, -2)):
+        flipped = teacher(batch.ldr.flip(axes), batch.exposures, batch.precision).radiance
+        taught += mu_law(flipped.flip(axes)) / 4
+    return batch._replace(truth=mu_law_inverse((taught + mu_law(batch.truth)) / 2))
+
+
 @contextmanager
 def _loss(**weights: float) -> Iterator[None]:
     with patch.dict(LOSSES, dict.fromkeys(LOSSES, LossWeights(**weights))):
@@ -107,6 +252,12 @@ VARIANTS = {
     "start-unaligned": Variant(
         "neighbors not aligned", inside=lambda: patch.object(model.neighbors, "search_motion", _no_motion)
     ),
+    "one-hypothesis": Variant("frames of another exposure matched with the reference alone", inside=_one_hypothesis),
+    "deep": Variant("six blocks at 1/8", inside=lambda: patch.object(model.lite, "HalfSizeBody", DeepBody)),
+    "wide": Variant("twice the channels at 1/8", inside=lambda: patch.object(model.lite, "HalfSizeBody", WideBody)),
+    "modulated": Variant("noise level and exposure modulate channels", inside=lambda: _design(ModulatedNet)),
+    "attention": Variant("attention at 1/16 where the search is unsure", inside=lambda: _design(UnsureAttentionNet)),
+    "distilled": Variant("half of the truth from the mean of four flips of bundled weights", inside=_distilled),
     "loss-paper": Variant("the paper's loss (L1, frequency, temporal)", of(loss="paper")),
     "loss-l1": Variant("L1 alone", inside=lambda: _loss(l1=1.0)),
     "loss-no-temporal": Variant("no temporal term", inside=lambda: _loss(log_mse=1.0)),
