@@ -135,9 +135,8 @@ def scored(found: Tensor | str, clip: Judged) -> Score:
     found = found.clamp(0, 1)
     parts = [evidence(clip.folder, number) for number in clip.numbers]
     own, fill = [part.own for part in parts], [part.fill for part in parts]
-    true = zip(own, fill, clip.truth, strict=True)
-    own_true, fill_true = zip(
-        *((replace(a, target=light), replace(b, target=light)) for a, b, light in true), strict=True
+    own_true, fill_true = (
+        [replace(part, target=light) for part, light in zip(side, clip.truth, strict=True)] for side in (own, fill)
     )
     return Score(
         short=clip.short,

@@ -118,9 +118,9 @@ class Candidate:
         """
         return torch.where(self.exposure <= 1, 1.0, noise.unclipped(self.linear))
 
-    def clipped_variance(self, noise: NoiseModel) -> Tensor:
-        """Variance of the radiance, beyond that by noise, as far as codes are bounds, shape of `linear`."""
-        return (CLIPPED_DEVIATION * (1 - self.unclipped(noise)) / self.exposure).square()
+    def clipped_variance(self, unclipped: Tensor) -> Tensor:
+        """Variance of the radiance, beyond that by noise, from what `unclipped` tells of the codes, shape of it."""
+        return (CLIPPED_DEVIATION * (1 - unclipped) / self.exposure).square()
 
     @cached_property
     def small(self) -> Tensor:
@@ -226,9 +226,9 @@ def merge_by_variance(reference: Candidate, neighbors: Sequence[Candidate], nois
         )
         return MergedStart(**merged)
     size = (reference.linear.shape[-2], reference.linear.shape[-1])
-    noise_alone = reference.variance(noise)
-    variance = noise_alone + reference.clipped_variance(noise)
     unclipped, crushed = reference.unclipped(noise), noise.crushed(reference.linear)
+    noise_alone = reference.variance(noise)
+    variance = noise_alone + reference.clipped_variance(unclipped)
     total = (unclipped + 1e-5 / reference.exposure.square()) / variance
     weighted = total * reference.radiance
     test = _AgreementTest(
@@ -251,9 +251,10 @@ def merge_by_variance(reference: Candidate, neighbors: Sequence[Candidate], nois
         agreement.append(neighbor.trust / (1 + (excess / 4).square()))
         brighter = torch.maximum(reference.small, neighbor.small)
         misfit = 0.7 * (excess - 4).clamp_min(0) * (TOLERANCE * brighter).square()  # variance beyond chance
-        variance = variance + neighbor.clipped_variance(noise) + double(misfit, size)
+        unclipped = neighbor.unclipped(noise)
+        variance = variance + neighbor.clipped_variance(unclipped) + double(misfit, size)
         trust = double(neighbor.trust.expand_as(excess), size)
-        weight = neighbor.unclipped(noise) * trust / variance
+        weight = unclipped * trust / variance
         total, weighted = total + weight, weighted.addcmul(weight, neighbor.radiance)
         half_weight, difference = halve(weight), neighbor.small - reference.small
         weights = weights + half_weight

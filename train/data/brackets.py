@@ -90,13 +90,14 @@ class Bracket:
         It is the mean code of some light, for the mean light of some code is too dark: where most of a picture is dark,
         most of what noise has brightened is, too.
         """
+        light = light.astype(np.float32)
         count, total = np.zeros((2, math.ceil(-math.log(LEAST_LIGHT) / TOE_STEP)))
         for number, (picture, exposure) in enumerate(zip(self.pictures, self.exposures, strict=True)):
             weight, weighted = np.zeros((2, *picture.shape), np.float32)
             for longer, other in zip(self.pictures[number + 1 :], self.exposures[number + 1 :], strict=True):
                 well = (longer > WELL_EXPOSED[0]) & (longer.max(2, keepdims=True) < WELL_EXPOSED[1])
                 weight += well * other
-                weighted += well * light.astype(np.float32)[longer] * exposure
+                weighted += well * light[longer] * exposure
             shown = weight > 0
             dark = np.log((weighted[shown] / weight[shown]).clip(LEAST_LIGHT, 1)) / -TOE_STEP
             parts = dark.astype(int).clip(max=len(count) - 1)
