@@ -100,7 +100,10 @@ def start(*arguments: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def test_a_terminated_run_leaves_whole_files(tmp_path: Path, tiny_weights: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_leaves_whole_files(
+    tmp_path: Path, tiny_weights: Path, number: signal.Signals, code: int
+) -> None:
     source = counting_clip(tmp_path / "a.mkv", count=120, size=(320, 240))
     folder = tmp_path / "out"
     # Without a look at the whole clip first: frames are to come soon, and no line of progress on a slow machine.
@@ -109,14 +112,15 @@ def test_a_terminated_run_leaves_whole_files(tmp_path: Path, tiny_weights: Path)
     deadline = time.monotonic() + 60
     while len(list(folder.glob("*.exr"))) < 2 and time.monotonic() < deadline and running.poll() is None:
         time.sleep(0.05)
-    running.send_signal(signal.SIGTERM)
+    running.send_signal(number)
     output, errors = running.communicate(timeout=60)
-    assert running.returncode == 143, errors
+    assert running.returncode == code, errors
     files = sorted(folder.iterdir())
     assert 2 <= len(files) < 120
     assert [path.name for path in files] == [f"a.{index + 1:04d}.exr" for index in range(len(files))]
     assert read_exr(files[-1])[0].shape == (240, 320, 3)
     assert output == ""
-    told = f"Terminated: {len(files)} finished frames stay in {folder}; go on with: lanhdr convert {source} -o "
+    word = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated"}[number]
+    told = f"{word}: {len(files)} finished frames stay in {folder}; go on with: lanhdr convert {source} -o "
     assert errors.startswith(told)
     assert errors.endswith(" --resume\n")

@@ -126,7 +126,10 @@ def test_an_encoder_without_its_hardware_is_told(tmp_path: Path, clip: Path, tin
     assert [path.name for path in tmp_path.iterdir()] == [clip.name]
 
 
-def test_an_interrupted_video_leaves_nothing(tmp_path: Path, tiny_weights: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_video_leaves_nothing(
+    tmp_path: Path, tiny_weights: Path, number: signal.Signals, code: int
+) -> None:
     source = counting_clip(tmp_path / "a.mkv", count=120, size=(320, 240))
     (tmp_path / "out").mkdir()
     command = [sys.executable, "-m", "lanhdr_cli", "convert", source, "-o", tmp_path / "out" / "o.mp4"]
@@ -142,9 +145,10 @@ def test_an_interrupted_video_leaves_nothing(tmp_path: Path, tiny_weights: Path)
     while not list((tmp_path / "out").iterdir()) and time.monotonic() < deadline and running.poll() is None:
         time.sleep(0.05)
     time.sleep(0.3)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     output, errors = running.communicate(timeout=60)
-    assert running.returncode == 130, errors
+    assert running.returncode == code, errors
     assert list((tmp_path / "out").iterdir()) == []
     assert output == ""
-    assert f"Interrupted: nothing was written to {tmp_path / 'out' / 'o.mp4'}\n" in errors
+    if number == signal.SIGINT:
+        assert f"Interrupted: nothing was written to {tmp_path / 'out' / 'o.mp4'}\n" in errors
